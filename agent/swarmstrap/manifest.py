@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Manifest: the signed page that names an image and everything that must be true of it."""
+
+from typing import Literal
+
+import msgspec
+
+from swarmstrap.errors import Untrusted
+
+INDEX_FILE = "index.zst"
+PAYLOAD_FILE = "root.tar.zst"
+TORRENT_FILE = "image.torrent"
+MANIFEST_FILE = "manifest.json"
+SIGNATURE_FILE = "manifest.json.sig"
+SIGNATURE_NAMESPACE = "swarmstrap-image"
+HOOK_NAMESPACE = "swarmstrap-hook"
+SIGNER = "publisher"
+FORMAT = 1
+
+NetworkStack = Literal["systemd-networkd", "ifupdown", "networkmanager", "none"]
+
+
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of the torrent: bytes and sha256 as hex."""
+
+    size: int
+    sha256: str
+
+
+class Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A kernel found at capture; paths are relative to the image root, `initrd` may be empty."""
+
+    version: str
+    image: str
+    initrd: str
+
+
+class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What capture saw and the plan relies on.
+
+    `grub_targets` are the platforms whose modules the image carries (`i386-pc`, `x86_64-efi`);
+    `mkfs` lists filesystems whose tools the image carries.
+    """
+
+    os_id: str = ""
+    os_name: str = ""
+    os_version: str = ""
+    kernels: tuple[Kernel, ...] = ()
+    grub_targets: tuple[str, ...] = ()
+    network_stack: NetworkStack = "none"
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`unpacked` is the bytes that files take on disk; `infohash` the torrent's v2 hash, as hex."""
+
+    format: int
+    name: str
+    version: str
+    kind: Literal["tree"]
+    architecture: str
+    created: str
+    entries: int
+    unpacked: int
+    index: File
+    payload: File
+    infohash: str
+    facts: Facts
+    stripped: tuple[str, ...] = ()
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Decode bytes whose signature was checked before; raises Untrusted when they are not one."""
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise Untrusted(
+            f"manifest cannot be read: {error}", hint="publish the image again"
+        ) from error
+    if manifest.format != FORMAT:
+        raise Untrusted(
+            f"manifest has format {manifest.format}, this agent reads {FORMAT}",
+            hint="build the initramfs with the version that captured the image",
+        )
+    return manifest
+
+
+def check_architecture(manifest: Manifest, machine: str) -> None:
+    """Raises Untrusted unless the image was made for `machine` (as in `uname -m`)."""
+    if manifest.architecture != machine:
+        raise Untrusted(
+            f"image {manifest.name} {manifest.version} is for {manifest.architecture}, "
+            f"this node is {machine}",
+            hint="deploy an image of the node's architecture",
+        )

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Steps: one frozen value per verb. `str(step)` is an imperative, and serves as log line, dry-run
+line, progress line and error note.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from swarmstrap.layout import Format, PartitionType
+from swarmstrap.units import human
+from swarmstrap.wire import Finish
+
+
+@dataclass(frozen=True, slots=True)
+class DiskId:
+    """The disk a step may touch. Effects compare all of it with the device before they write."""
+
+    name: str
+    size: int
+    serial: str
+    wwn: str
+    by_path: str
+    logical_sector: int
+
+    def __str__(self) -> str:
+        mark = self.serial or self.wwn or self.by_path or "no serial"
+        return f"{self.name} ({human(self.size)}, {mark})"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPartition:
+    """`start` and `size` in bytes from the start of the disk; `uuid` is the GPT partition GUID."""
+
+    number: int
+    label: str
+    type: PartitionType
+    start: int
+    size: int
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A partition as a place for a filesystem: resolved to a device node when it is used."""
+
+    disk: DiskId
+    partition: PlannedPartition
+
+    def __str__(self) -> str:
+        return f"partition {self.partition.number} ({self.partition.label}) of {self.disk.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class WipeDisk:
+    disk: DiskId
+    signatures: tuple[str, ...]
+
+    def __str__(self) -> str:
+        found = ", ".join(self.signatures) or "nothing known"
+        return f"wipe {self.disk}, which holds {found}"
+
+
+@dataclass(frozen=True, slots=True)
+class WritePartitionTable:
+    disk: DiskId
+    uuid: str
+    partitions: tuple[PlannedPartition, ...]
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{p.label} {human(p.size)}" for p in self.partitions)
+        return f"write a GPT to {self.disk}: {parts}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeFilesystem:
+    """`uuid` is a filesystem UUID; for vfat its 8 hex digits as `XXXX-XXXX`."""
+
+    volume: Volume
+    format: Format
+    label: str
+    uuid: str
+
+    def __str__(self) -> str:
+        return f"make {self.format} {self.uuid} on {self.volume}"
+
+
+@dataclass(frozen=True, slots=True)
+class MountVolume:
+    """`target` is a path of the installed system, `/` first."""
+
+    volume: Volume
+    format: Format
+    target: str
+    options: str
+
+    def __str__(self) -> str:
+        return f"mount {self.volume} at {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchImage:
+    """`staging` says where the compressed payload stays to be served to peers."""
+
+    name: str
+    version: str
+    infohash: str
+    payload: int
+    staging: Literal["memory", "target"]
+
+    def __str__(self) -> str:
+        return (
+            f"fetch image {self.name} {self.version} ({human(self.payload)}) from the swarm into "
+            f"{self.staging}, and write it"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFile:
+    """A file of the installed system made from text; `path` is absolute inside it."""
+
+    path: str
+    content: str
+    mode: int
+
+    def __str__(self) -> str:
+        return f"write {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFiles:
+    """Paths absolute inside the installed system; a missing one is no error."""
+
+    paths: tuple[str, ...]
+    why: str
+
+    def __str__(self) -> str:
+        return f"remove {', '.join(self.paths)}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeHostKeys:
+    def __str__(self) -> str:
+        return "make new SSH host keys"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallGrub:
+    """`targets` are GRUB platforms; `disk` carries the BIOS boot code; `nvram` adds an entry."""
+
+    disk: DiskId
+    targets: tuple[str, ...]
+    efi_directory: str
+    nvram: bool
+    bootloader_id: str
+
+    def __str__(self) -> str:
+        entry = " and an NVRAM entry" if self.nvram else ""
+        return f"install GRUB for {' and '.join(self.targets)} on {self.disk}{entry}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunHook:
+    """`index` is the hook's place in the job, which carries its content."""
+
+    index: int
+    name: str
+    where: str
+    timeout: float
+
+    def __str__(self) -> str:
+        place = "in the new system" if self.where == "chroot" else "in the initramfs"
+        return f"run hook {self.name} {place} (at most {self.timeout:.0f} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Everything written reaches the disks and the mounts are gone."""
+
+    def __str__(self) -> str:
+        return "sync and unmount the new system"
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"seed for the peers until released (at most {self.seconds:.0f} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class FinishBoot:
+    how: Finish
+    kernel: str
+    initrd: str
+    arguments: str
+
+    def __str__(self) -> str:
+        return {
+            "reboot": "reboot into the new system",
+            "kexec": f"start {self.kernel} directly (kexec)",
+            "poweroff": "power off",
+            "shell": "stay in a shell",
+        }[self.how]
+
+
+Step = (
+    WipeDisk
+    | WritePartitionTable
+    | MakeFilesystem
+    | MountVolume
+    | FetchImage
+    | WriteFile
+    | RemoveFiles
+    | MakeHostKeys
+    | InstallGrub
+    | RunHook
+    | Settle
+    | Seed
+    | FinishBoot
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`digest` is sha256 over the steps, as hex: the same on the node, the server and in tests."""
+
+    steps: tuple[Step, ...]
+    digest: str
+
+    def lines(self) -> tuple[str, ...]:
+        return tuple(str(step) for step in self.steps)
+
+
+Phase = Literal["disks", "image", "configure", "hooks", "bootloader", "settle", "seed", "finish"]
+
+
+def phase(step: Step) -> Phase:
+    """The part of the deployment that `step` belongs to, as shown to people and timed."""
+    match step:
+        case WipeDisk() | WritePartitionTable() | MakeFilesystem() | MountVolume():
+            return "disks"
+        case FetchImage():
+            return "image"
+        case WriteFile() | RemoveFiles() | MakeHostKeys():
+            return "configure"
+        case RunHook():
+            return "hooks"
+        case InstallGrub():
+            return "bootloader"
+        case Settle():
+            return "settle"
+        case Seed():
+            return "seed"
+        case FinishBoot():
+            return "finish"
+        case _:
+            assert_never(step)

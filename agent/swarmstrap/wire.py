@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the agent and the server say to each other: routes and the JSON of the node API.
+
+All of it travels over TLS with the site's CA pinned. Times are seconds since 1970. A request that
+is refused answers 4xx with a `Problem`; 5xx and broken connections may be tried again.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from swarmstrap.hardware import Inventory
+from swarmstrap.layout import Layout
+
+REGISTER = "/v1/register"  # POST Register -> Registered
+JOB = "/v1/job"  # POST, bearer = token -> Job; the token is used up
+EVENTS = "/v1/events"  # POST Events, bearer = session -> 204
+SEEDING = "/v1/seeding"  # POST Seeding, bearer = session -> Release
+PLAN = "/v1/plan"  # POST PlanReport, bearer = session -> 204
+
+Finish = Literal["reboot", "kexec", "poweroff", "shell"]
+OnFailure = Literal["retry", "shell", "reboot", "poweroff"]
+
+
+class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    error: str
+    hint: str = ""
+
+
+class Register(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`boot_id` is the kernel's random id of this boot."""
+
+    inventory: Inventory
+    boot_id: str
+    version: str
+
+
+class Registered(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`token` is empty unless an operator armed this node; `reason` then says why not."""
+
+    node: str
+    token: str = ""
+    reason: str = ""
+
+
+class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A post-install hook. `content` is the file, `signature` its SSHSIG (namespace
+    swarmstrap-hook); it runs in the initramfs or, after chroot, in the new system.
+    """
+
+    name: str
+    where: Literal["initramfs", "chroot"]
+    content: bytes
+    signature: bytes
+    timeout: float = 300.0
+
+
+class Interface(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the installed system configures one NIC; `addresses` as in `192.0.2.7/24`."""
+
+    mac: str
+    dhcp: bool = True
+    addresses: tuple[str, ...] = ()
+    gateway: str = ""
+    dns: tuple[str, ...] = ()
+
+
+class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the node does when a deployment fails; `retry` gives up as `then` after `attempts`."""
+
+    action: OnFailure = "reboot"
+    attempts: int = 2
+    then: Literal["shell", "reboot", "poweroff"] = "reboot"
+
+
+class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything one node needs for one deployment.
+
+    `manifest` and `signature` are the files' exact bytes. `torrent` is the .torrent's bytes;
+    `trackers` and `web_seeds` are URLs of this site, which are not part of the image.
+    `session` is the bearer of every later request.
+    """
+
+    deployment: str
+    node: str
+    session: str
+    manifest: bytes
+    signature: bytes
+    torrent: bytes
+    layout: Layout
+    trackers: tuple[str, ...] = ()
+    web_seeds: tuple[str, ...] = ()
+    hostname: str = ""
+    network: tuple[Interface, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+    authorized_keys: tuple[str, ...] = ()
+    finish: Finish = "reboot"
+    failure: Failure = Failure()
+    seed_seconds: float = 600.0
+
+
+class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A curtin-shaped record: `name` is hierarchical (`do/fetch`), `sequence` counts per boot.
+
+    `progress` is 0..1; `from_seeder` and `from_peers` are payload bytes received so far.
+    """
+
+    sequence: int
+    time: float
+    kind: Literal["start", "progress", "finish", "log"]
+    name: str
+    description: str = ""
+    result: Literal["", "success", "warning", "fail"] = ""
+    hint: str = ""
+    progress: float | None = None
+    from_seeder: int | None = None
+    from_peers: int | None = None
+
+
+class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    events: tuple[Event, ...]
+
+
+class PlanReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The plan the node made: one line a step, and the digest that the server can compare."""
+
+    digest: str
+    lines: tuple[str, ...]
+
+
+class Seeding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Sent while a finished node serves its peers; counts are payload bytes."""
+
+    uploaded: int
+    peers: int
+
+
+class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`leave` is true as soon as the swarm does not need the node any more."""
+
+    leave: bool
+    reason: str = ""
