@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Everything made here lies in build/, which git ignores. Needs Debian 12, root, git and make.
+
+PYTHON   := /usr/bin/python3
+BIN      := build/venv/bin
+SITE     := build/demo/site
+IMAGE    := debian
+SHELLS   := .ci/run $(shell git ls-files 'dracut/*.sh' 'boot/*.sh' 2>/dev/null)
+TIERS    := tests/unit tests/plans tests/disk tests/http tests/swarm tests/dracut tests/vm
+
+# What the product, the lab and the tests call; libparted and gcc build pyparted.
+PACKAGES := \
+	python3 python3-venv python3-dev gcc pkg-config libparted-dev ca-certificates \
+	dracut-core linux-image-amd64 kmod cpio zstd udev iproute2 isc-dhcp-client iputils-arping procps \
+	parted gdisk fdisk util-linux dosfstools e2fsprogs xfsprogs kexec-tools efibootmgr \
+	openssh-client busybox-static attr acl tar mtools \
+	dnsmasq-base ipxe ipxe-qemu qemu-system-x86 ovmf mmdebstrap debian-archive-keyring \
+	shellcheck shfmt
+
+.DEFAULT_GOAL := help
+.PHONY: help check test fast vm demo initramfs bench install pictures clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+build/.packages: Makefile
+	@mkdir -p build
+	@missing=$$(for p in $(PACKAGES); do \
+		dpkg-query -W -f '$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+		echo "installing Debian packages:" $$missing; \
+		apt-get -q update >build/packages.log 2>&1 && \
+		DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $$missing \
+			>>build/packages.log 2>&1 || { tail -n 20 build/packages.log; exit 1; }; \
+	fi
+	@touch $@
+
+build/.venv: pyproject.toml build/.packages
+	@test -x $(BIN)/python || $(PYTHON) -m venv build/venv
+	@echo "installing Python packages into build/venv"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[server,dev]' >build/pip.log 2>&1 \
+		|| { tail -n 20 build/pip.log; exit 1; }
+	@touch $@
+
+check: build/.venv ## ruff, mypy, walls, shell; under two minutes
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timings >build/walls.log || { cat build/walls.log; exit 1; }
+	@shellcheck --shell=bash --exclude=SC2154 $(SHELLS)
+	@shfmt -i 4 -d $(SHELLS)
+	@long=$$(git ls-files '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 400'); \
+		test -z "$$long" || { echo "over 400 lines, split:"; echo "$$long"; exit 1; }
+
+test: check ## every tier, virtual nodes included; under 40 minutes from nothing
+	$(BIN)/pytest $(TIERS)
+
+fast: build/.venv ## the tiers that need no virtual node
+	$(BIN)/pytest $(filter-out tests/vm tests/dracut,$(TIERS))
+
+vm: build/.venv ## virtual nodes only
+	$(BIN)/pytest tests/vm
+
+initramfs: build/.venv ## the installer's kernel and initramfs, in build/initramfs
+	@$(BIN)/swarmstrap --site $(SITE) init --if-missing
+	@$(BIN)/swarmstrap --site $(SITE) initramfs
+
+demo: build/.venv ## three virtual nodes, from power-on to their own disk, over one swarm
+	@$(BIN)/python -m swarmstrap_server.lab.demo --site $(SITE) --out build/demo
+
+bench: build/.venv ## ratios against named peers, see docs/benchmarks.md
+	@$(BIN)/python tests/bench/run.py
+
+install: ## the commands into /opt/swarmstrap, the dracut module where dracut looks
+	$(PYTHON) -m venv /opt/swarmstrap
+	/opt/swarmstrap/bin/pip install --quiet '.[server]'
+	install -d $(DESTDIR)/usr/lib/dracut/modules.d/50swarmstrap
+	install -m 755 dracut/50swarmstrap/*.sh $(DESTDIR)/usr/lib/dracut/modules.d/50swarmstrap/
+	ln -sf /opt/swarmstrap/bin/swarmstrap $(DESTDIR)/usr/bin/swarmstrap
+
+clean: ## remove build/
+	rm -rf build

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Counts what ran per tier (the folder below tests/), and says why a test was skipped."""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+
+def _tier(nodeid: str) -> str:
+    return nodeid.split("/")[1] if nodeid.startswith("tests/") else "other"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    ran: dict[str, Counter[str]] = defaultdict(Counter)
+    skipped: list[tuple[str, str]] = []
+    for outcome in ("passed", "failed", "error", "skipped", "xfailed", "xpassed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            ran[_tier(report.nodeid)][outcome] += 1
+            if outcome == "skipped":
+                reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else "no reason"
+                skipped.append((report.nodeid, reason))
+    terminalreporter.section("tiers")
+    for tier, counts in sorted(ran.items()):
+        said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+        terminalreporter.line(f"{tier:8} {said}")
+    for nodeid, reason in skipped:
+        terminalreporter.line(f"skipped  {nodeid}: {reason}")
