@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where everything of a site lies."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class SitePaths:
+    """Names below `root`; nothing is created or looked at here."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "site.yaml"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def ca_key(self) -> Path:
+        return self.keys / "ca.key"
+
+    @property
+    def ca_certificate(self) -> Path:
+        return self.keys / "ca.crt"
+
+    @property
+    def server_key(self) -> Path:
+        return self.keys / "server.key"
+
+    @property
+    def server_certificate(self) -> Path:
+        return self.keys / "server.crt"
+
+    @property
+    def publisher(self) -> Path:
+        """The publisher's private key; absent where signing happens on another machine."""
+        return self.keys / "publisher"
+
+    @property
+    def allowed_signers(self) -> Path:
+        return self.keys / "allowed_signers"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def boot(self) -> Path:
+        return self.root / "boot"
+
+    @property
+    def kernel(self) -> Path:
+        return self.boot / "vmlinuz"
+
+    @property
+    def initramfs(self) -> Path:
+        return self.boot / "initramfs.img"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "state" / "swarmstrap.db"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "operator.sock"
