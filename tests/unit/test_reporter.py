@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Events reach the server in order, once acknowledged are gone, and never hold up the work."""
+
+import asyncio
+
+from swarmstrap.errors import Refused, StepFailed, Unreachable
+from swarmstrap.reporter import Outbox, Reporter
+from swarmstrap.wire import Event, Events
+
+
+class Server:
+    """Notes what it was sent, after answering with each of `answers` once."""
+
+    def __init__(self, *answers: Exception) -> None:
+        self.answers = list(answers)
+        self.seen: list[int] = []
+
+    async def __call__(self, events: Events) -> None:
+        if self.answers:
+            raise self.answers.pop(0)
+        self.seen += [event.sequence for event in events.events]
+
+
+def event(sequence: int, kind: str = "log", name: str = "do") -> Event:
+    return Event(sequence=sequence, time=0.0, kind=kind, name=name)  # type: ignore[arg-type]
+
+
+async def test_everything_recorded_before_the_session_is_sent_in_order() -> None:
+    server, heard = Server(), list[Event]()
+    report = Reporter([heard.append], clock=lambda: 12.5)
+    report.start("look", "look at the hardware")
+    report.succeed()
+    report.connect(server)
+    report.start("do/disks/1", "wipe a disk")
+    report.fail(StepFailed("disk on fire", hint="call the fire brigade"))
+    assert await report.flush(5)
+    await report.close()
+    assert server.seen == [1, 2, 3, 4]
+    assert [(e.kind, e.name, e.result) for e in heard] == [
+        ("start", "look", ""),
+        ("finish", "look", "success"),
+        ("start", "do/disks/1", ""),
+        ("finish", "do/disks/1", "fail"),
+    ]
+    assert heard[-1].description == "disk on fire"
+    assert heard[-1].hint == "call the fire brigade"
+    assert heard[-1].time == 12.5
+
+
+async def test_a_batch_is_sent_again_until_the_server_takes_it() -> None:
+    server = Server(Unreachable("no answer"))
+    report = Reporter()
+    report.connect(server)
+    report.log("one")
+    assert await report.flush(10)
+    assert server.seen == [1]
+    await report.close()
+
+
+async def test_a_refused_batch_is_dropped_and_the_next_one_travels() -> None:
+    server = Server(Refused("session is over"))
+    report = Reporter()
+    report.connect(server)
+    report.log("refused")
+    assert await report.flush(5)
+    report.log("taken")
+    assert await report.flush(5)
+    assert server.seen == [2]
+    await report.close()
+
+
+async def test_flush_has_an_end_when_the_server_never_answers() -> None:
+    async def silent(events: Events) -> None:
+        await asyncio.Event().wait()
+
+    report = Reporter()
+    report.connect(silent)
+    report.log("into the void")
+    assert not await report.flush(0.7)
+    await report.close()
+
+
+def test_only_the_latest_progress_is_kept() -> None:
+    outbox = Outbox()
+    for sequence in range(1, 4):
+        outbox.add(event(sequence, "progress"))
+    outbox.add(event(4, "progress", name="other"))
+    assert [e.sequence for e in outbox.batch()] == [3, 4]
+
+
+def test_a_full_outbox_forgets_progress_first_and_endings_last() -> None:
+    outbox = Outbox(limit=4)
+    for sequence, kind in enumerate(("start", "progress", "log", "finish"), start=1):
+        outbox.add(event(sequence, kind))
+    for sequence, left in ((5, [1, 3, 4, 5]), (6, [1, 4, 5, 6]), (7, [4, 5, 6, 7])):
+        outbox.add(event(sequence, "finish"))
+        assert [e.sequence for e in outbox.batch()] == left
+
+
+def test_acknowledged_events_are_gone() -> None:
+    outbox = Outbox()
+    for sequence in (1, 2, 3):
+        outbox.add(event(sequence))
+    outbox.acknowledge(2)
+    assert [e.sequence for e in outbox.batch()] == [3]
