@@ -9,9 +9,25 @@ from typing import Literal
 
 import msgspec
 
+from swarmstrap.errors import Untrusted
+from swarmstrap.manifest import Manifest
+from swarmstrap.units import MiB
+
 # `h` is a hard link whose target is an earlier entry's path; sockets are never captured.
 Kind = Literal["f", "d", "l", "h", "c", "b", "p"]
 FORMAT = 1
+
+# Capture makes frames of about 8 MiB. A node takes no larger ones: it holds a whole frame in memory
+# in every writer process.
+MAX_FRAME = 64 * MiB
+# Some 8 million entries, and what one decompression may take from a node's memory.
+MAX_INDEX = 1024 * MiB
+
+_MAX_PATH = 4095  # PATH_MAX of Linux without the final NUL
+_MAX_NAME = 255  # NAME_MAX of every filesystem Swarmstrap makes
+_MAX_ID = 2**32 - 2  # the largest uid; -1 means "leave it" to chown
+_MAX_OFFSET = 2**63 - 1
+_SHA256_BYTES = 32
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -63,3 +79,134 @@ class Index(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     format: int
     entries: tuple[Entry, ...]
     frames: tuple[Frame, ...]
+
+
+def shown(path: bytes) -> str:
+    """A path for people: quoted, on one line, in ASCII, whatever bytes it is made of."""
+    return repr(path)[1:]
+
+
+def encode(index: Index) -> bytes:
+    return msgspec.msgpack.encode(index)
+
+
+def decode(data: bytes) -> Index:
+    """Decode the decompressed index; raises Untrusted when it is not one of this format."""
+    try:
+        index = msgspec.msgpack.decode(data, type=Index)
+    except msgspec.DecodeError as error:
+        raise Untrusted(
+            f"the image's index cannot be read: {error}", hint="publish the image again"
+        ) from error
+    if index.format != FORMAT:
+        raise Untrusted(
+            f"the image's index has format {index.format}, this agent reads {FORMAT}",
+            hint="build the initramfs with the version that captured the image",
+        )
+    return index
+
+
+def check(index: Index, manifest: Manifest) -> None:
+    """Raises Untrusted unless `index` fits the manifest and cannot name anything outside a tree.
+
+    After it: every parent is an earlier directory, every hard link's target an earlier file, no
+    path comes twice, frames cover the payload without a gap, and no segment leaves its frame, its
+    file or the order of the file's other segments.
+    """
+    if len(index.entries) != manifest.entries:
+        raise _refused(f"it has {len(index.entries)} entries, the manifest {manifest.entries}")
+    _check_entries(index.entries)
+    end = 0
+    for number, frame in enumerate(index.frames):
+        if frame.offset != end or frame.length <= 0:
+            raise _refused(f"frame {number} does not begin where the one before ends")
+        if not 0 <= frame.unpacked <= MAX_FRAME:
+            raise _refused(f"frame {number} unpacks to {frame.unpacked} bytes")
+        if len(frame.sha256) != _SHA256_BYTES:
+            raise _refused(f"frame {number} has no sha256")
+        end += frame.length
+    if end != manifest.payload.size:
+        raise _refused(f"its frames have {end} bytes, the payload {manifest.payload.size}")
+    unpacked = _check_members(index)
+    if unpacked != manifest.unpacked:
+        raise _refused(f"its files have {unpacked} bytes of data, the manifest {manifest.unpacked}")
+
+
+def _check_entries(entries: tuple[Entry, ...]) -> None:
+    kinds: dict[bytes, Kind] = {b"": "d"}
+    for entry in entries:
+        path = entry.path
+        reason = _bad_path(path) or _bad_values(entry)
+        if reason is None and path in kinds:
+            reason = "comes twice"
+        if reason is None and kinds.get(path.rpartition(b"/")[0]) != "d":
+            reason = "has a parent that is no earlier directory"
+        if reason is None and entry.kind == "h" and kinds.get(entry.target) != "f":
+            reason = f"is a hard link to {shown(entry.target)}, which is no earlier file"
+        if reason is not None:
+            raise _refused(f"{shown(path)} {reason}")
+        kinds[path] = entry.kind
+
+
+def _bad_path(path: bytes) -> str | None:
+    if not path or len(path) > _MAX_PATH or b"\0" in path:
+        return "is not a path"
+    for name in path.split(b"/"):
+        if name in (b"", b".", b"..") or len(name) > _MAX_NAME:
+            return "is not a path below the image root"
+    return None
+
+
+def _bad_values(entry: Entry) -> str | None:
+    if not 0 <= entry.mode <= 0o7777:
+        return f"has mode {entry.mode:o}"
+    if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID):
+        return f"has owner {entry.uid}:{entry.gid}"
+    if not -_MAX_OFFSET <= entry.mtime <= _MAX_OFFSET:
+        return "has a time out of range"
+    if not 0 <= entry.size <= _MAX_OFFSET or (entry.size and entry.kind != "f"):
+        return f"has size {entry.size}"
+    if entry.kind == "l" and not 0 < len(entry.target) <= _MAX_PATH:
+        return "is a symbolic link to nothing"
+    if b"\0" in entry.target or (entry.target and entry.kind not in "lh"):
+        return "has a target it cannot have"
+    if any(not 0 <= number < 2**32 for number in entry.device):
+        return f"has device number {entry.device}"
+    if any(not name or b"\0" in name for name, _ in entry.xattrs):
+        return "has an extended attribute without a proper name"
+    return None
+
+
+def _check_members(index: Index) -> int:
+    """The bytes of data in all files."""
+    # Where the next segment of each file may begin at the earliest; None after a whole file.
+    next_offset: dict[int, int | None] = {}
+    unpacked = 0
+    for number, frame in enumerate(index.frames):
+        for member in frame.members:
+            if not 0 <= member.entry < len(index.entries):
+                raise _refused(f"frame {number} holds entry {member.entry}, which does not exist")
+            entry = index.entries[member.entry]
+            begin = next_offset.get(member.entry, 0)
+            if entry.kind != "f" or not member.segments:
+                raise _refused(f"{shown(entry.path)} has data it cannot have")
+            if begin is None or (member.whole and member.entry in next_offset):
+                raise _refused(f"{shown(entry.path)} is in several frames, yet whole in one")
+            for segment in member.segments:
+                file_end = segment.file_offset + segment.length
+                frame_end = segment.frame_offset + segment.length
+                if segment.length <= 0 or segment.frame_offset < 0 or frame_end > frame.unpacked:
+                    raise _refused(f"{shown(entry.path)} has data outside frame {number}")
+                if not begin <= segment.file_offset < file_end <= entry.size:
+                    raise _refused(f"{shown(entry.path)} has data outside itself")
+                begin = file_end
+                unpacked += segment.length
+            next_offset[member.entry] = None if member.whole else begin
+    return unpacked
+
+
+def _refused(reason: str) -> Untrusted:
+    return Untrusted(
+        f"the image's index cannot be used: {reason}",
+        hint="capture and publish the image again; nothing was written from it",
+    )
