@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What becomes of a node: discovered -> ready -> armed -> deploying -> deployed | failed.
+
+A deployment begins as an arming, an operator's permission for one node and a limited time. All
+changes of one are functions here, from value to value; the times are seconds since 1970.
+"""
+
+from typing import Literal, get_args
+
+import msgspec
+from msgspec.structs import replace
+
+from swarmstrap.steps import Phase
+from swarmstrap.wire import Event, Finish, Release
+
+State = Literal["discovered", "ready", "armed", "deploying", "deployed", "failed"]
+DeploymentState = Literal["armed", "active", "deployed", "failed", "expired", "disarmed"]
+
+# The longest a healthy node says nothing: a hook's time-out, and a slow mkfs on top of it.
+SILENCE_SECONDS = 900.0
+# A node not heard of for so long does not keep others seeding for it.
+ABSENCE_SECONDS = 60.0
+
+STORY = ("look", "ask", "decide", "say")
+PHASES: tuple[str, ...] = (*STORY, *get_args(Phase))
+
+
+class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One node, one image, one permission. `until` ends the arming; `sequence` is the last event
+    taken; `payload`, `from_seeder` and `from_peers` are bytes; `phases` maps a phase to the
+    seconds spent in it, by the node's clock, and `step_began` is a time of that clock.
+    """
+
+    id: str
+    node: str
+    image: str
+    version: str
+    infohash: str
+    payload: int
+    layout: str
+    finish: Finish
+    armed_at: float
+    until: float
+    state: DeploymentState = "armed"
+    started: float | None = None
+    ended: float | None = None
+    heard: float | None = None
+    sequence: int = -1
+    phase: str = ""
+    progress: float | None = None
+    step_began: float | None = None
+    fetched: bool = False
+    from_seeder: int = 0
+    from_peers: int = 0
+    uploaded: int = 0
+    phases: dict[str, float] = {}
+    reason: str = ""
+    hint: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.image}:{self.version}"
+
+
+def node_state(in_site: bool, latest: Deployment | None) -> State:
+    """`latest` is the newest deployment that neither expired nor was disarmed."""
+    if latest is None:
+        return "ready" if in_site else "discovered"
+    match latest.state:
+        case "armed" | "deployed" | "failed":
+            return latest.state
+        case "active":
+            return "deploying"
+        case "expired" | "disarmed":
+            return "ready" if in_site else "discovered"
+
+
+def started(deployment: Deployment, now: float) -> Deployment:
+    """The node exchanged its token for the job."""
+    return replace(deployment, state="active", started=now, heard=now, phase="ask")
+
+
+def expired(deployment: Deployment, now: float) -> Deployment | None:
+    """The arming whose time passed before its node came; None while it still holds."""
+    if deployment.state != "armed" or now < deployment.until:
+        return None
+    return replace(deployment, state="expired", ended=now, reason="the arming expired")
+
+
+def silent(deployment: Deployment, now: float) -> Deployment | None:
+    """The deployment as failed when its node has said nothing for too long, else None."""
+    if deployment.state != "active" or now - (deployment.heard or now) < SILENCE_SECONDS:
+        return None
+    minutes = SILENCE_SECONDS / 60
+    return replace(
+        deployment,
+        state="failed",
+        ended=now,
+        reason=f"no word from the node for {minutes:.0f} minutes, last phase {deployment.phase}",
+        hint="look at the node's console, then deploy again",
+    )
+
+
+def after_event(deployment: Deployment, event: Event, now: float) -> Deployment:
+    """The deployment once `event` is taken; one that was taken before changes nothing."""
+    if event.sequence <= deployment.sequence:
+        return deployment
+    deployment = replace(deployment, sequence=event.sequence, heard=now)
+    if deployment.state not in ("active", "failed"):
+        return deployment
+    phase = phase_of(event.name)
+    if phase is None or event.kind == "log":
+        return deployment
+    deployment = _counted(deployment, event)
+    match event.kind:
+        case "start":
+            return _step_began(deployment, event, phase)
+        case "progress":
+            return replace(deployment, phase=phase, progress=event.progress)
+        case "finish":
+            return _step_ended(deployment, event, phase, now)
+
+
+def phase_of(name: str) -> str | None:
+    """`do/disks/3` is of phase `disks`, `look` of phase `look`, anything else of none."""
+    parts = name.split("/")
+    phase = parts[1] if parts[0] == "do" and len(parts) > 1 else parts[0]
+    return phase if phase in PHASES else None
+
+
+def _counted(deployment: Deployment, event: Event) -> Deployment:
+    if event.from_seeder is not None:
+        deployment = replace(deployment, from_seeder=event.from_seeder)
+    if event.from_peers is not None:
+        deployment = replace(deployment, from_peers=event.from_peers)
+    return deployment
+
+
+def _step_began(deployment: Deployment, event: Event, phase: str) -> Deployment:
+    # A node that failed and begins a step again is retrying: its job allows it.
+    return replace(
+        deployment,
+        state="active",
+        ended=None,
+        reason="",
+        hint="",
+        phase=phase,
+        progress=None,
+        step_began=event.time,
+    )
+
+
+def _step_ended(deployment: Deployment, event: Event, phase: str, now: float) -> Deployment:
+    seconds = max(0.0, event.time - (deployment.step_began or event.time))
+    spent = {**deployment.phases, phase: deployment.phases.get(phase, 0.0) + seconds}
+    deployment = replace(deployment, phases=spent, phase=phase, progress=None, step_began=None)
+    if event.result == "fail":
+        return replace(
+            deployment,
+            state="failed",
+            ended=now,
+            reason=event.description or f"{event.name} failed",
+            hint=event.hint,
+        )
+    if phase == "image":
+        deployment = replace(deployment, fetched=True)
+    # The agent says this before it carries out the last step: afterwards it is gone.
+    return replace(deployment, state="deployed", ended=now) if phase == "finish" else deployment
+
+
+def release(mine: Deployment, others: list[Deployment], now: float) -> Release:
+    """Whether a node that has the image may stop seeding it to those that deploy the same."""
+    fetching = sorted(
+        other.node
+        for other in others
+        if other.state == "active"
+        and other.infohash == mine.infohash
+        and other.id != mine.id
+        and not other.fetched
+        and now - (other.heard or now) < ABSENCE_SECONDS
+    )
+    if fetching:
+        shown = ", ".join(fetching[:3]) + (" and others" if len(fetching) > 3 else "")
+        return Release(leave=False, reason=f"{shown} still need the image")
+    return Release(leave=True, reason="every node that is deploying this image has it")
