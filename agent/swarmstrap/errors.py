@@ -11,7 +11,11 @@ class SwarmstrapError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        if not self.hint:
+            return self.message
+        # A message that ends in a table gets its hint on a line of its own.
+        between = "\n" if "\n" in self.message else " "
+        return f"{self.message}{between}({self.hint})"
 
 
 class BadInput(SwarmstrapError):

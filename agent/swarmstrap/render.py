@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Text of the installed system's files, made of values that were validated before; pure."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from swarmstrap.errors import BadInput
+from swarmstrap.manifest import Facts, Kernel
+from swarmstrap.placing import PlacedVolume
+
+DEFAULT_CONSOLES = "console=tty0 console=ttyS0,115200"
+_HOSTNAME = re.compile(
+    r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
+)
+_GRUB_TITLE = re.compile(r"[^A-Za-z0-9 ./()+_-]")
+_GRUB_SECONDS = 2
+_GRUB_MODULES = {"ext4": "ext2", "xfs": "xfs", "vfat": "fat"}
+
+
+def check_hostname(name: str) -> str:
+    """`name`, when it can be a host name (RFC 1123, lower case); raises BadInput otherwise."""
+    if not _HOSTNAME.fullmatch(name):
+        raise BadInput(f"not a host name: {name!r}", hint="use a-z, 0-9 and -, as in node7")
+    return name
+
+
+def fstab(volumes: Iterable[PlacedVolume]) -> str:
+    lines = ["# <file system> <mount point> <type> <options> <dump> <pass>"]
+    for volume in sorted(volumes, key=lambda v: v.mount):
+        if volume.format == "swap":
+            lines.append(f"UUID={volume.uuid} none swap sw 0 0")
+        elif volume.mount:
+            lines.append(
+                f"UUID={volume.uuid} {volume.mount} {volume.format} "
+                f"{_options(volume)} 0 {_pass(volume)}"
+            )
+    return "\n".join([*lines, ""])
+
+
+def _options(volume: PlacedVolume) -> str:
+    # vfat knows no owners: without a mask every user could read and change what firmware starts.
+    return (
+        "umask=0077" if (volume.format, volume.options) == ("vfat", "defaults") else volume.options
+    )
+
+
+def _pass(volume: PlacedVolume) -> int:
+    if volume.format == "xfs":
+        return 0  # fsck.xfs does nothing, and is not there without xfsprogs
+    return 1 if volume.mount == "/" else 2
+
+
+def hosts(name: str) -> str:
+    short = name.partition(".")[0]
+    names = name if name == short else f"{name} {short}"
+    return (
+        "127.0.0.1 localhost\n"
+        f"127.0.1.1 {names}\n"
+        "::1 localhost ip6-localhost ip6-loopback\n"
+        "ff02::1 ip6-allnodes\n"
+        "ff02::2 ip6-allrouters\n"
+    )
+
+
+def newest(kernels: Sequence[Kernel]) -> Kernel:
+    """The kernel with the highest version, numbers compared as numbers."""
+    return max(kernels, key=lambda kernel: _natural(kernel.version))
+
+
+def _natural(version: str) -> list[tuple[int, str]]:
+    """`6.1.0-10` above `6.1.0-9`; a number sorts above letters, so a release above its rc."""
+    return [
+        (int(part), "") if part.isdigit() else (-1, part)
+        for part in re.findall(r"\d+|\D+", version)
+    ]
+
+
+def kernel_arguments(root: PlacedVolume, kernel: Kernel, wanted: str) -> str:
+    """The whole command line. Without an initrd the kernel itself must find the root filesystem,
+    and knows partitions only.
+    """
+    where = f"UUID={root.uuid}" if kernel.initrd else f"PARTUUID={root.volume.partition.uuid}"
+    return f"root={where} ro {own_arguments(wanted)}"
+
+
+def own_arguments(wanted: str) -> str:
+    """What the layout asks for, and both consoles unless it names one."""
+    if any(word.startswith("console=") for word in wanted.split()):
+        return " ".join(wanted.split())
+    return " ".join([*wanted.split(), DEFAULT_CONSOLES])
+
+
+def grub_cfg(facts: Facts, kernel: Kernel, volumes: Sequence[PlacedVolume], arguments: str) -> str:
+    """What GRUB boots until the distribution's own update-grub takes over.
+
+    Written here because update-grub costs 23 s in a slow virtual node and asks the node's devices
+    what the plan knows already. A machine without a serial port keeps its screen.
+    """
+    boot = holder(f"/{kernel.image}", volumes)
+    title = _GRUB_TITLE.sub("", facts.os_name or facts.os_id) or "Linux"
+    initrd = f"    initrd {inside(boot, kernel.initrd)}\n" if kernel.initrd else ""
+    return f"""\
+# Written by Swarmstrap; update-grub replaces it.
+set default=0
+set timeout={_GRUB_SECONDS}
+insmod part_gpt
+insmod {_GRUB_MODULES[boot.format or "ext4"]}
+if serial --unit=0 --speed=115200; then
+    terminal_input console serial
+    terminal_output console serial
+fi
+search --no-floppy --fs-uuid --set=root {boot.uuid}
+menuentry '{title}, Linux {kernel.version}' {{
+    linux {inside(boot, kernel.image)} {arguments}
+{initrd}}}
+"""
+
+
+def holder(path: str, volumes: Iterable[PlacedVolume]) -> PlacedVolume:
+    """The volume on which an absolute `path` of the installed system lies."""
+    above = [v for v in volumes if v.mount and f"{path}/".startswith(f"{v.mount.rstrip('/')}/")]
+    return max(above, key=lambda volume: len(volume.mount))
+
+
+def inside(volume: PlacedVolume, path: str) -> str:
+    """`path`, relative to the installed system's root, as GRUB sees it on `volume`."""
+    return f"/{path}".removeprefix(volume.mount.rstrip("/"))
+
+
+def grub_defaults(arguments: str) -> str:
+    """/etc/default/grub.d/50-swarmstrap.cfg: the same when update-grub runs one day."""
+    return f"""\
+# Written by Swarmstrap, read by update-grub after /etc/default/grub.
+GRUB_TIMEOUT={_GRUB_SECONDS}
+GRUB_CMDLINE_LINUX="{arguments}"
+GRUB_TERMINAL="console serial"
+GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
+"""
