@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Index: where every entry of the tar lies, so that a node never parses tar.
 
-On disk it is one zstd stream over MessagePack. Paths and link targets are raw bytes, relative to
-the image root, without a leading `./`; times are nanoseconds since 1970 and may be negative.
+On disk it is one zstd stream over MessagePack. Paths and hard link targets are raw bytes, relative
+to the image root, without a leading `./`; the first entry is the root itself, `.`. Times are
+nanoseconds since 1970 and may be negative.
 """
 
 from typing import Literal
@@ -16,6 +17,7 @@ from swarmstrap.units import MiB
 # `h` is a hard link whose target is an earlier entry's path; sockets are never captured.
 Kind = Literal["f", "d", "l", "h", "c", "b", "p"]
 FORMAT = 1
+ROOT = b"."
 
 # Capture makes frames of about 8 MiB. A node takes no larger ones: it holds a whole frame in memory
 # in every writer process.
@@ -109,9 +111,9 @@ def decode(data: bytes) -> Index:
 def check(index: Index, manifest: Manifest) -> None:
     """Raises Untrusted unless `index` fits the manifest and cannot name anything outside a tree.
 
-    After it: every parent is an earlier directory, every hard link's target an earlier file, no
-    path comes twice, frames cover the payload without a gap, and no segment leaves its frame, its
-    file or the order of the file's other segments.
+    After it: the root is first, every parent is an earlier directory, every hard link's target an
+    earlier file, no path comes twice, frames cover the payload without a gap, and no segment
+    leaves its frame, its file or the order of the file's other segments.
     """
     if len(index.entries) != manifest.entries:
         raise _refused(f"it has {len(index.entries)} entries, the manifest {manifest.entries}")
@@ -133,10 +135,12 @@ def check(index: Index, manifest: Manifest) -> None:
 
 
 def _check_entries(entries: tuple[Entry, ...]) -> None:
+    if not entries or entries[0].path != ROOT or entries[0].kind != "d":
+        raise _refused("it does not begin with the root directory")
     kinds: dict[bytes, Kind] = {b"": "d"}
-    for entry in entries:
+    for place, entry in enumerate(entries):
         path = entry.path
-        reason = _bad_path(path) or _bad_values(entry)
+        reason = (_bad_path(path) if place else None) or _bad_values(entry)
         if reason is None and path in kinds:
             reason = "comes twice"
         if reason is None and kinds.get(path.rpartition(b"/")[0]) != "d":

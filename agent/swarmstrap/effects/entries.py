@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Makes the entries of an image below one directory, relative to open directories.
+
+Symbolic links are never followed, so nothing is made outside the target. Every error is a
+StepFailed that carries the path. The process' umask must be 0.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from swarmstrap.errors import StepFailed
+from swarmstrap.index import ROOT, Entry, Segment, shown
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_PATH is enough to be a dir_fd and needs no permission on the directory.
+_PASSAGE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEVICES = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+_SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+
+# Far below the 1,024 descriptors of a process; siblings in a sorted tree seldom need more.
+_OPEN_DIRECTORIES = 128
+
+_HINTS = {
+    errno.ENOSPC: "give the partition that holds this path more room in the layout",
+    errno.EIO: "the disk does not take what is written to it: see the kernel log, replace it",
+    errno.EROFS: "the filesystem went read-only: see the kernel log for the disk's errors",
+    errno.EEXIST: "the target must be a new filesystem",
+    errno.EPERM: "the filesystem there cannot hold such an entry: mount another kind",
+    errno.EOPNOTSUPP: "the filesystem there cannot hold such an attribute: use ext4 or xfs",
+    errno.ELOOP: "a symbolic link of the target is in the way: use a new filesystem",
+    errno.ENOTDIR: "something that is no directory is in the way: use a new filesystem",
+}
+
+
+class Target:
+    """The directory that an image is written into.
+
+    `ownerless` are the device numbers (st_dev) of mounted filesystems that know no owners, modes
+    and attributes, such as a vfat ESP: there these are left as the mount gives them.
+    """
+
+    def __init__(self, root: Path, ownerless: Collection[int] = ()) -> None:
+        self._root = os.open(root, _PASSAGE)
+        self._ownerless = frozenset(ownerless)
+        self._open: OrderedDict[bytes, int] = OrderedDict()
+
+    def make(self, entry: Entry) -> None:
+        """An entry without data, complete; a directory is private until `seal`."""
+        with _naming(entry.path):
+            parent, name = self._place(entry.path)
+            match entry.kind:
+                case "d" if entry.path == ROOT:
+                    pass
+                case "d":
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(name, 0o700, dir_fd=parent)
+                    self._passage(entry.path)
+                case "f":
+                    with _opened(name, _NEW_FILE, parent, entry.mode & 0o777) as file:
+                        os.ftruncate(file, entry.size)
+                        self._describe(file, entry)
+                case "l":
+                    os.symlink(entry.target, name, dir_fd=parent)
+                    self._describe_name(parent, name, entry)
+                case "c" | "b" | "p":
+                    number = os.makedev(*entry.device)
+                    os.mknod(name, _DEVICES[entry.kind] | entry.mode & 0o777, number, dir_fd=parent)
+                    self._describe_name(parent, name, entry)
+                case "h":
+                    source, target = self._place(entry.target)
+                    os.link(
+                        target, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False
+                    )
+
+    def reserve(self, entry: Entry) -> None:
+        """A file whose data come from several frames: full size, private, no metadata yet."""
+        with _naming(entry.path):
+            parent, name = self._place(entry.path)
+            with _opened(name, _NEW_FILE, parent, 0o600) as file:
+                os.ftruncate(file, entry.size)
+
+    def write(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None:
+        """A whole new file with all its metadata; `data` is the frame that `segments` lie in."""
+        with _naming(entry.path):
+            parent, name = self._place(entry.path)
+            with _opened(name, _NEW_FILE, parent, entry.mode & 0o777) as file:
+                if segments[-1].file_offset + segments[-1].length < entry.size:
+                    os.ftruncate(file, entry.size)
+                _write_segments(file, segments, data)
+                self._describe(file, entry)
+
+    def write_part(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None:
+        """Some of the data of a file that `reserve` made."""
+        with _naming(entry.path):
+            parent, name = self._place(entry.path)
+            with _opened(name, _OLD_FILE, parent) as file:
+                _write_segments(file, segments, data)
+
+    def seal(self, entry: Entry) -> None:
+        """Final metadata of a directory or of a file that `reserve` made."""
+        with _naming(entry.path):
+            parent, name = self._place(entry.path)
+            flags = _DIRECTORY if entry.kind == "d" else _OLD_FILE
+            with _opened(name, flags, parent) as file:
+                self._describe(file, entry, whole_mode=True)
+
+    def close(self) -> None:
+        """Give up all open directories, so that the target can be unmounted."""
+        for descriptor in (*self._open.values(), self._root):
+            os.close(descriptor)
+        self._open.clear()
+
+    def _place(self, path: bytes) -> tuple[int, bytes]:
+        """The open parent directory of `path`, and its name there."""
+        parent, _, name = path.rpartition(b"/")
+        return self._passage(parent), name
+
+    def _passage(self, path: bytes) -> int:
+        if not path:
+            return self._root
+        descriptor = self._open.get(path)
+        if descriptor is not None:
+            self._open.move_to_end(path)
+            return descriptor
+        parent, name = self._place(path)
+        descriptor = self._open[path] = os.open(name, _PASSAGE, dir_fd=parent)
+        if len(self._open) > _OPEN_DIRECTORIES:
+            os.close(self._open.popitem(last=False)[1])
+        return descriptor
+
+    def _describe(self, file: int, entry: Entry, *, whole_mode: bool = False) -> None:
+        # Attributes after the owner: chown takes file capabilities away. Times last.
+        try:
+            os.fchown(file, entry.uid, entry.gid)
+            if whole_mode or entry.mode & _SPECIAL_BITS:
+                os.fchmod(file, entry.mode)
+            for name, value in entry.xattrs:
+                os.setxattr(file, name, value)
+        except OSError as error:
+            if not self._forgives(error, os.fstat(file).st_dev):
+                raise
+        os.utime(file, ns=(entry.mtime, entry.mtime))
+
+    def _describe_name(self, parent: int, name: bytes, entry: Entry) -> None:
+        """For what must not be opened: links, devices, FIFOs."""
+        os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        if entry.kind != "l" and entry.mode & _SPECIAL_BITS:
+            os.chmod(name, entry.mode, dir_fd=parent)
+        for attribute, value in entry.xattrs:
+            # There is no setxattrat: the magic link leads to the directory that is open.
+            path = b"/proc/self/fd/%d/%s" % (parent, name)
+            os.setxattr(path, attribute, value, follow_symlinks=False)
+        os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
+
+    def _forgives(self, error: OSError, device: int) -> bool:
+        return error.errno in (errno.EPERM, errno.EOPNOTSUPP) and device in self._ownerless
+
+
+def _write_segments(file: int, segments: tuple[Segment, ...], data: memoryview) -> None:
+    for segment in segments:
+        done = 0
+        while done < segment.length:
+            begin, end = segment.frame_offset + done, segment.frame_offset + segment.length
+            done += os.pwrite(file, data[begin:end], segment.file_offset + done)
+
+
+@contextlib.contextmanager
+def _opened(name: bytes, flags: int, parent: int, mode: int = 0) -> Iterator[int]:
+    descriptor = os.open(name, flags, mode, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _naming(path: bytes) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StepFailed(
+            f"cannot write {shown(path)}: {error.strerror}", hint=_HINTS.get(error.errno or 0, "")
+        ) from error

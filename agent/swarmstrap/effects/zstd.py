@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Decompression with every size known, and every digest checked, before memory is taken for it."""
+
+import hashlib
+from pathlib import Path
+
+import zstandard
+
+from swarmstrap.errors import SwarmstrapError, Untrusted
+from swarmstrap.index import MAX_INDEX, Index, check, decode
+from swarmstrap.manifest import Manifest
+
+
+class NotYetReadable(SwarmstrapError):
+    """Bytes are not in their file, or not yet the right ones: a piece that libtorrent calls
+    finished was seen to become readable up to 0.7 s later. Ask again.
+    """
+
+
+def decompress(data: bytes, unpacked: int) -> bytes:
+    """The content of one zstd frame; raises Untrusted unless it is exactly `unpacked` bytes."""
+    try:
+        # The library would allocate whatever the frame's header claims.
+        claimed = zstandard.frame_content_size(data)
+        if claimed != unpacked:
+            raise Untrusted(f"a frame claims {claimed} bytes where {unpacked} are expected")
+        content = zstandard.ZstdDecompressor().decompress(
+            data, max_output_size=unpacked, allow_extra_data=False
+        )
+    except zstandard.ZstdError as error:
+        raise Untrusted(f"a frame cannot be decompressed: {error}") from error
+    if len(content) != unpacked:
+        raise Untrusted(f"a frame has {len(content)} bytes where {unpacked} are expected")
+    return content
+
+
+def load_index(path: Path, manifest: Manifest) -> Index:
+    """The index that `manifest` names, checked against it.
+
+    Raises NotYetReadable while the file has other bytes, Untrusted when it cannot be used.
+    """
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != manifest.index.sha256:
+        raise NotYetReadable(f"{path.name} does not have the manifest's digest (yet)")
+    try:
+        size = zstandard.frame_content_size(data)
+    except zstandard.ZstdError as error:
+        raise Untrusted(f"{path.name} is not a zstd file: {error}") from error
+    if not 0 <= size <= MAX_INDEX:
+        raise Untrusted(f"{path.name} claims {size} bytes", hint="publish the image again")
+    index = decode(decompress(data, size))
+    check(index, manifest)
+    return index
