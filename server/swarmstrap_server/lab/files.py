@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a virtual node keeps between two power-ons: its disk, its decoy, its UEFI variables."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarmstrap.errors import SwarmstrapError
+from swarmstrap.units import Bytes, MiB
+from swarmstrap_server.lab.machines import (
+    LOGS,
+    OVMF_CODE,
+    OVMF_VARS,
+    Accelerator,
+    AttachedDisk,
+    PowerOn,
+    VirtualNode,
+)
+
+DECOY_BYTES = Bytes(64 * MiB)
+_NO_ZERO = bytes.maketrans(b"\0", b"\xff")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFiles:
+    """The folder of one virtual node, and what is in it."""
+
+    folder: Path
+    system: AttachedDisk
+    decoy: AttachedDisk
+    uefi_vars: Path | None
+
+    def power_on(
+        self,
+        accelerator: Accelerator,
+        *,
+        decoy_first: bool,
+        netns: str | None = None,
+        tap: str | None = None,
+    ) -> PowerOn:
+        """One power-on with both disks; their order changes what the guest's kernel calls them."""
+        disks = (self.decoy, self.system) if decoy_first else (self.system, self.decoy)
+        return PowerOn(
+            accelerator=accelerator,
+            disks=disks,
+            netns=netns,
+            tap=tap,
+            uefi_vars=self.uefi_vars,
+        )
+
+
+def prepare(node: VirtualNode, folder: Path) -> NodeFiles:
+    """Make an empty system disk, a filled decoy and fresh UEFI variables in `folder`.
+
+    Raises SwarmstrapError when the UEFI firmware is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for log in LOGS:
+        (folder / log).unlink(missing_ok=True)
+    system = AttachedDisk(folder / "system.raw", f"{node.name}-system", bootable=True)
+    decoy = AttachedDisk(folder / "decoy.raw", f"{node.name}-decoy")
+    with system.path.open("wb") as disk:
+        disk.truncate(node.disk)
+    with decoy.path.open("wb") as disk:
+        disk.writelines(_pattern(decoy.serial))
+    return NodeFiles(folder, system, decoy, _private_vars(node, folder))
+
+
+def decoy_change(decoy: AttachedDisk) -> int | None:
+    """The offset of the first byte of the decoy that is not as it was made; None if all are."""
+    offset = 0
+    with decoy.path.open("rb") as disk:
+        for block in _pattern(decoy.serial):
+            found = disk.read(len(block))
+            if found != block:
+                pairs = zip(found, block, strict=False)
+                same = (i for i, (a, b) in enumerate(pairs) if a != b)
+                return offset + next(same, len(found))
+            offset += len(block)
+        return offset if disk.read(1) else None
+
+
+def _pattern(serial: str) -> Iterator[bytes]:
+    """`DECOY_BYTES` that depend on the serial, none of them zero, so that no write can hide."""
+    for number in range(DECOY_BYTES // MiB):
+        seed = f"{serial}:{number}".encode()
+        yield hashlib.shake_128(seed).digest(MiB).translate(_NO_ZERO)
+
+
+def _private_vars(node: VirtualNode, folder: Path) -> Path | None:
+    if node.firmware != "uefi":
+        return None
+    for part in (OVMF_CODE, OVMF_VARS):
+        if not part.exists():
+            raise SwarmstrapError(f"no UEFI firmware at {part}", hint="install the package ovmf")
+    return Path(shutil.copyfile(OVMF_VARS, folder / "uefi-vars.fd"))
