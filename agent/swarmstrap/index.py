@@ -16,6 +16,7 @@ from swarmstrap.units import MiB
 
 # `h` is a hard link whose target is an earlier entry's path; sockets are never captured.
 Kind = Literal["f", "d", "l", "h", "c", "b", "p"]
+LINKABLE = frozenset({"f", "l", "c", "b", "p"})
 FORMAT = 1
 ROOT = b"."
 
@@ -112,7 +113,7 @@ def check(index: Index, manifest: Manifest) -> None:
     """Raises Untrusted unless `index` fits the manifest and cannot name anything outside a tree.
 
     After it: the root is first, every parent is an earlier directory, every hard link's target an
-    earlier file, no path comes twice, frames cover the payload without a gap, and no segment
+    earlier entry, no path comes twice, frames cover the payload without a gap, and no segment
     leaves its frame, its file or the order of the file's other segments.
     """
     if len(index.entries) != manifest.entries:
@@ -145,8 +146,8 @@ def _check_entries(entries: tuple[Entry, ...]) -> None:
             reason = "comes twice"
         if reason is None and kinds.get(path.rpartition(b"/")[0]) != "d":
             reason = "has a parent that is no earlier directory"
-        if reason is None and entry.kind == "h" and kinds.get(entry.target) != "f":
-            reason = f"is a hard link to {shown(entry.target)}, which is no earlier file"
+        if reason is None and entry.kind == "h" and kinds.get(entry.target) not in LINKABLE:
+            reason = f"is a hard link to {shown(entry.target)}, which is nothing earlier to link to"
         if reason is not None:
             raise _refused(f"{shown(path)} {reason}")
         kinds[path] = entry.kind
