@@ -7,7 +7,7 @@ from swarmstrap.wire import Event, Finish
 from swarmstrap_server.nodes import Deployment, State
 
 NODES = "/v1/nodes"  # GET -> NodeView list
-DEPLOYMENTS = "/v1/deployments"  # POST Arm -> Deployment list; GET -> Deployment list
+DEPLOYMENTS = "/v1/deployments"  # GET; POST Arm; both -> Deployment list; DELETE Disarm -> 204
 STREAM = "/v1/stream"  # GET, server-sent events: one Snapshot, then a Record each
 STATUS = "/v1/status"  # GET -> Status
 
@@ -35,6 +35,10 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     layout: str = ""
     finish: Finish | None = None
     minutes: int | None = None
+
+
+class Disarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    nodes: tuple[str, ...]
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

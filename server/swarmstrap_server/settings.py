@@ -20,12 +20,17 @@ class Ports(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Dhcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`range` is (first, last) for mode full; `netmask` belongs to it."""
+    """`network` as in 192.0.2.0/24; `range` is (first, last), for mode full. The meaning of each
+    is that of `swarmstrap_server.dhcp.DhcpSettings`.
+    """
 
     mode: DhcpMode = "off"
     interface: str = ""
-    range: tuple[str, ...] = ()
-    netmask: str = ""
+    network: str = ""
+    range: tuple[str, str] | None = None
+    router: str = ""
+    dns: tuple[str, ...] = ()
+    ipv6_prefix: str = ""
 
 
 class Swarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from swarmstrap.errors import BadInput
-from swarmstrap.layout import Layout, Partition
+from swarmstrap.layout import Layout
+from swarmstrap.layoutcheck import check_layout
 from swarmstrap.units import parse_size
 from swarmstrap.wire import Interface
-from swarmstrap_server.settings import Dhcp, Node, NodesFile, Settings
+from swarmstrap_server.dhcp import DhcpSettings
+from swarmstrap_server.settings import Node, NodesFile, Settings
 from swarmstrap_server.yamlfile import Document, Steps, nearest
 
 T = TypeVar("T")
@@ -25,10 +27,8 @@ HOOK_NAME = re.compile(r"[0-9]{2}-[a-z0-9][a-z0-9_-]*")
 NODE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 HOST_NAME = re.compile(rf"{NODE_NAME.pattern}(?:\.{NODE_NAME.pattern})*")
 MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
-NIC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 # No quote, no space but between words, nothing that iPXE or a shell would expand.
 KERNEL_ARGUMENTS = re.compile(r"(?:[A-Za-z0-9_.,:=/@%+~-]+(?: |$))*")
-GPT_LABEL_CHARACTERS = 36
 
 
 def settings_problems(document: Document[Settings], layouts: Sequence[str]) -> list[BadInput]:
@@ -71,41 +71,58 @@ def _settings_findings(settings: Settings, layouts: Sequence[str]) -> Iterator[F
     ports = settings.ports
     if len({ports.boot, ports.node, ports.seeder}) < 3:
         yield ("ports",), "boot, node and seeder need three different ports"
-    yield from _dhcp_findings(settings.dhcp)
+    yield ("dhcp",), _dhcp(settings)
 
 
-def _dhcp_findings(dhcp: Dhcp) -> Iterator[Finding]:
+def dhcp_settings(settings: Settings) -> DhcpSettings | None:
+    """What dnsmasq needs, None where it is not wanted; raises BadInput or ValueError."""
+    dhcp = settings.dhcp
     if dhcp.mode == "off":
-        return
-    yield ("dhcp", "interface"), _shape(dhcp.interface, NIC_NAME, "a network interface")
-    if dhcp.mode == "full":
-        if len(dhcp.range) != 2:
-            yield ("dhcp", "range"), "mode full needs range: [FIRST, LAST]"
-        yield ("dhcp", "netmask"), _address(dhcp.netmask)
-    for address in dhcp.range:
-        yield ("dhcp", "range"), _address(address)
+        return None
+    return DhcpSettings(
+        mode=dhcp.mode,
+        interface=dhcp.interface,
+        server=ipaddress.IPv4Address(settings.address),
+        boot_port=settings.ports.boot,
+        network=ipaddress.IPv4Network(dhcp.network),
+        pool=_pool(dhcp.range) if dhcp.range else None,
+        router=ipaddress.IPv4Address(dhcp.router) if dhcp.router else None,
+        dns=tuple(map(ipaddress.IPv4Address, dhcp.dns)),
+        ipv6_prefix=ipaddress.IPv6Network(dhcp.ipv6_prefix) if dhcp.ipv6_prefix else None,
+    )
+
+
+def _pool(given: tuple[str, str]) -> tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]:
+    first, last = map(ipaddress.IPv4Address, given)
+    return first, last
+
+
+def _dhcp(settings: Settings) -> str:
+    try:
+        dhcp_settings(settings)
+    except (BadInput, ValueError) as error:
+        return f"dhcp: {str(error).removeprefix('dhcp: ')}"
+    return ""
 
 
 def _layout_findings(layout: Layout) -> Iterator[Finding]:
-    yield ("kernel_arguments",), kernel_arguments(layout.kernel_arguments)
+    try:
+        check_layout(layout)
+    except BadInput as error:
+        yield _layout_place(layout, error.message), str(error)
+
+
+def _layout_place(layout: Layout, message: str) -> Steps:
+    """Where in the file `message`, which names disk and partition, belongs."""
     for d, disk in enumerate(layout.disks):
-        for p, partition in enumerate(disk.partitions):
-            yield from _partition_findings(partition, ("disks", d, "partitions", p))
-    roots = sum(p.mount == "/" for disk in layout.disks for p in disk.partitions)
-    if roots != 1:
-        yield ("disks",), f"{roots} partitions have mount: /, exactly one must"
-
-
-def _partition_findings(partition: Partition, path: Steps) -> Iterator[Finding]:
-    for key in ("size", "size_min", "size_max"):
-        if text := getattr(partition, key):
-            yield (*path, key), _size(text)
-    if not 0 < len(partition.label) <= GPT_LABEL_CHARACTERS:
-        yield (*path, "label"), f"a label has 1 to {GPT_LABEL_CHARACTERS} characters"
-    if partition.mount and not partition.mount.startswith("/"):
-        yield (*path, "mount"), f"{partition.mount!r} is not an absolute path"
-    if partition.mount and partition.format is None:
-        yield (*path, "mount"), "a partition that is mounted needs a format"
+        prefix = f"disk {disk.id}: "
+        if message.startswith(prefix):
+            rest = message.removeprefix(prefix)
+            for p, partition in enumerate(disk.partitions):
+                if rest.startswith(f"partition {partition.label}: "):
+                    return ("disks", d, "partitions", p)
+            return ("disks", d)
+    return (message.partition(":")[0],)
 
 
 def _node_findings(

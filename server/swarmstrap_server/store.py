@@ -157,14 +157,19 @@ class Store:
     def latest_deployment(self, node: str) -> Deployment | None:
         """The newest that neither expired nor was disarmed."""
         where = "WHERE node = ? AND state NOT IN ('expired', 'disarmed')"
-        found = self._deployments(f"{where} ORDER BY armed_at DESC, rowid DESC LIMIT 1", (node,))
+        found = self._deployments(f"{where} ORDER BY armed_at DESC LIMIT 1", (node,))
+        return next(iter(found), None)
+
+    def last_arming(self, node: str) -> Deployment | None:
+        """The newest, whatever became of it."""
+        found = self._deployments("WHERE node = ? ORDER BY armed_at DESC LIMIT 1", (node,))
         return next(iter(found), None)
 
     def deployments(self, *states: str) -> list[Deployment]:
         """All, or those in one of `states`, oldest first."""
         marks = ", ".join("?" * len(states))
         where = f"WHERE state IN ({marks}) " if states else ""
-        return self._deployments(f"{where}ORDER BY armed_at, rowid", states)
+        return self._deployments(f"{where}ORDER BY armed_at", states)
 
     def _deployments(self, clause: str, values: Iterable[str]) -> list[Deployment]:
         rows = self._db.execute(f"SELECT body FROM deployments {clause}", tuple(values))

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the three listeners share, and how a refusal becomes an answer."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Untrusted
+from swarmstrap.wire import Problem
+from swarmstrap_server.deployments import Deployments
+from swarmstrap_server.images import Image, ImageStore
+from swarmstrap_server.seeder import Offer
+from swarmstrap_server.seeding import Seeding
+from swarmstrap_server.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Inventories of machines with hundreds of disks, and event batches after an outage.
+MAX_BODY = 16 << 20
+
+
+@dataclass(slots=True)
+class Services:
+    """One server's parts. `published` maps an infohash to its image, as last read from disk."""
+
+    deployments: Deployments
+    images: ImageStore
+    tracker: Tracker
+    seeding: Seeding
+    published: dict[str, Image]
+
+    def publish(self) -> None:
+        """Offer to the swarm what lies in the image store now."""
+        self.published = {image.manifest.infohash: image for image in self.images.ls()}
+        self.tracker.track(self.published)
+        self.seeding.offer([_offer(image) for image in self.published.values()])
+
+
+SERVICES = web.AppKey("SERVICES", Services)
+
+
+def new_app(services: Services) -> web.Application:
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[refusals])
+    app[SERVICES] = services
+    return app
+
+
+def answer(value: msgspec.Struct | Sequence[msgspec.Struct], *, status: int = 200) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, content_type="application/json"
+    )
+
+
+async def body(request: web.Request, kind: type[T]) -> T:
+    """The request's JSON as `kind`; raises BadInput."""
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except msgspec.DecodeError as error:
+        raise BadInput(f"{request.path} does not understand this: {error}") from error
+
+
+def bearer(request: web.Request) -> str:
+    """The credential of an `Authorization: Bearer` header; raises Untrusted without one."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme != "Bearer" or not secret:
+        raise Untrusted(f"{request.path} needs a bearer")
+    return secret
+
+
+@web.middleware
+async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Errors of ours are answered as a Problem, with a status that says who has to change."""
+    try:
+        return await handler(request)
+    except SwarmstrapError as error:
+        log.info("%s %s from %s: %s", request.method, request.path, request.remote, error)
+        problem = Problem(error=error.message, hint=error.hint)
+        return answer(problem, status=_status(error))
+
+
+def _status(error: SwarmstrapError) -> int:
+    match error:
+        case BadInput():
+            return 400
+        case Untrusted():
+            return 403
+        case Refused():
+            return 409
+        case _:
+            return 500
+
+
+def _offer(image: Image) -> Offer:
+    return Offer(
+        infohash=image.manifest.infohash,
+        torrent=str(image.torrent),
+        directory=str(image.directory),
+    )

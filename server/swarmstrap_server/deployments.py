@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From an operator's word to a node's job: arm, register, exchange a token.
+
+An arming is used once. Whoever registers as an armed node gets a token; the token buys the job,
+once, and the arming is gone with it. Every refusal is an event of the node.
+"""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from swarmstrap.errors import BadInput, Refused, Untrusted
+from swarmstrap.wire import Job, Register, Registered
+from swarmstrap_server import views
+from swarmstrap_server.events import Feed
+from swarmstrap_server.identity import (
+    Known,
+    Marks,
+    identify,
+    marks_of_inventory,
+    marks_of_node,
+    name_for_unknown,
+)
+from swarmstrap_server.images import Image, ImageStore
+from swarmstrap_server.jobs import make_job, signed_hooks
+from swarmstrap_server.nodes import ABSENCE_SECONDS, Deployment, expired, silent, started
+from swarmstrap_server.operator_wire import Arm, NodeView
+from swarmstrap_server.site import Site, read_site
+from swarmstrap_server.store import SeenNode, Store
+from swarmstrap_server.yamlfile import nearest
+
+TOKEN_SECONDS = 600.0
+_SECRET_BYTES = 32
+
+
+class Deployments:
+    """The one place that grants anything. `clock` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        site: Site,
+        store: Store,
+        images: ImageStore,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.site = site
+        self.store = store
+        self.images = images
+        self.clock = clock
+        self.feed = Feed(store, self.view)
+        self._adopt()
+
+    def view(self, node: str) -> NodeView:
+        return views.node_view(self.site, self.store, node)
+
+    def reload(self) -> None:
+        """Read the site folder again; raises BadInput and keeps the old site when it is wrong."""
+        self.site = read_site(self.site.paths.root)
+        self._adopt()
+
+    def _adopt(self) -> None:
+        """Machines that were discovered take the name that the site now gives them."""
+        for seen in self.store.nodes():
+            if seen.name in self.site.nodes:
+                continue
+            name = identify(seen.marks, self._site_nodes())
+            if name is not None and self.store.node(name) is None:
+                self.store.rename_node(seen.name, name)
+
+    def _site_nodes(self) -> list[Known]:
+        return [Known(name, marks_of_node(node)) for name, node in self.site.nodes.items()]
+
+    def known_as(self, seen: Marks) -> str | None:
+        """The node that these marks belong to; raises Refused when it cannot be told."""
+        name = identify(seen, self._site_nodes())
+        if name is not None:
+            return name
+        strangers = [n.known for n in self.store.nodes() if n.name not in self.site.nodes]
+        return identify(seen, strangers)
+
+    # The operator's side
+
+    def arm(self, request: Arm) -> list[Deployment]:
+        """All of the nodes, or none: raises BadInput or Refused before anything is written."""
+        now = self.clock()
+        self.reload()
+        self.tick()
+        image = self.images.get(request.image, request.version or None)
+        armed = [self._arming(name, image, request, now) for name in dict.fromkeys(request.nodes)]
+        with self.store.transaction():
+            for deployment in armed:
+                self._take_back(deployment.node, "replaced by a new arming", now)
+                self.store.save_deployment(deployment)
+        for deployment in armed:
+            until = clock_time(deployment.until)
+            self.feed.note(
+                deployment.node, "armed", f"armed for {deployment.title} until {until}", now
+            )
+        return armed
+
+    def disarm(self, nodes: Sequence[str]) -> None:
+        now = self.clock()
+        for name in nodes:
+            self._check_known(name)
+            if self._take_back(name, "disarmed by the operator", now):
+                self.feed.note(name, "disarmed", "disarmed", now)
+
+    def _arming(self, name: str, image: Image, request: Arm, now: float) -> Deployment:
+        self._check_known(name)
+        self._check_idle(name, now)
+        signed_hooks(self.site, name)
+        spec = self.site.nodes.get(name)
+        defaults = self.site.settings.defaults
+        layout = request.layout or (spec.layout if spec else "") or defaults.layout
+        self.site.layout(layout)
+        minutes = request.minutes if request.minutes is not None else defaults.arm_minutes
+        manifest = image.manifest
+        return Deployment(
+            id=secrets.token_hex(8),
+            node=name,
+            image=manifest.name,
+            version=manifest.version,
+            infohash=manifest.infohash,
+            payload=manifest.payload.size,
+            layout=layout,
+            finish=request.finish or (spec.finish if spec else None) or defaults.finish,
+            armed_at=now,
+            until=now + 60 * minutes,
+        )
+
+    def _check_known(self, name: str) -> None:
+        names = views.node_names(self.site, self.store)
+        if name not in names:
+            raise BadInput(
+                f"no node {name!r}{nearest(name, names)}",
+                hint="write it into the site's node files, or let it register first",
+            )
+
+    def _check_idle(self, name: str, now: float) -> None:
+        latest = self.store.latest_deployment(name)
+        if latest is None or latest.state != "active":
+            return
+        if now - (latest.heard or now) < ABSENCE_SECONDS:
+            raise Refused(
+                f"node {name} is being deployed, phase {latest.phase}",
+                hint=f"wait until it ends, or until it has been silent for {ABSENCE_SECONDS:.0f} s",
+            )
+
+    def _take_back(self, name: str, reason: str, now: float) -> bool:
+        """Ends what is armed or abandoned under `name`; whether there was anything."""
+        latest = self.store.latest_deployment(name)
+        if latest is None or latest.state not in ("armed", "active"):
+            return False
+        state = "disarmed" if latest.state == "armed" else "failed"
+        self.store.save_deployment(replace(latest, state=state, ended=now, reason=reason))
+        return True
+
+    def tick(self) -> None:
+        """End what time has ended; to be called every few seconds."""
+        now = self.clock()
+        for deployment in self.store.deployments("armed", "active"):
+            ended = expired(deployment, now) or silent(deployment, now)
+            if ended is not None:
+                self.store.save_deployment(ended)
+                self.feed.note(
+                    ended.node, ended.state, ended.reason, now, failed=True, hint=ended.hint
+                )
+
+    # The node's side
+
+    def register(self, register: Register, address: str) -> Registered:
+        """Notes the node and its inventory; a token only for an armed one."""
+        now = self.clock()
+        self.tick()
+        marks = marks_of_inventory(register.inventory)
+        name = self.known_as(marks) or name_for_unknown(marks, register.inventory.boot_mac)
+        self.store.save_node(SeenNode(name, marks, address, now, register.inventory))
+        latest = self.store.last_arming(name)
+        if latest is None or latest.state != "armed":
+            reason = _why_not(name, latest)
+            self.feed.note(name, "not-armed", f"registered, and boots its disk: {reason}", now)
+            return Registered(node=name, reason=reason)
+        token = secrets.token_urlsafe(_SECRET_BYTES)
+        expires = min(now + TOKEN_SECONDS, latest.until)
+        self.store.add_token(digest(token), latest.id, expires)
+        self.feed.note(name, "registered", f"registered from {address}", now)
+        return Registered(node=name, token=token)
+
+    def take_job(self, token: str) -> Job:
+        """Exchange `token` for its job; raises Untrusted, saying when it was used or expired."""
+        now = self.clock()
+        deployment = self._redeemable(token, now)
+        session = secrets.token_urlsafe(_SECRET_BYTES)
+        image = self._image_of(deployment)
+        job = make_job(self.site, image, deployment, session)
+        with self.store.transaction():
+            if not self.store.use_token(digest(token), now):
+                raise Untrusted("token was used a moment ago")
+            self.store.add_session(digest(session), deployment.id)
+            self.store.save_deployment(started(deployment, now))
+        self.feed.note(deployment.node, "started", f"takes the job for {deployment.title}", now)
+        return job
+
+    def _redeemable(self, token: str, now: float) -> Deployment:
+        found = self.store.token(digest(token))
+        deployment = self.store.deployment(found.deployment) if found else None
+        if found is None or deployment is None:
+            raise Untrusted("token is not one of this server", hint="register again")
+        if found.used is not None:
+            reason = f"token was already used at {clock_time(found.used)}"
+        elif now >= found.expires:
+            reason = f"token expired at {clock_time(found.expires)}"
+        elif deployment.state != "armed":
+            reason = f"the arming is gone: {deployment.reason or deployment.state}"
+        else:
+            return deployment
+        hint = f"arm again: swarmstrap deploy {deployment.title} --to {deployment.node}"
+        self.feed.note(deployment.node, "refused", reason, now, failed=True, hint=hint)
+        raise Untrusted(reason, hint=hint)
+
+    def _image_of(self, deployment: Deployment) -> Path:
+        image = self.images.get(deployment.image, deployment.version)
+        if image.manifest.infohash != deployment.infohash:
+            raise Refused(f"image {deployment.title} was replaced after arming", hint="arm again")
+        return image.directory
+
+    def session(self, bearer: str) -> Deployment:
+        """The deployment whose session this is; raises Untrusted."""
+        deployment = self.store.session(digest(bearer))
+        if deployment is None:
+            raise Untrusted("session is not one of this server")
+        return deployment
+
+    def current(self, deployment: Deployment) -> Deployment:
+        """As it is in the store now."""
+        return self.store.deployment(deployment.id) or deployment
+
+    def seeds(self, deployment: Deployment, uploaded: int) -> Deployment:
+        """The node is seeding and has given `uploaded` payload bytes so far."""
+        deployment = replace(deployment, uploaded=uploaded, heard=self.clock())
+        self.store.save_deployment(deployment)
+        return deployment
+
+
+def digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def clock_time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _why_not(name: str, latest: Deployment | None) -> str:
+    match latest.state if latest else None:
+        case "expired" if latest:
+            return f"the arming for {latest.title} expired at {clock_time(latest.until)}"
+        case "active" if latest and latest.started:
+            return f"{latest.title} is under way since {clock_time(latest.started)}"
+        case _:
+            return f"not armed: swarmstrap deploy IMAGE --to {name}"
