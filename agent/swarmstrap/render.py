@@ -26,7 +26,7 @@ def check_hostname(name: str) -> str:
 
 def fstab(volumes: Iterable[PlacedVolume]) -> str:
     lines = ["# <file system> <mount point> <type> <options> <dump> <pass>"]
-    for volume in sorted(volumes, key=lambda v: v.mount):
+    for volume in sorted(volumes, key=lambda v: (v.format == "swap", v.mount)):
         if volume.format == "swap":
             lines.append(f"UUID={volume.uuid} none swap sw 0 0")
         elif volume.mount:

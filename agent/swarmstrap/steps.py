@@ -134,7 +134,9 @@ class RemoveFiles:
     why: str
 
     def __str__(self) -> str:
-        return f"remove {', '.join(self.paths)}: {self.why}"
+        rest = len(self.paths) - 1
+        more = f" and {rest} more" if rest else ""
+        return f"remove {self.paths[0]}{more}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)

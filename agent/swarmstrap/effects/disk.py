@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whole disks: wiping them and writing their partition tables. The only user of pyparted.
+
+sgdisk writes the table, in one command: libparted 3.5 can set neither partition GUIDs nor type
+GUIDs such as that of an x86-64 root. libparted then reads it back, so that two implementations
+agree on it before anything relies on it.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import parted
+
+from swarmstrap.effects import udev
+from swarmstrap.effects.run import run
+from swarmstrap.errors import StepFailed
+from swarmstrap.layout import PartitionType
+from swarmstrap.steps import PlannedPartition, WipeDisk, WritePartitionTable
+from swarmstrap.units import Bytes, MiB, to_sectors
+
+BLKRRPART = 0x125F  # _IO(0x12, 95), linux/fs.h
+BUSY_SECONDS = 30.0
+_RETRY_SECONDS = 0.1
+
+# UEFI 2.10 (5.3.3), GRUB, and the UAPI group's Discoverable Partitions Specification.
+TYPE_GUIDS: dict[PartitionType, str] = {
+    "esp": "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
+    "bios-boot": "21686148-6449-6e6f-744e-656564454649",
+    "swap": "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f",
+    "home": "933ac7e1-2eb4-4f13-b844-0e14e2aef915",
+    "srv": "3b8f8425-20e0-4f3b-907f-1a25a76f98e8",
+    "var": "4d21b016-b534-45c2-a9fb-5c16e091fd2d",
+    "linux": "0fc63daf-8483-4772-8e79-3d69d8477de4",
+}
+ROOT_GUIDS = {
+    "x86_64": "4f68bce3-e8cd-4db1-96e7-fbcaf984b709",
+    "aarch64": "b921b045-1df0-41c3-af44-4c6f280d3fae",
+}
+
+
+def wipe(step: WipeDisk) -> None:
+    """Remove every signature from the disk and its partitions, and what lies at its ends."""
+    wipe_node(udev.find(step.disk))
+
+
+def write_table(step: WritePartitionTable) -> None:
+    """Write the table, prove it, and make the kernel use it."""
+    write_table_to(udev.find(step.disk), step)
+    udev.settle()
+
+
+def wipe_node(node: str) -> None:
+    """`wipe` for a device node or an image file. Raises StepFailed when anything uses it."""
+    with _exclusive(node) as disk:
+        # --force: the claim that wipefs would make is the one that is held here.
+        for target in (*_partition_nodes(node), node):
+            run(["wipefs", "--all", "--force", target], timeout=120)
+        size = os.lseek(disk, 0, os.SEEK_END)
+        for offset in (0, max(0, size - MiB)):
+            os.pwrite(disk, bytes(min(MiB, size)), offset)
+        os.fsync(disk)
+        _reread(disk, node)
+
+
+def write_table_to(node: str, step: WritePartitionTable) -> None:
+    """`write_table` for a device node or an image file."""
+    with _exclusive(node) as disk:
+        run(sgdisk_arguments(step, node, os.uname().machine), timeout=120)
+        os.fsync(disk)
+        _reread(disk, node)
+    _prove(node, step)
+
+
+def sgdisk_arguments(step: WritePartitionTable, node: str, machine: str) -> list[str]:
+    """The command that writes the whole table; `machine` (as in `uname -m`) types the root."""
+    sector = step.disk.logical_sector
+    # Places were aligned when they were planned: sgdisk is to take them as they are.
+    arguments = ["sgdisk", "--clear", "--set-alignment=1", f"--disk-guid={step.uuid}"]
+    for part in step.partitions:
+        first = to_sectors(Bytes(part.start), sector)
+        last = first + to_sectors(Bytes(part.size), sector) - 1
+        guid = TYPE_GUIDS.get(part.type) or ROOT_GUIDS.get(machine, TYPE_GUIDS["linux"])
+        arguments += [
+            f"--new={part.number}:{first}:{last}",
+            f"--typecode={part.number}:{guid}",
+            f"--partition-guid={part.number}:{part.uuid}",
+            f"--change-name={part.number}:{part.label}",
+        ]
+    return [*arguments, node]
+
+
+@contextlib.contextmanager
+def _exclusive(node: str) -> Iterator[int]:
+    """A descriptor of `node` while nobody else can mount it or build on it, and udev keeps away.
+
+    The kernel refuses the claim (O_EXCL) while any partition is mounted or held; udev leaves a
+    disk alone on which somebody holds a lock (systemd.io/BLOCK_DEVICE_LOCKING).
+    """
+    try:
+        disk = os.open(node, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+    except OSError as error:
+        why = "it is in use" if error.errno == errno.EBUSY else error.strerror
+        raise StepFailed(
+            f"cannot take {node} for writing: {why}", hint="see lsblk and /proc/mounts"
+        ) from error
+    try:
+        _until_free(f"the lock on {node}", lambda: fcntl.flock(disk, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        yield disk
+    finally:
+        os.close(disk)
+
+
+def _reread(disk: int, node: str) -> None:
+    """Make the kernel read the table again; an image file has nobody to tell."""
+    if stat.S_ISBLK(os.fstat(disk).st_mode):
+        _until_free(f"the kernel to read {node}", lambda: fcntl.ioctl(disk, BLKRRPART))
+
+
+def _until_free(what: str, attempt: Callable[[], object]) -> None:
+    """Try until it is not busy; a probe of udev's that is under way ends by itself."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            attempt()
+            return
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.EAGAIN) or time.monotonic() > deadline:
+                raise StepFailed(
+                    f"waited in vain for {what}: {error.strerror}", hint="see lsblk for its users"
+                ) from error
+        time.sleep(_RETRY_SECONDS)
+
+
+def _partition_nodes(node: str) -> list[str]:
+    disk = Path("/sys/class/block", Path(node).name)
+    return sorted(f"/dev/{path.parent.name}" for path in disk.glob("*/partition"))
+
+
+def _prove(node: str, step: WritePartitionTable) -> None:
+    device = parted.getDevice(node)
+    try:
+        sector = device.sectorSize
+        table = parted.newDisk(device)
+        found = [
+            (p.number, p.get_name(), p.geometry.start * sector, p.geometry.length * sector)
+            for p in table.partitions
+        ]
+    except parted.IOException as error:
+        raise StepFailed(
+            f"{node} has no readable table after writing one: {error}",
+            hint="the disk may be failing: see dmesg",
+        ) from error
+    finally:
+        device.removeFromCache()
+    if found != [_place(partition) for partition in step.partitions]:
+        raise StepFailed(
+            f"the table of {node} is not the planned one: {found}",
+            hint="something else writes to this disk, or it is failing: see dmesg",
+        )
+
+
+def _place(partition: PlannedPartition) -> tuple[int, str, int, int]:
+    return partition.number, partition.label, partition.start, partition.size

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Filesystems of the new system: making them, mounting them as one tree, taking it down."""
+
+import os
+import re
+from pathlib import Path
+from typing import assert_never
+
+from swarmstrap.effects import udev
+from swarmstrap.effects.chroot import inside
+from swarmstrap.effects.run import run
+from swarmstrap.steps import MakeFilesystem, MountVolume
+
+TARGET = Path("/run/swarmstrap/target")
+
+# FAT is FAT32 from 65,525 clusters on (fatgen103), and a cluster is a sector at least.
+_FAT32_SECTORS = 67_000
+_OCTAL = re.compile(rb"\\([0-7]{3})")  # how mountinfo writes blanks
+_MKFS_SECONDS = 900.0
+_MOUNT_SECONDS = 120.0
+_FLUSH_SECONDS = 1800.0
+
+
+def make(step: MakeFilesystem) -> None:
+    """Blocking; up to minutes on a slow disk of many TB."""
+    run(mkfs_arguments(step, udev.partition_node(step.volume)), timeout=_MKFS_SECONDS)
+
+
+def mkfs_arguments(step: MakeFilesystem, node: str) -> list[str]:
+    """The command that makes the filesystem. Labels are cut to what each kind can hold."""
+    match step.format:
+        case "ext4":
+            # GRUB and kernels of the image may be older than this mkfs: without the features
+            # that GRUB 2.06 refuses. Tables that are all zero are written after the first boot.
+            features = "64bit,metadata_csum,^metadata_csum_seed,^orphan_file"
+            lazy = "lazy_itable_init=1,lazy_journal_init=1"
+            command = ["mkfs.ext4", "-q", "-F", "-O", features, "-E", lazy]
+            return [*command, "-U", step.uuid, "-L", step.label[:16], node]
+        case "xfs":
+            # GRUB 2.06 does not know large extent counters either.
+            command = ["mkfs.xfs", "-q", "-f", "-i", "nrext64=0", "-m", f"uuid={step.uuid}"]
+            return [*command, "-L", step.label[:12], node]
+        case "vfat":
+            sectors = step.volume.partition.size // step.volume.disk.logical_sector
+            width = "32" if sectors >= _FAT32_SECTORS else "16"
+            volume_id = step.uuid.replace("-", "")
+            label = step.label[:11].upper()
+            return ["mkfs.vfat", "-F", width, "-i", volume_id, "-n", label, node]
+        case "swap":
+            return ["mkswap", "--force", "--uuid", step.uuid, "--label", step.label[:15], node]
+        case _:
+            assert_never(step.format)
+
+
+def mount(step: MountVolume, root: Path = TARGET) -> None:
+    """Mount one volume of the tree below `root`, making the directory it goes on."""
+    node = udev.partition_node(step.volume)
+    target = inside(root, step.target)
+    target.mkdir(parents=True, exist_ok=True)
+    run(
+        ["mount", "-t", step.format, "-o", step.options, node, target],
+        timeout=_MOUNT_SECONDS,
+    )
+
+
+def settle(root: Path = TARGET) -> None:
+    """Everything reaches the disks; nothing is mounted at `root` or below any more."""
+    os.sync()
+    unmount(root)
+
+
+def unmount(root: Path = TARGET) -> None:
+    """Take the tree down, children first. Raises StepFailed naming what stays busy."""
+    for point in reversed(mount_points(root)):
+        run(["umount", point], timeout=_FLUSH_SECONDS)
+
+
+def release(root: Path = TARGET) -> None:
+    """After a failure: the tree is gone from sight at once, and from the disk when unused."""
+    for point in reversed(mount_points(root)):
+        run(["umount", "--lazy", point], timeout=_MOUNT_SECONDS, check=False)
+
+
+def mount_points(root: Path) -> list[str]:
+    """What is mounted at `root` and below, in the order in which it was mounted."""
+    top = os.path.realpath(root)
+    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    points = [os.fsdecode(_OCTAL.sub(_byte, line.split()[4])) for line in lines]
+    return [point for point in points if point == top or point.startswith(f"{top}/")]
+
+
+def _byte(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 8)])

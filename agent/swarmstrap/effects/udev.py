@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The disks of this machine, and which device node a planned disk has now.
+
+The only user of pyudev. Serial numbers and the like are read in lsblk's order of preference, so
+that what an operator copies from lsblk matches.
+"""
+
+import ctypes.util
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import pyudev
+
+from swarmstrap.effects import sysfs
+from swarmstrap.effects.run import run
+from swarmstrap.effects.sysfs import number, text
+from swarmstrap.errors import StepFailed
+from swarmstrap.hardware import Disk, Inventory
+from swarmstrap.steps import DiskId, Volume
+
+_SECTOR = 512  # what sysfs counts in, whatever the disk's own sectors are
+_NO_HARDWARE = re.compile(r"(loop|ram|zram|dm-|md|nbd)\d")
+_ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
+_BLKID_NOTHING = 2
+_BLKID_AMBIVALENT = 8
+
+
+@functools.cache
+def _context() -> pyudev.Context:
+    """pyudev asks ldconfig or gcc for the name of libudev, and an initramfs has neither."""
+    sonames = {"udev": "libudev.so.1"}
+    pyudev._ctypeslib.utils.find_library = lambda name: (
+        ctypes.util.find_library(name) or sonames.get(name)
+    )
+    return pyudev.Context()
+
+
+def settle(timeout: float = 60.0) -> None:
+    """Wait until udev has handled what happened so far; raises StepFailed after `timeout` s."""
+    run(["udevadm", "settle", f"--timeout={timeout:.0f}"], timeout=timeout + 5)
+
+
+def look(boot_mac: str) -> Inventory:
+    """Everything that the plan may depend on. Blocking: it probes every disk for signatures."""
+    disks = (_disk(device) for device in _disks())
+    return msgspec.structs.replace(
+        sysfs.look(boot_mac), disks=tuple(sorted(disks, key=lambda disk: disk.name))
+    )
+
+
+def find(disk: DiskId) -> str:
+    """The device node that `disk` has now. Raises StepFailed unless exactly one disk is the
+    planned one in size, sector size, serial, WWN and path: what it is, not what it was called.
+    """
+    nodes = [str(device.device_node) for device in _disks() if _identity(device) == _wanted(disk)]
+    if not (disk.serial or disk.wwn or disk.by_path):
+        nodes = [node for node in nodes if node == disk.name]
+    if len(nodes) != 1:
+        seen = f"{len(nodes)} disks are" if nodes else "no disk is"
+        raise StepFailed(
+            f"{seen} the planned {disk}", hint="the hardware changed: deploy the node again"
+        )
+    return nodes[0]
+
+
+def partition_node(volume: Volume) -> str:
+    """The device node of a planned partition, proven by its disk, its start and its size."""
+    disk = sysfs.SYS / "class/block" / Path(find(volume.disk)).name
+    planned = volume.partition
+    for path in disk.iterdir():
+        if number(path / "partition") == planned.number:
+            place = (number(path / "start") * _SECTOR, number(path / "size") * _SECTOR)
+            if place == (planned.start, planned.size):
+                return f"/dev/{path.name}"
+    raise StepFailed(
+        f"{volume} is not where the plan puts it",
+        hint="something else changed the partition table: deploy the node again",
+    )
+
+
+def _disks() -> Iterator[pyudev.Device]:
+    for device in _context().list_devices(subsystem="block", DEVTYPE="disk"):
+        if not _NO_HARDWARE.match(device.sys_name):
+            yield device
+
+
+def _wanted(disk: DiskId) -> tuple[int, int, str, str, str]:
+    return disk.size, disk.logical_sector, disk.serial, disk.wwn, disk.by_path
+
+
+def _identity(device: pyudev.Device) -> tuple[int, int, str, str, str]:
+    path = Path(device.sys_path)
+    properties: Mapping[str, str] = device.properties
+    serial = (
+        properties.get("ID_SCSI_SERIAL")
+        or properties.get("ID_SERIAL_SHORT")
+        or properties.get("ID_SERIAL")
+        or text(path / "serial")
+        or text(path / "device/serial")
+    )
+    wwn = properties.get("ID_WWN_WITH_EXTENSION") or properties.get("ID_WWN") or ""
+    by_path = properties.get("ID_PATH") or ""
+    return (
+        number(path / "size") * _SECTOR,
+        number(path / "queue/logical_block_size") or _SECTOR,
+        serial.strip(),
+        wwn,
+        f"/dev/disk/by-path/{by_path}" if by_path else "",
+    )
+
+
+def _disk(device: pyudev.Device) -> Disk:
+    path = Path(device.sys_path)
+    size, logical_sector, serial, wwn, by_path = _identity(device)
+    scsi = device.find_parent("scsi", "scsi_device")
+    model = _ESCAPED.sub(
+        lambda match: chr(int(match[1], 16)), device.properties.get("ID_MODEL_ENC", "")
+    )
+    return Disk(
+        name=str(device.device_node),
+        size=size,
+        logical_sector=logical_sector,
+        physical_sector=number(path / "queue/physical_block_size") or _SECTOR,
+        model=" ".join((model or text(path / "device/model")).split()),
+        vendor=device.properties.get("ID_VENDOR") or text(path / "device/vendor"),
+        serial=serial,
+        wwn=wwn,
+        hctl=str(scsi.sys_name) if scsi is not None else "",
+        by_path=by_path,
+        tran=_transport(device.sys_name, device.properties),
+        rotational=number(path / "queue/rotational") == 1,
+        removable=number(path / "removable") == 1,
+        read_only=number(path / "ro") == 1,
+        optimal_io=number(path / "queue/optimal_io_size"),
+        signatures=tuple(_signatures(path)) if size else (),
+        holders=tuple(_holders(path)),
+    )
+
+
+def _transport(name: str, properties: Mapping[str, str]) -> str:
+    """lsblk's words: by the driver's device names, then by the bus that udev found."""
+    for prefix, transport in (("nvme", "nvme"), ("vd", "virtio"), ("mmcblk", "mmc")):
+        if name.startswith(prefix):
+            return transport
+    path = properties.get("ID_PATH", "")
+    for part, transport in (("-sas-", "sas"), ("-fc-", "fc"), ("-iscsi-", "iscsi")):
+        if part in path:
+            return transport
+    bus = properties.get("ID_BUS", "")
+    return "sata" if bus == "ata" else bus
+
+
+def _partitions(disk: Path) -> list[Path]:
+    return sorted(path.parent for path in disk.glob("*/partition"))
+
+
+def _signatures(disk: Path) -> Iterator[str]:
+    """`gpt UUID` for a table, `ext4 (vda1, label root)` for what lies on the disk or in parts."""
+    for path in (disk, *_partitions(disk)):
+        command = ["blkid", "--probe", "--output", "export", f"/dev/{path.name}"]
+        probed = run(command, timeout=60, check=False)
+        if probed.returncode == _BLKID_AMBIVALENT:
+            yield f"several kinds of data ({path.name})"
+        elif probed.returncode not in (0, _BLKID_NOTHING) or probed.stderr:
+            yield f"unreadable data ({path.name})"
+        found = dict(line.split("=", 1) for line in probed.stdout.splitlines() if "=" in line)
+        if path == disk and "PTTYPE" in found:
+            yield f"{found['PTTYPE']} {found.get('PTUUID', '')}".strip()
+        if "TYPE" in found:
+            label = f", label {found['LABEL']}" if "LABEL" in found else ""
+            yield f"{found['TYPE']} ({path.name}{label})"
+
+
+def _holders(disk: Path) -> Iterator[str]:
+    """What uses the disk now: devices on top of it, mount points, swap."""
+    for path in (disk, *_partitions(disk)):
+        yield from sorted(holder.name for holder in (path / "holders").iterdir())
+        device = text(path / "dev")
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            fields = line.split()
+            if fields[2] == device:
+                yield fields[4]
+        for line in Path("/proc/swaps").read_text().splitlines()[1:]:
+            if line.split()[0] == f"/dev/{path.name}":
+                yield "swap"
