@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Untrusted
+from swarmstrap.manifest import TORRENT_FILE
 from swarmstrap.wire import Problem
 from swarmstrap_server.deployments import Deployments
 from swarmstrap_server.images import Image, ImageStore
@@ -100,6 +101,6 @@ def _status(error: SwarmstrapError) -> int:
 def _offer(image: Image) -> Offer:
     return Offer(
         infohash=image.manifest.infohash,
-        torrent=str(image.torrent),
+        torrent=str(image.directory / TORRENT_FILE),
         directory=str(image.directory),
     )

@@ -14,7 +14,11 @@ from swarmstrap_server.site import Site
 
 
 def make_job(site: Site, image: Path, deployment: Deployment, session: str) -> Job:
-    """`image` is the published image's directory. Raises Refused when a hook is not signed."""
+    """`image` is the published image's directory. Raises Refused when a hook is not signed.
+
+    A signature that is missing is sent as no bytes: whether to trust an image is the node's to say.
+    """
+    signature = image / SIGNATURE_FILE
     spec = site.nodes.get(deployment.node)
     defaults = site.settings.defaults
     return Job(
@@ -22,7 +26,7 @@ def make_job(site: Site, image: Path, deployment: Deployment, session: str) -> J
         node=deployment.node,
         session=session,
         manifest=(image / MANIFEST_FILE).read_bytes(),
-        signature=(image / SIGNATURE_FILE).read_bytes(),
+        signature=signature.read_bytes() if signature.exists() else b"",
         torrent=(image / TORRENT_FILE).read_bytes(),
         layout=_layout(site, deployment),
         trackers=(f"{site.boot_url}/announce",),

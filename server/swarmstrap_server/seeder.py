@@ -2,7 +2,7 @@
 """The seeder: a process of its own, so that nothing the server does can slow the swarm down.
 
 `python -m swarmstrap_server.seeder ADDRESS PORT [BYTES_PER_SECOND]` reads `Wanted` lines from
-stdin, writes `Report` lines to stdout, and ends when stdin does. The server's only libtorrent.
+stdin, writes `Report` lines to stdout, and ends when stdin does.
 """
 
 import queue

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`swarmstrap serve`: one process with three listeners, a seeder and, if wanted, dnsmasq."""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+
+from aiohttp import web
+
+from swarmstrap.errors import BadInput, SwarmstrapError
+from swarmstrap.units import parse_size
+from swarmstrap_server import boot_api, dhcp, node_api, operator_api, pki
+from swarmstrap_server.app import Services
+from swarmstrap_server.deployments import Deployments
+from swarmstrap_server.images import ImageStore
+from swarmstrap_server.seeding import Seeding
+from swarmstrap_server.site import Site, read_site
+from swarmstrap_server.sitecheck import dhcp_settings
+from swarmstrap_server.store import Store
+from swarmstrap_server.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 2.0
+# Handlers get this long to end; streams to watchers never end by themselves.
+_SHUTDOWN_SECONDS = 2.0
+_BACKLOG = 1024
+# sun_path of unix(7), without its final NUL.
+_SOCKET_PATH_BYTES = 107
+
+
+def serve(root: Path, ready: Callable[[str], None]) -> None:
+    """Until SIGTERM or SIGINT. `ready` hears one line once every listener answers."""
+    site = read_site(root)
+    with _only_server(site), contextlib.closing(Store(site.paths.database)) as store:
+        asyncio.run(_serve(site, store, ready))
+
+
+async def _serve(site: Site, store: Store, ready: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    services = make_services(site, store)
+    async with listeners(site, services):
+        services.publish()
+        jobs: list[Coroutine[None, None, object]] = [
+            stop.wait(),
+            services.seeding.run(),
+            _tick(services.deployments),
+        ]
+        wanted = dhcp_settings(site.settings)
+        if wanted is not None:
+            jobs.append(dhcp.serve(wanted, site.paths.run))
+        ready(f"ready boot={site.boot_url} node={site.node_url} operator={site.paths.socket}")
+        await _first_to_end(jobs)
+
+
+def make_services(site: Site, store: Store) -> Services:
+    settings = site.settings
+    images = ImageStore(site.paths.images)
+    rate = settings.swarm.seeder_rate
+    return Services(
+        deployments=Deployments(site, store, images),
+        images=images,
+        tracker=Tracker((settings.address, settings.ports.seeder), time.monotonic),
+        seeding=Seeding(
+            settings.address,
+            settings.ports.seeder,
+            parse_size(rate) if rate else 0,
+            [f"{site.boot_url}/announce"],
+        ),
+        published={},
+    )
+
+
+@contextlib.asynccontextmanager
+async def listeners(site: Site, services: Services) -> AsyncIterator[None]:
+    """Boot, node and operator listener; raises SwarmstrapError when one cannot be had."""
+    settings = site.settings
+    async with contextlib.AsyncExitStack() as stack:
+        await _listen(
+            stack, boot_api.init_app(services), settings.address, settings.ports.boot, None
+        )
+        await _listen(
+            stack, node_api.init_app(services), settings.address, settings.ports.node, _tls(site)
+        )
+        await _listen_locally(stack, operator_api.init_app(services), site.paths.socket)
+        yield
+
+
+async def _runner(stack: contextlib.AsyncExitStack, app: web.Application) -> web.AppRunner:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    return runner
+
+
+async def _listen(
+    stack: contextlib.AsyncExitStack,
+    app: web.Application,
+    address: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+) -> None:
+    runner = await _runner(stack, app)
+    try:
+        await web.TCPSite(runner, address, port, ssl_context=tls, backlog=_BACKLOG).start()
+    except OSError as error:
+        raise SwarmstrapError(
+            f"cannot listen on {address} port {port}: {os.strerror(error.errno or 0)}",
+            hint="see address and ports in site.yaml, and `ss -ltnp` for who has the port",
+        ) from error
+
+
+async def _listen_locally(
+    stack: contextlib.AsyncExitStack, app: web.Application, path: Path
+) -> None:
+    if len(os.fsencode(path)) > _SOCKET_PATH_BYTES:
+        raise BadInput(f"{path} is too long for a socket", hint="use a shorter site folder")
+    runner = await _runner(stack, app)
+    path.unlink(missing_ok=True)  # of a server that was killed: ours is the only one
+    try:
+        await web.UnixSite(runner, path).start()
+    except OSError as error:
+        raise SwarmstrapError(f"cannot listen on {path}: {error.strerror}") from error
+    path.chmod(0o600)
+
+
+def _tls(site: Site) -> ssl.SSLContext:
+    paths = site.paths
+    hint = "run swarmstrap init again: it makes what is missing"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(paths.server_certificate, paths.server_key)
+        certificate = paths.server_certificate.read_bytes()
+    except (OSError, ssl.SSLError) as error:
+        raise BadInput(f"cannot use {paths.server_certificate}: {error}", hint=hint) from error
+    if not pki.covers(certificate, site.settings.address):
+        raise BadInput(f"{paths.server_certificate} is not for {site.settings.address}", hint=hint)
+    return context
+
+
+async def _tick(deployments: Deployments) -> None:
+    while True:
+        deployments.tick()
+        await asyncio.sleep(TICK_SECONDS)
+
+
+async def _first_to_end(jobs: list[Coroutine[None, None, object]]) -> None:
+    """Run all until one ends, cancel the rest, and raise what that one raised."""
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+@contextlib.contextmanager
+def _only_server(site: Site) -> Iterator[None]:
+    """Holds the site's lock; the kernel lets go of it when this process ends, however it does."""
+    site.paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (site.paths.run / "serve.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SwarmstrapError(
+                f"a server runs already for {site.paths.root}", hint="stop that one first"
+            ) from error
+        yield
