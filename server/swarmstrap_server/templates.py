@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The texts in boot/ that firmware and its helpers read, and the filling of their @NAME@ places."""
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from swarmstrap.errors import BadInput, SwarmstrapError
+
+_PLACE = re.compile(r"@([A-Z][A-Z0-9_]*)@")
+# Quoting, comments, separators and expansions of iPXE, dnsmasq, dhcpd and JSON.
+_UNSAFE = frozenset("\"'`\\#@;|&${}")
+_FOLDERS = (Path(__file__).parents[2] / "boot", Path(sys.prefix) / "share/swarmstrap/boot")
+
+
+def template(name: str) -> str:
+    """The text of boot/`name`: of the source tree when run from one, else the installed one."""
+    for folder in _FOLDERS:
+        if (folder / name).is_file():
+            return (folder / name).read_text()
+    raise SwarmstrapError(
+        f"the template {name} is in none of {', '.join(map(str, _FOLDERS))}",
+        hint="install Swarmstrap again: make install",
+    )
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """`text` with every @NAME@ replaced by its value.
+
+    Raises BadInput for a value that could end the line or the word it is written into, and
+    KeyError for a place without a value.
+    """
+    for name, value in values.items():
+        if not value.isprintable() or _UNSAFE & set(value):
+            raise BadInput(f"{value!r} cannot be written as {name} into a boot file")
+    return _PLACE.sub(lambda place: values[place[1]], text)
