@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The site of a rehearsal: the real one's images, layouts and hooks, on a network of its own.
+
+Nothing of the real site is written. Server and CA are new, so that a node of the lab trusts the
+lab's server only; hooks keep the publisher's signatures, and the rehearsal's own hook has a key
+that only the lab's initramfs knows.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from swarmstrap.errors import BadInput
+from swarmstrap.manifest import HOOK_NAMESPACE
+from swarmstrap.wire import Failure, Finish
+from swarmstrap_server import overlay, pki
+from swarmstrap_server.initramfs import ALLOWED_SIGNERS, CA_CERTIFICATE
+from swarmstrap_server.lab.machines import VirtualNode
+from swarmstrap_server.lab.network import BRIDGE, Network
+from swarmstrap_server.paths import SitePaths
+from swarmstrap_server.settings import Defaults, Dhcp, Node, NodesFile, Settings, Swarm
+from swarmstrap_server.signing import Key
+from swarmstrap_server.site import SIGNATURE_SUFFIX, Site
+
+REPORT_HOOK = "90-report-boot"
+# A node of a lab never waits for a person, and what ends badly ends.
+_INSTALLER_ARGUMENTS = "panic=-1 rd.shell=0 rd.emergency=poweroff"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabSite:
+    """What a rehearsal changes about a site. `seeder_rate` is a size per second, or empty."""
+
+    layout: str
+    finish: Finish
+    seeder_rate: str
+    nonce: str
+
+
+def make(
+    root: Path, real: Site, lab: LabSite, network: Network, nodes: Sequence[VirtualNode]
+) -> SitePaths:
+    """Build the site folder `root`; raises BadInput when the real site has no installer yet."""
+    shutil.rmtree(root, ignore_errors=True)
+    paths = SitePaths(root)
+    for folder in (paths.keys, paths.boot, paths.run, root / "nodes"):
+        folder.mkdir(parents=True)
+    _settings(paths, real, lab, network, nodes)
+    for name in ("layouts", "hooks"):
+        if (real.paths.root / name).is_dir():
+            shutil.copytree(real.paths.root / name, root / name)
+    paths.images.symlink_to(real.paths.images.resolve())
+    _keys(paths, real.paths, str(network.server))
+    _report_hook(paths, lab.nonce)
+    _installer(paths, real.paths)
+    return paths
+
+
+def _settings(
+    paths: SitePaths, real: Site, lab: LabSite, network: Network, nodes: Sequence[VirtualNode]
+) -> None:
+    server: IPv4Address = network.server
+    first, last = network.pool()
+    settings = Settings(
+        name=f"rehearsal of {real.settings.name}",
+        address=str(server),
+        dhcp=Dhcp(
+            mode="full",
+            interface=BRIDGE,
+            range=(str(first), str(last)),
+            network=str(network.address.network),
+            ipv6_prefix=str(network.address6.network),
+        ),
+        installer_arguments=f"{real.settings.installer_arguments} {_INSTALLER_ARGUMENTS}".strip(),
+        swarm=Swarm(seeder_rate=lab.seeder_rate, web_seed=False),
+        defaults=Defaults(
+            layout=lab.layout,
+            finish=lab.finish,
+            failure=Failure(action="poweroff"),
+            seed_seconds=real.settings.defaults.seed_seconds,
+        ),
+    )
+    listed = NodesFile(
+        nodes=tuple(Node(name=node.name, mac=node.mac, uuid=node.uuid) for node in nodes)
+    )
+    _write_yaml(paths.settings, settings)
+    _write_yaml(paths.root / "nodes" / "rehearsal.yaml", listed)
+
+
+def _keys(paths: SitePaths, real: SitePaths, address: str) -> None:
+    ca = pki.make_ca("rehearsal")
+    server = pki.make_server(ca, [address])
+    paths.ca_certificate.write_bytes(ca.certificate)
+    paths.server_certificate.write_bytes(server.certificate)
+    paths.server_key.touch(mode=0o600)
+    paths.server_key.write_bytes(server.key)
+    own = Key.generate(paths.publisher)
+    paths.allowed_signers.write_text(real.allowed_signers.read_text() + own.allowed_signers())
+
+
+def _report_hook(paths: SitePaths, nonce: str) -> None:
+    text = files("swarmstrap_server.lab").joinpath(REPORT_HOOK).read_text()
+    content = text.replace("@NONCE@", nonce).encode()
+    hook = paths.root / "hooks" / "chroot" / REPORT_HOOK
+    hook.parent.mkdir(parents=True, exist_ok=True)
+    hook.write_bytes(content)
+    signature = Key(paths.publisher).sign(content, HOOK_NAMESPACE)
+    hook.with_name(REPORT_HOOK + SIGNATURE_SUFFIX).write_bytes(signature)
+
+
+def _installer(paths: SitePaths, real: SitePaths) -> None:
+    if not (real.initramfs.exists() and real.kernel.exists()):
+        raise BadInput(f"no installer in {real.boot}", hint="make it with swarmstrap initramfs")
+    shutil.copyfile(real.kernel, paths.kernel)
+    keys = {
+        CA_CERTIFICATE: paths.ca_certificate.read_bytes(),
+        ALLOWED_SIGNERS: paths.allowed_signers.read_bytes(),
+    }
+    overlay.append(real.initramfs, keys, paths.initramfs)
+
+
+def _write_yaml(path: Path, value: msgspec.Struct) -> None:
+    path.write_text(yaml.safe_dump(msgspec.to_builtins(value), sort_keys=False))

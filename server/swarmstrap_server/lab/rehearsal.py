@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One rehearsal: a network, a server, virtual nodes; installed over PXE, then started again."""
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from swarmstrap.errors import SwarmstrapError, Unreachable
+from swarmstrap_server.client import Operator
+from swarmstrap_server.images import Image
+from swarmstrap_server.lab import files, lab_site
+from swarmstrap_server.lab.guest import Guest, powered_on
+from swarmstrap_server.lab.lab_site import LabSite
+from swarmstrap_server.lab.machines import VirtualNode
+from swarmstrap_server.lab.network import Network, network
+from swarmstrap_server.lab.report import NodeReport, Report
+from swarmstrap_server.lab.speed import Speed, measure
+from swarmstrap_server.lab.verdict import Ended, Expected
+from swarmstrap_server.nodes import Deployment
+from swarmstrap_server.operator_wire import Arm
+from swarmstrap_server.paths import SitePaths
+from swarmstrap_server.process import Child
+from swarmstrap_server.site import Site
+
+Stage = Literal["waiting", "installing", "starting", "deployed", "failed"]
+
+# Limits on the reference machine with one guest; `Speed.deadline` scales them to this one.
+INSTALL_SECONDS = 480.0
+START_SECONDS = 240.0
+QUIET_SECONDS = 150.0
+_SERVER_SECONDS = 30.0
+_REFRESH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What to rehearse, and the folder `work` that keeps its disks and logs."""
+
+    real: Site
+    image: Image
+    nodes: tuple[VirtualNode, ...]
+    lab: LabSite
+    work: Path
+
+
+@dataclass(slots=True)
+class Progress:
+    """One node on its way; `deployment` is what the server knows, `guest` the running machine."""
+
+    node: VirtualNode
+    stage: Stage = "waiting"
+    deployment: Deployment | None = None
+    guest: Guest | None = None
+    powered_on: float = 0.0
+    phases: dict[str, float] = field(default_factory=dict)
+    decoy_intact: bool = False
+    booted_from_disk: bool = False
+    reason: str = ""
+
+    def report(self) -> NodeReport:
+        done = self.deployment
+        return NodeReport(
+            name=self.node.name,
+            firmware=self.node.firmware,
+            disk=self.node.bus,
+            result="deployed" if self.stage == "deployed" else "failed",
+            booted_from_disk=self.booted_from_disk,
+            decoy_intact=self.decoy_intact,
+            from_seeder_bytes=done.from_seeder if done else 0,
+            from_peers_bytes=done.from_peers if done else 0,
+            phases={name: round(seconds, 1) for name, seconds in self.phases.items()},
+            reason=self.reason,
+        )
+
+
+Observer = Callable[[Sequence[Progress]], None]
+
+
+async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
+    """Never raises for what a node does: that is in the report. Raises SwarmstrapError when the
+    lab itself cannot be had. `observe` is called about once a second.
+    """
+    started = time.monotonic()
+    nodes = [Progress(node) for node in rehearsal.nodes]
+    work = rehearsal.work.resolve()
+    speed = await measure(rehearsal.real.paths.kernel, work / "speed")
+    async with network(len(nodes)) as net:
+        paths = lab_site.make(work / "site", rehearsal.real, rehearsal.lab, net, rehearsal.nodes)
+        async with _serving(paths, net) as operator:
+            arm = Arm(
+                nodes=tuple(node.name for node in rehearsal.nodes),
+                image=rehearsal.image.manifest.name,
+                version=rehearsal.image.manifest.version,
+                minutes=24 * 60,
+            )
+            await asyncio.to_thread(operator.arm, arm)
+            lab = _Lab(net, speed, operator, work, rehearsal.lab, len(nodes))
+            watching = asyncio.create_task(_watch(operator, nodes, observe))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for progress, tap in zip(nodes, net.taps, strict=True):
+                        group.create_task(lab.deploy(progress, tap))
+            finally:
+                watching.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watching
+    observe(nodes)
+    return Report(
+        image=rehearsal.image.label,
+        payload_bytes=rehearsal.image.manifest.payload.size,
+        seconds=round(time.monotonic() - started, 1),
+        nodes=tuple(progress.report() for progress in nodes),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lab:
+    network: Network
+    speed: Speed
+    operator: Operator
+    work: Path
+    site: LabSite
+    guests: int
+
+    async def deploy(self, progress: Progress, tap: str) -> None:
+        """Both power-ons of one node. Its end, good or bad, is written into `progress`."""
+        node = progress.node
+        kept = await asyncio.to_thread(files.prepare, node, self.work / node.name)
+        trouble = await self._install(progress, kept, tap)
+        if not trouble:
+            trouble = await self._start(progress, kept, tap)
+        change = await asyncio.to_thread(files.decoy_change, kept.decoy)
+        progress.decoy_intact = change is None
+        if change is not None:
+            trouble = trouble or f"the decoy disk changed at byte {change}"
+        progress.reason = trouble
+        progress.stage = "failed" if trouble else "deployed"
+
+    async def _install(self, progress: Progress, kept: files.NodeFiles, tap: str) -> str:
+        """Empty when the server was told that the node is deployed; else what went wrong."""
+        progress.stage = "installing"
+        progress.powered_on = time.time()
+        by_kexec = self.site.finish == "kexec"
+        expected = self._expected("reset" if self.site.finish == "reboot" else "power-off")
+        ended = await self._power_on(progress, kept, tap, expected, proven=not by_kexec)
+        done = progress.deployment = await self._deployment(progress.node.name)
+        if done.started is not None:
+            progress.phases = _phases(done, progress.powered_on)
+        if done.state != "deployed":
+            return done.reason or ended.detail
+        return "" if ended.good else f"installed, but then {ended.detail}"
+
+    async def _start(self, progress: Progress, kept: files.NodeFiles, tap: str) -> str:
+        """The same firmware, the disks in another order: the installed system has to answer."""
+        progress.stage = "starting"
+        expected = Expected(
+            "power-off",
+            self.speed.deadline(START_SECONDS, guests=self.guests),
+            self.speed.deadline(QUIET_SECONDS, guests=self.guests),
+        )
+        progress.booted_from_disk = False
+        began = time.monotonic()
+        ended = await self._power_on(progress, kept, tap, expected, second=True)
+        progress.phases["boot"] = time.monotonic() - began
+        if not ended.good:
+            return f"installed, but does not start from its disk: {ended.detail}"
+        return ""
+
+    def _expected(self, end: Literal["reset", "power-off"]) -> Expected:
+        return Expected(
+            end,
+            self.speed.deadline(INSTALL_SECONDS, guests=self.guests),
+            self.speed.deadline(QUIET_SECONDS, guests=self.guests),
+        )
+
+    async def _power_on(
+        self,
+        progress: Progress,
+        kept: files.NodeFiles,
+        tap: str,
+        expected: Expected,
+        *,
+        second: bool = False,
+        proven: bool = False,
+    ) -> Ended:
+        power = kept.power_on(
+            self.speed.accelerator, netns=self.network.name, tap=tap, decoy_first=not second
+        )
+
+        def answered(line: str) -> bool:
+            good = _is_proof(line, self.site.nonce, kept.system.serial, progress.node)
+            progress.booted_from_disk = progress.booted_from_disk or good
+            return good
+
+        async with powered_on(
+            progress.node, power, logs=kept.folder, on_line=lambda _: None, on_report=answered
+        ) as guest:
+            progress.guest = guest
+            if proven:
+                guest.prove()  # what the server was told is the proof
+            try:
+                return await guest.ended(expected)
+            finally:
+                progress.guest = None
+
+    async def _deployment(self, name: str) -> Deployment:
+        views = await asyncio.to_thread(self.operator.nodes)
+        found = next((view.deployment for view in views if view.name == name), None)
+        if found is None:
+            raise SwarmstrapError(f"the lab's server has forgotten node {name}")
+        return found
+
+
+@contextlib.asynccontextmanager
+async def _serving(paths: SitePaths, net: Network) -> AsyncIterator[Operator]:
+    """`swarmstrap serve` for the lab's site, inside its network."""
+    log = paths.root.parent / "serve.log"
+    log.unlink(missing_ok=True)
+    argv = [sys.executable, "-m", "swarmstrap_server.cli", "--site", str(paths.root), "serve"]
+    child = await Child.start("the lab's server", argv, log_file=log, netns=net.name)
+    try:
+        operator = Operator(paths.socket)
+        deadline = time.monotonic() + _SERVER_SECONDS
+        while True:
+            try:
+                await asyncio.to_thread(operator.status)
+                break
+            except Unreachable:
+                gone = child.process.returncode is not None
+                if gone or time.monotonic() > deadline:
+                    said = child.last_words()
+                    raise SwarmstrapError(f"the lab's server does not answer: {said}") from None
+                await asyncio.sleep(0.2)
+        yield operator
+    finally:
+        await child.stop()
+
+
+async def _watch(operator: Operator, nodes: Sequence[Progress], observe: Observer) -> None:
+    while True:
+        with contextlib.suppress(SwarmstrapError):
+            known = {view.name: view.deployment for view in await asyncio.to_thread(operator.nodes)}
+            for progress in nodes:
+                progress.deployment = known.get(progress.node.name) or progress.deployment
+        observe(nodes)
+        await asyncio.sleep(_REFRESH_SECONDS)
+
+
+def _phases(done: Deployment, powered_on: float) -> dict[str, float]:
+    """What the server timed, and before it the firmware: power-on to the agent's first word."""
+    own = sum(done.phases.get(name, 0.0) for name in ("look", "ask"))
+    firmware = (done.started or powered_on) - powered_on - own
+    return {"firmware": max(0.0, firmware), **done.phases}
+
+
+def _is_proof(line: str, nonce: str, serial: str, node: VirtualNode) -> bool:
+    """Whether the installed system says so itself: nonce, disk, firmware, and a running sshd."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and said == {
+        "nonce": nonce,
+        "hostname": node.name,
+        "serial": serial,
+        "firmware": node.firmware,
+        "sshd": "active",
+    }

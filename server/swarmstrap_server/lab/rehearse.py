@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`swarmstrap rehearse`: its options, its live picture, its report."""
+
+import argparse
+import asyncio
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import msgspec
+from rich.console import Console
+
+from swarmstrap.units import Bytes, parse_size
+from swarmstrap.wire import Finish
+from swarmstrap_server.images import ImageStore
+from swarmstrap_server.lab import fleet, report
+from swarmstrap_server.lab.lab_site import LabSite
+from swarmstrap_server.lab.live import Screen
+from swarmstrap_server.lab.machines import VirtualNode
+from swarmstrap_server.lab.rehearsal import Rehearsal, rehearse
+from swarmstrap_server.site import read_site
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", metavar="IMAGE[:VERSION]")
+    parser.add_argument(
+        "--node",
+        action="append",
+        metavar="FIRMWARE,BUS[,NIC]",
+        help=f"a virtual node, may be repeated; default {' '.join(fleet.DEFAULT)}",
+    )
+    parser.add_argument("--memory", default="1GiB", help="of each node (default %(default)s)")
+    parser.add_argument("--disk", default="8GiB", help="size of its disk (default %(default)s)")
+    parser.add_argument("--cpus", type=int, default=2, help="of each node (default %(default)s)")
+    parser.add_argument("--layout", default="", help="default: the site's")
+    parser.add_argument("--finish", choices=("reboot", "kexec", "poweroff"), default="reboot")
+    parser.add_argument(
+        "--seeder-rate",
+        default="4MiB",
+        help="the seeder's link, per second; below what the nodes take, so that they share "
+        "(default %(default)s)",
+    )
+    parser.add_argument("--work", type=Path, help="folder for disks and logs")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="keep pictures of the screens")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, no picture")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 when every node was deployed, started from its disk and left its decoy alone; else 1."""
+    rehearsal = _rehearsal(arguments)
+    console = Console(stderr=arguments.json)
+    with Screen(console) as screen:
+        result = asyncio.run(rehearse(rehearsal, screen.show))
+    if arguments.report:
+        report.write(result, arguments.report)
+    if arguments.json:
+        Console().print_json(msgspec.json.encode(result).decode())
+    else:
+        console.print(report.table(result))
+        console.print(f"disks and logs: {rehearsal.work}", highlight=False)
+    return 0 if result.passed() else 1
+
+
+def _rehearsal(arguments: argparse.Namespace) -> Rehearsal:
+    real = read_site(arguments.site)
+    name, _, version = arguments.image.partition(":")
+    image = ImageStore(real.paths.images).get(name, version or None)
+    layout = arguments.layout or real.settings.defaults.layout
+    real.layout(layout)
+    parse_size(arguments.seeder_rate)
+    return Rehearsal(
+        real=real,
+        image=image,
+        nodes=tuple(_nodes(arguments)),
+        lab=LabSite(
+            layout=layout,
+            finish=cast("Finish", arguments.finish),
+            seeder_rate=arguments.seeder_rate,
+            nonce=secrets.token_hex(16),
+        ),
+        work=arguments.work or real.paths.root / "rehearsal",
+    )
+
+
+def _nodes(arguments: argparse.Namespace) -> Sequence[VirtualNode]:
+    return fleet.parse(
+        arguments.node or fleet.DEFAULT,
+        memory=parse_size(arguments.memory),
+        disk=Bytes(parse_size(arguments.disk)),
+        cpus=arguments.cpus,
+    )
