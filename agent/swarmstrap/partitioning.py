@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from swarmstrap.errors import Unplannable
 from swarmstrap.layout import Partition, minimum
-from swarmstrap.units import Bytes, KiB, MiB, align_down, align_up, human, parse_size
+from swarmstrap.units import Bytes, KiB, MiB, align_down, align_up, parse_size
 
 # GRUB's core image for a GPT disk (about 130 KiB with ext4, xfs and search in it) lies here.
 BIOS_BOOT = Partition(label="bios-boot", type="bios-boot", size="1MiB")
@@ -91,11 +91,13 @@ def _drop(partitions: Sequence[Partition], room: int, step: Bytes) -> list[Parti
 
 
 def _too_large(partitions: Sequence[Partition], room: int, step: Bytes) -> Unplannable:
-    needs = [(partition, _least(partition, step) * step) for partition in partitions]
-    parts = ", ".join(f"{partition.label} {human(need)}" for partition, need in needs)
+    needs = [_least(partition, step) * step // MiB for partition in partitions]
+    parts = ", ".join(
+        f"{partition.label} {need}" for partition, need in zip(partitions, needs, strict=True)
+    )
     return Unplannable(
-        f"layout needs {human(sum(need for _, need in needs))} ({parts}) and the disk has "
-        f"{human(room * step)} for partitions",
+        f"layout needs {sum(needs)} MiB ({parts}) and the disk has {room * step // MiB} MiB for "
+        "partitions",
         hint="lower size_min, or give a partition a priority so that it may be dropped",
     )
 

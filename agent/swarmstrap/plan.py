@@ -208,7 +208,7 @@ def _configuration(
         yield WriteFile("/root/.ssh/authorized_keys", keys, 0o600)
     yield WriteFile("/etc/default/grub.d/50-swarmstrap.cfg", grub_defaults(own), 0o644)
     cfg = grub_cfg(manifest.facts, target.kernel, target.volumes, target.arguments)
-    yield WriteFile("/boot/grub/grub.cfg", cfg, 0o600)
+    yield WriteFile("/boot/grub/grub.cfg", cfg, 0o644)
     yield MakeHostKeys()
 
 

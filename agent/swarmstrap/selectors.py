@@ -61,7 +61,7 @@ class Hint:
         if self.fits(disk):
             return None
         value = getattr(disk, self.key)
-        shown = human(value) if self.key == "size" else str(value).lower() or "unknown"
+        shown = human(value) if self.key == "size" else str(value) or "unknown"
         return f"{self.key} {shown} is not {self.text}"
 
 
@@ -109,7 +109,7 @@ def _unfit(disk: Disk, keys: set[str]) -> str | None:
     if disk.holders:
         return f"in use by {', '.join(disk.holders)}"
     if (disk.removable or disk.tran == "usb") and not keys & _NAMES_A_STICK:
-        return "removable, and no serial, wwn, by_path or tran names it"
+        return "removable, and no hint names its bus or serial"
     return None
 
 
@@ -159,7 +159,7 @@ def _hint(key: str, value: str | int | bool) -> Hint:
     if key == "rotational":
         if not isinstance(value, bool):
             raise BadInput(f"match.rotational is {value!r}", hint="write true or false")
-        return Hint(key, str(value).lower(), lambda disk: disk.rotational is value)
+        return Hint(key, str(value), lambda disk: disk.rotational is value)
     if isinstance(value, bool) or (key == "size" and isinstance(value, int)):
         raise BadInput(
             f"match.{key} is {value!r}",

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Layouts that no node could have, and the examples, which every reader copies from."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from swarmstrap.errors import BadInput
+from swarmstrap.layout import Layout
+from swarmstrap.layoutcheck import check_layout
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "docs/layouts").glob("*.yaml"))
+ROOT = "{label: root, type: root, format: ext4, mount: /}"
+
+
+def layout_of(*partitions: str, kernel_arguments: str = "") -> Layout:
+    disk = {"id": "system", "partitions": [yaml.safe_load(text) for text in partitions]}
+    return msgspec.convert({"disks": [disk], "kernel_arguments": kernel_arguments}, Layout)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path: Path) -> None:
+    check_layout(msgspec.convert(yaml.safe_load(path.read_text()), Layout))
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 3
+
+
+@pytest.mark.parametrize(
+    ("partition", "says"),
+    [
+        ("{label: root, type: linux}", "label root is there twice"),
+        ("{label: a/b, type: linux}", "not a label"),
+        ("{label: x, type: linux, size: 1GiB, weight: 2}", "size fixes what"),
+        ("{label: x, type: linux, size: 0MiB}", "a size is 0"),
+        ("{label: x, type: linux, size: 5 apples}", "not a size: '5 apples'"),
+        ("{label: x, type: linux, size_min: 2GiB, size_max: 1GiB}", "size_min is above size_max"),
+        ("{label: x, type: linux, weight: -1}", "count from 0"),
+        ("{label: x, type: linux, format: ext4, mount: var}", "cannot be used"),
+        ("{label: x, type: linux, format: ext4, mount: /a/../b}", "cannot be used"),
+        ("{label: x, type: linux, format: ext4, mount: '/a b'}", "cannot be used"),
+        ("{label: x, type: linux, format: ext4, mount_options: 'a b'}", "without blanks"),
+        ("{label: x, type: linux, mount: /x}", "needs format: ext4, xfs or vfat"),
+        ("{label: x, type: linux, format: swap}", "needs type: swap and format: swap"),
+        ("{label: x, type: esp}", "needs format: vfat and mount: /boot/efi"),
+        ("{label: x, type: esp, format: ext4, mount: /boot/efi}", "needs format: vfat"),
+        ("{label: x, type: bios-boot, format: ext4}", "needs no format"),
+        ("{label: bios-boot, type: linux}", "label that is taken"),
+        ("{label: x, type: linux, format: ext4, mount: /}", "mount / is there twice"),
+    ],
+)
+def test_partition(partition: str, says: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        check_layout(layout_of(ROOT, partition))
+    assert says in str(caught.value)
+
+
+def test_an_error_names_disk_and_partition() -> None:
+    with pytest.raises(BadInput, match="disk system: partition swap: is mounted at /s"):
+        check_layout(layout_of(ROOT, "{label: swap, type: swap, mount: /s}"))
+
+
+@pytest.mark.parametrize(
+    ("partition", "says"),
+    [
+        ("{label: x, type: linux}", "no partition is mounted at /"),
+        ("{label: x, type: root, format: vfat, mount: /}", "holds / on vfat"),
+        ("{label: x, type: root, format: xfs, mount: /, priority: 1}", "may be dropped"),
+    ],
+)
+def test_root(partition: str, says: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        check_layout(layout_of(partition))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("arguments", ["a;b", "a\nb", "$(x)", "a'b", 'a"b', "{a}", "a\\b", "a|b"])
+def test_kernel_arguments_that_a_boot_loader_would_interpret(arguments: str) -> None:
+    with pytest.raises(BadInput, match="would interpret"):
+        check_layout(layout_of(ROOT, kernel_arguments=arguments))
