@@ -62,11 +62,11 @@ vm: build/.venv ## virtual nodes only
 	$(BIN)/pytest tests/vm
 
 initramfs: build/.venv ## the installer's kernel and initramfs, in build/initramfs
-	@$(BIN)/swarmstrap --site $(SITE) init --if-missing
+	@$(BIN)/swarmstrap --site $(SITE) init --address 10.77.0.1
 	@$(BIN)/swarmstrap --site $(SITE) initramfs
 
 demo: build/.venv ## three virtual nodes, from power-on to their own disk, over one swarm
-	@$(BIN)/python -m swarmstrap_server.lab.demo --site $(SITE) --out build/demo
+	@$(BIN)/python -m swarmstrap_server.lab.demo --out build/demo
 
 bench: build/.venv ## ratios against named peers, see docs/benchmarks.md
 	@$(BIN)/python tests/bench/run.py

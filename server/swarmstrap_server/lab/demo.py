@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`make demo`: a site, an installer and a real Debian image, then a rehearsal with three nodes.
+
+Every stage is the product's own command; what a stage made is kept and used again.
+"""
+
+import argparse
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from swarmstrap.errors import SwarmstrapError
+from swarmstrap_server import cli
+from swarmstrap_server.images import ImageStore
+from swarmstrap_server.lab.debian import build_debian
+from swarmstrap_server.lab.network import ADDRESS
+
+IMAGE = "debian"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for everything made")
+    parser.add_argument("--only-prepare", action="store_true", help="stop before the rehearsal")
+    arguments, options = parser.parse_known_args(argv)
+    out: Path = arguments.out
+    try:
+        with _timed("site, installer and image"):
+            prepare(out)
+    except SwarmstrapError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    if arguments.only_prepare:
+        return 0
+    work = ["--work", str(out / "rehearsal"), "--report", str(out / "report.json")]
+    with _timed("rehearsal"):
+        return _swarmstrap(out, "rehearse", IMAGE, *work, *options)
+
+
+def prepare(out: Path) -> None:
+    """A site in `out`/site with an installer and the image; the slow halves at the same time.
+
+    Raises SwarmstrapError, with what failed already said on stderr.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    _demand(out, "init", "--address", str(ADDRESS.ip))
+    with ThreadPoolExecutor() as pool:
+        halves = [pool.submit(_image, out), pool.submit(_demand, out, "initramfs")]
+        for half in halves:
+            half.result()
+
+
+def _image(out: Path) -> None:
+    if ImageStore(out / "site" / "images").ls(IMAGE):
+        return
+    root = out / "root"
+    build_debian(root, cache=out / "packages", say=print)
+    _demand(out, "capture", str(root), IMAGE)
+    shutil.rmtree(root)
+
+
+def _demand(out: Path, *arguments: str) -> None:
+    if _swarmstrap(out, *arguments):
+        raise SwarmstrapError(f"swarmstrap {arguments[0]} failed")
+
+
+def _swarmstrap(out: Path, *arguments: str) -> int:
+    return cli.main(["--site", str(out / "site"), *arguments])
+
+
+@contextlib.contextmanager
+def _timed(what: str) -> Iterator[None]:
+    began = time.monotonic()
+    print(f"== {what}", flush=True)
+    yield
+    print(f"== {what}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
