@@ -26,7 +26,7 @@ from swarmstrap_server.identity import (
     name_for_unknown,
 )
 from swarmstrap_server.images import Image, ImageStore
-from swarmstrap_server.jobs import make_job, signed_hooks
+from swarmstrap_server.jobs import make_job, new_deployment, signed_hooks
 from swarmstrap_server.nodes import ABSENCE_SECONDS, Deployment, expired, silent, started
 from swarmstrap_server.operator_wire import Arm, NodeView
 from swarmstrap_server.site import Site, read_site
@@ -84,13 +84,13 @@ class Deployments:
 
     # The operator's side
 
-    def arm(self, request: Arm) -> list[Deployment]:
+    def arm(self, order: Arm) -> list[Deployment]:
         """All of the nodes, or none: raises BadInput or Refused before anything is written."""
         now = self.clock()
         self.reload()
         self.tick()
-        image = self.images.get(request.image, request.version or None)
-        armed = [self._arming(name, image, request, now) for name in dict.fromkeys(request.nodes)]
+        image = self.images.get(order.image, order.version or None)
+        armed = [self._arming(name, image, order, now) for name in dict.fromkeys(order.nodes)]
         with self.store.transaction():
             for deployment in armed:
                 self._take_back(deployment.node, "replaced by a new arming", now)
@@ -109,28 +109,11 @@ class Deployments:
             if self._take_back(name, "disarmed by the operator", now):
                 self.feed.note(name, "disarmed", "disarmed", now)
 
-    def _arming(self, name: str, image: Image, request: Arm, now: float) -> Deployment:
+    def _arming(self, name: str, image: Image, order: Arm, now: float) -> Deployment:
         self._check_known(name)
         self._check_idle(name, now)
         signed_hooks(self.site, name)
-        spec = self.site.nodes.get(name)
-        defaults = self.site.settings.defaults
-        layout = request.layout or (spec.layout if spec else "") or defaults.layout
-        self.site.layout(layout)
-        minutes = request.minutes if request.minutes is not None else defaults.arm_minutes
-        manifest = image.manifest
-        return Deployment(
-            id=secrets.token_hex(8),
-            node=name,
-            image=manifest.name,
-            version=manifest.version,
-            infohash=manifest.infohash,
-            payload=manifest.payload.size,
-            layout=layout,
-            finish=request.finish or (spec.finish if spec else None) or defaults.finish,
-            armed_at=now,
-            until=now + 60 * minutes,
-        )
+        return new_deployment(self.site, image.manifest, order, name, now)
 
     def _check_known(self, name: str) -> None:
         names = views.node_names(self.site, self.store)

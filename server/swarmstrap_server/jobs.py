@@ -1,16 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The job: everything one node needs for one deployment, put together from site and image."""
 
+import secrets
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from swarmstrap.errors import Refused
 from swarmstrap.layout import Layout
-from swarmstrap.manifest import MANIFEST_FILE, SIGNATURE_FILE, TORRENT_FILE
+from swarmstrap.manifest import MANIFEST_FILE, SIGNATURE_FILE, TORRENT_FILE, Manifest
 from swarmstrap.wire import Hook, Job
 from swarmstrap_server.nodes import Deployment
+from swarmstrap_server.operator_wire import Arm
 from swarmstrap_server.site import Site
+
+
+def new_deployment(site: Site, image: Manifest, order: Arm, node: str, now: float) -> Deployment:
+    """What `order` makes of `node`: where it says nothing the node's word holds, then the site's.
+
+    Raises BadInput when the layout does not exist.
+    """
+    spec = site.nodes.get(node)
+    defaults = site.settings.defaults
+    layout = order.layout or (spec.layout if spec else "") or defaults.layout
+    site.layout(layout)
+    minutes = order.minutes if order.minutes is not None else defaults.arm_minutes
+    return Deployment(
+        id=secrets.token_hex(8),
+        node=node,
+        image=image.name,
+        version=image.version,
+        infohash=image.infohash,
+        payload=image.payload.size,
+        layout=layout,
+        finish=order.finish or (spec.finish if spec else None) or defaults.finish,
+        armed_at=now,
+        until=now + 60 * minutes,
+    )
 
 
 def make_job(site: Site, image: Path, deployment: Deployment, session: str) -> Job:

@@ -14,7 +14,7 @@ from swarmstrap_server import pki
 from swarmstrap_server.paths import SitePaths
 from swarmstrap_server.signing import Key
 from swarmstrap_server.site import PLACES, read_site
-from swarmstrap_server.sitecheck import HOST_NAME, NODE_NAME
+from swarmstrap_server.sitecheck import HOST_NAME, SITE_NAME
 from swarmstrap_server.store import Store
 
 _SITE = """\
@@ -78,7 +78,7 @@ def init(root: Path, name: str, addresses: Sequence[str], publisher: Path | None
     _folders(paths)
     texts = {
         paths.settings: _SITE.format(name=name, address=addresses[0]),
-        root / "nodes.yaml": _NODES,
+        root / "nodes" / "lab.yaml": _NODES,
         root / "layouts" / "default.yaml": _LAYOUT,
         root / ".gitignore": "/images/\n/boot/\n/keys/\n/state/\n/run/\n",
     }
@@ -96,8 +96,8 @@ def init(root: Path, name: str, addresses: Sequence[str], publisher: Path | None
 
 
 def _check(name: str, addresses: Sequence[str]) -> None:
-    if not NODE_NAME.fullmatch(name):
-        raise BadInput(f"{name!r} is not a name for a site", hint="use a-z, 0-9 and -")
+    if not SITE_NAME.fullmatch(name):
+        raise BadInput(f"{name!r} is not a name for a site", hint="use letters, digits, '.', '-'")
     for address in addresses:
         if not HOST_NAME.fullmatch(address.replace(":", "-")):
             raise BadInput(f"{address!r} is neither an address nor a host name")
@@ -107,7 +107,13 @@ def _folders(paths: SitePaths) -> None:
     hooks = [paths.root / "hooks" / place for place in PLACES]
     try:
         paths.root.mkdir(parents=True, exist_ok=True)
-        for folder in (paths.images, paths.boot, paths.root / "layouts", *hooks):
+        for folder in (
+            paths.images,
+            paths.boot,
+            paths.root / "layouts",
+            paths.root / "nodes",
+            *hooks,
+        ):
             folder.mkdir(parents=True, exist_ok=True)
         for private in (paths.keys, paths.database.parent, paths.run):
             private.mkdir(mode=0o700, exist_ok=True)

@@ -24,6 +24,7 @@ T = TypeVar("T")
 Finding = tuple[Steps, str]
 
 HOOK_NAME = re.compile(r"[0-9]{2}-[a-z0-9][a-z0-9_-]*")
+SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 NODE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 HOST_NAME = re.compile(rf"{NODE_NAME.pattern}(?:\.{NODE_NAME.pattern})*")
 MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
@@ -62,7 +63,7 @@ def _problems(document: Document[T], findings: Iterator[Finding]) -> list[BadInp
 
 
 def _settings_findings(settings: Settings, layouts: Sequence[str]) -> Iterator[Finding]:
-    yield ("name",), _shape(settings.name, NODE_NAME, "a name")
+    yield ("name",), _shape(settings.name, SITE_NAME, "a name for a site")
     yield ("address",), _address(settings.address)
     yield ("installer_arguments",), kernel_arguments(settings.installer_arguments)
     yield ("defaults", "layout"), _one_of(settings.defaults.layout, layouts, "layout")

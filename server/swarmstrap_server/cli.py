@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The `swarmstrap` command: arguments in, one line out when something is wrong."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from swarmstrap.errors import SwarmstrapError
+from swarmstrap_server import cli_images, cli_nodes, cli_site
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SITE = "/srv/swarmstrap"
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit status: 0, 1 when it did not work, 2 for wrong usage, 130 after Ctrl-C."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        status: int = args.run(args)
+    except SwarmstrapError as error:
+        if args.verbose:
+            log.exception("the error was raised here")
+        print(f"swarmstrap: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # `swarmstrap node ls | head`: nobody reads on, and Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="swarmstrap", description="Install operating systems on many machines over a swarm."
+    )
+    parser.add_argument(
+        "--site",
+        type=Path,
+        default=Path(os.environ.get("SWARMSTRAP_SITE", DEFAULT_SITE)),
+        metavar="DIR",
+        help=f"site folder (default: $SWARMSTRAP_SITE or {DEFAULT_SITE})",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what is going on")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    cli_site.add_commands(commands)
+    cli_images.add_commands(commands)
+    cli_nodes.add_commands(commands)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
