@@ -92,8 +92,10 @@ def _check(args: argparse.Namespace) -> int:
     elif lines or site is None:
         print("\n".join(lines), file=sys.stderr)
     else:
-        counts = f"{len(site.nodes)} nodes, {len(site.layouts)} layouts, {len(site.hooks)} hooks"
-        print(f"site {site.settings.name}: {counts}, nothing wrong")
+        print(
+            f"site {site.settings.name}: nothing wrong "
+            f"(nodes: {len(site.nodes)}, layouts: {len(site.layouts)}, hooks: {len(site.hooks)})"
+        )
     return 1 if lines else 0
 
 

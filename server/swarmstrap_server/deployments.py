@@ -89,6 +89,7 @@ class Deployments:
         now = self.clock()
         self.reload()
         self.tick()
+        self._check_installer()
         image = self.images.get(order.image, order.version or None)
         armed = [self._arming(name, image, order, now) for name in dict.fromkeys(order.nodes)]
         with self.store.transaction():
@@ -114,6 +115,11 @@ class Deployments:
         self._check_idle(name, now)
         signed_hooks(self.site, name)
         return new_deployment(self.site, image.manifest, order, name, now)
+
+    def _check_installer(self) -> None:
+        for path in (self.site.paths.kernel, self.site.paths.initramfs):
+            if not path.exists():
+                raise Refused(f"there is no {path}", hint="build it: swarmstrap initramfs")
 
     def _check_known(self, name: str) -> None:
         names = views.node_names(self.site, self.store)

@@ -67,7 +67,7 @@ def settings(address: str, port: int, rate: int) -> "lt.settings_pack":
         "unchoke_interval": 3,
         "optimistic_unchoke_interval": 6,
         # Little in flight for each peer: what is queued for one cannot be given to another.
-        "send_buffer_watermark": 65536,
+        "send_buffer_watermark": 256 * 1024,
         "min_announce_interval": 5,
         "upload_rate_limit": rate,
         "alert_mask": lt.alert.category_t.error_notification,
@@ -97,9 +97,11 @@ class Seeder:
         if parameters.ti is None:
             raise ValueError(f"{offer.torrent} is not a torrent")
         # The torrent names a folder NAME-VERSION; on this disk the files lie in `directory`.
-        files = parameters.ti.files()
+        layout = parameters.ti.layout()
         parameters.renamed_files = {
-            index: Path(files.file_path(index)).name for index in range(files.num_files())
+            index: Path(layout.file_path(index)).name
+            for index in range(layout.num_files())
+            if not layout.file_flags(index) & layout.flag_pad_file
         }
         parameters.trackers = list(trackers)
         # Seed mode trusts the files, which `image verify` checks; peers check every piece anyway.
