@@ -105,7 +105,9 @@ def run_in(
 def enter(root: Path) -> Iterator[Chroot]:
     """Give the installed system what its programs expect, and take it away again."""
     with contextlib.ExitStack() as stack:
-        # --make-private: unmounting our bind of /dev must not unmount what is below the real one.
+        for place in ("/dev", "/proc", "/sys", "/run"):
+            inside(root, place).mkdir(exist_ok=True)
+        # Private: unmounting our bind of /dev must not unmount what is below the real one.
         _mount(stack, ["--rbind", "--make-rprivate", "/dev"], inside(root, "/dev"))
         _mount(stack, ["-t", "sysfs", "sysfs"], inside(root, "/sys"))
         _mount(stack, ["-t", "tmpfs", "-o", "mode=0755", "tmpfs"], inside(root, "/run"))
@@ -119,7 +121,6 @@ def enter(root: Path) -> Iterator[Chroot]:
 
 
 def _mount(stack: contextlib.ExitStack, arguments: Sequence[Argument], target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
     run(["mount", *arguments, target], timeout=_MOUNT_SECONDS)
     # Lazy: a program that a hook left behind in the kernel must not keep the disk mounted.
     stack.callback(run, ["umount", "--recursive", "--lazy", target], timeout=_MOUNT_SECONDS)

@@ -110,7 +110,7 @@ def _exclusive(node: str) -> Iterator[int]:
             f"cannot take {node} for writing: {why}", hint="see lsblk and /proc/mounts"
         ) from error
     try:
-        _until_free(f"the lock on {node}", lambda: fcntl.flock(disk, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        _until_free(f"lock {node}", lambda: fcntl.flock(disk, fcntl.LOCK_EX | fcntl.LOCK_NB))
         yield disk
     finally:
         os.close(disk)
@@ -119,21 +119,21 @@ def _exclusive(node: str) -> Iterator[int]:
 def _reread(disk: int, node: str) -> None:
     """Make the kernel read the table again; an image file has nobody to tell."""
     if stat.S_ISBLK(os.fstat(disk).st_mode):
-        _until_free(f"the kernel to read {node}", lambda: fcntl.ioctl(disk, BLKRRPART))
+        _until_free(f"make the kernel read {node} again", lambda: fcntl.ioctl(disk, BLKRRPART))
 
 
 def _until_free(what: str, attempt: Callable[[], object]) -> None:
-    """Try until it is not busy; a probe of udev's that is under way ends by itself."""
+    """Try until nobody is in the way; a probe of udev's that is under way ends by itself."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
             attempt()
             return
         except OSError as error:
-            if error.errno not in (errno.EBUSY, errno.EAGAIN) or time.monotonic() > deadline:
-                raise StepFailed(
-                    f"waited in vain for {what}: {error.strerror}", hint="see lsblk for its users"
-                ) from error
+            busy = error.errno in (errno.EBUSY, errno.EAGAIN)
+            if not busy or time.monotonic() > deadline:
+                why = f"in use for {BUSY_SECONDS:.0f} s" if busy else error.strerror
+                raise StepFailed(f"cannot {what}: {why}", hint="see lsblk and dmesg") from error
         time.sleep(_RETRY_SECONDS)
 
 

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The installed system from outside: its symlinks lead nowhere else, its programs see little."""
+
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from swarmstrap.effects import bootloader, udev
+from swarmstrap.effects.chroot import inside, remove_files, run_in, write_file
+from swarmstrap.effects.filesystems import mount_points
+from swarmstrap.errors import StepFailed
+from swarmstrap.steps import DiskId, InstallGrub, RemoveFiles, WriteFile
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/etc/fstab", "etc/fstab"),
+        ("etc//./fstab", "etc/fstab"),
+        ("/../../etc", "etc"),
+        ("/absolute/passwd", "etc/passwd"),
+        ("/escape/passwd", "etc/passwd"),
+        ("/etc/relative/x", "var/x"),
+        ("/etc/dangling", "run/not/there"),
+    ],
+)
+def test_inside(path: str, place: str, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "absolute").symlink_to("/etc")
+    (tmp_path / "escape").symlink_to("../../../../../etc")
+    (tmp_path / "etc/relative").symlink_to("../var")
+    (tmp_path / "etc/dangling").symlink_to("/run/not/there")
+    assert inside(tmp_path, path) == tmp_path / place
+
+
+def test_a_circle_of_symlinks(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(StepFailed, match="too many symlinks in /a/x"):
+        inside(tmp_path, "/a/x")
+
+
+def test_a_file_is_written_where_the_image_has_a_symlink_out(tmp_path: Path) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    outside.write_text("untouched")
+    (root / "etc/hostname").symlink_to(outside)
+    write_file(WriteFile("/etc/hostname", "node7\n", 0o444), root)
+    assert outside.read_text() == "untouched"
+    assert not (root / "etc/hostname").is_symlink()
+    assert (root / "etc/hostname").read_text() == "node7\n"
+    assert stat.S_IMODE((root / "etc/hostname").stat().st_mode) == 0o444
+    assert [path.name for path in (root / "etc").iterdir()] == ["hostname"]
+
+
+def test_a_private_file_gets_a_private_folder(tmp_path: Path) -> None:
+    write_file(WriteFile("/root/.ssh/authorized_keys", "key\n", 0o600), tmp_path)
+    assert stat.S_IMODE((tmp_path / "root/.ssh").stat().st_mode) == 0o700
+
+
+def test_removing_takes_the_symlink_not_its_target(tmp_path: Path) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    outside.write_text("untouched")
+    (root / "etc/key").symlink_to(outside)
+    remove_files(RemoveFiles(("/etc/key", "/etc/absent", "/no/such/folder"), "test"), root)
+    assert outside.exists()
+    assert list((root / "etc").iterdir()) == []
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Path:
+    """A root whose only program is a static busybox."""
+    busybox = shutil.which("busybox")
+    if os.geteuid() != 0:
+        pytest.skip("chroot needs root")
+    if busybox is None or b"statically" not in subprocess.check_output(["file", "-L", busybox]):
+        pytest.skip("needs busybox-static")
+    root = tmp_path / "root"
+    for folder in ("bin", "dev", "proc", "sys", "run", "etc", "usr/sbin", "usr/bin", "tmp"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy(busybox, root / "bin/busybox")
+    for name in ("sh", "ps", "ls", "env", "cat", "sleep", "touch"):
+        (root / "bin" / name).symlink_to("busybox")
+    return root
+
+
+def script(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def sh(root: Path, command: str) -> str:
+    return run_in(root, ["/bin/sh", "-c", command], timeout=30).stdout
+
+
+def test_programs_see_neither_processes_nor_environment_nor_run(
+    system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWARMSTRAP_SECRET", "swordfish")
+    processes = sh(system, "ls -d /proc/[0-9]*").split()
+    assert len(processes) <= 2
+    assert "swordfish" not in sh(system, "env; cat /proc/*/environ")
+    assert sh(system, "ls /run").split() in ([], ["systemd"])
+    assert "null" in sh(system, "ls /dev")
+
+
+def test_nothing_stays_mounted_or_running(system: Path) -> None:
+    for name in ("held", "ready"):
+        os.mkfifo(system / "tmp" / name)
+    reader = os.open(system / "tmp/held", os.O_RDONLY | os.O_NONBLOCK)
+    left = "(exec 3>/tmp/held; echo > /tmp/ready; exec sleep 60) >/dev/null 2>&1 &"
+    sh(system, f"{left} cat /tmp/ready")
+    assert os.read(reader, 1) == b"", "what the program left running was killed"
+    os.close(reader)
+    assert mount_points(system) == []
+    assert list((system / "run").iterdir()) == []
+    assert not (system / "usr/sbin/policy-rc.d").exists()
+    assert Path("/dev/null").is_char_device()
+    assert Path("/dev/pts").is_mount() or not Path("/dev/pts").exists()
+
+
+def test_services_are_forbidden_meanwhile(system: Path) -> None:
+    assert "exit 101" in sh(system, "cat /usr/sbin/policy-rc.d")
+    script(system / "usr/sbin/policy-rc.d", "exit 0 # own")
+    assert "own" in sh(system, "cat /usr/sbin/policy-rc.d")
+    assert (system / "usr/sbin/policy-rc.d").exists()
+
+
+def test_names_can_be_resolved_and_the_image_keeps_its_own_file(system: Path) -> None:
+    ours = Path("/etc/resolv.conf").read_text()
+    (system / "etc/resolv.conf").write_text("nameserver 192.0.2.99\n")
+    assert sh(system, "cat /etc/resolv.conf") == ours
+    assert (system / "etc/resolv.conf").read_text() == "nameserver 192.0.2.99\n"
+    (system / "etc/resolv.conf").unlink()
+    (system / "etc/resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
+    assert sh(system, "cat /etc/resolv.conf") == ours
+
+
+def test_failure_and_deadline_clean_up(system: Path) -> None:
+    with pytest.raises(StepFailed, match="ended with status 3: no good"):
+        run_in(system, ["/bin/sh", "-c", "echo no good >&2; exit 3"], timeout=30)
+    with pytest.raises(StepFailed, match="did not end within 1 s"):
+        run_in(system, ["/bin/sleep", "60"], timeout=1)
+    assert mount_points(system) == []
+
+
+GRUB = InstallGrub(
+    disk=DiskId("/dev/vda", 1, "x", "", "", 512),
+    targets=("i386-pc", "x86_64-efi"),
+    efi_directory="/boot/efi",
+    nvram=True,
+    bootloader_id="debian",
+)
+
+
+def test_grub_for_every_platform(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udev, "find", lambda disk: "/dev/vdb")
+    script(system / "usr/sbin/grub-install", 'echo "$@" >> /tmp/said')
+    assert bootloader.install(GRUB, system) == ()
+    assert (system / "tmp/said").read_text().splitlines() == [
+        "--target=i386-pc /dev/vdb",
+        "--target=x86_64-efi --efi-directory=/boot/efi --removable --no-nvram",
+        "--target=x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian",
+    ]
+
+
+def test_firmware_that_takes_no_entry_is_a_warning(
+    system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(udev, "find", lambda disk: "/dev/vdb")
+    refuse = 'case "$*" in *bootloader-id*) echo EFI variables are not supported >&2; exit 1;; esac'
+    script(system / "usr/sbin/grub-install", refuse)
+    (warning,) = bootloader.install(GRUB, system)
+    assert warning.startswith("no NVRAM entry was written, the removable path boots: ")
+    assert "EFI variables are not supported" in warning
+
+
+def test_grub_that_fails_otherwise_fails_the_step(
+    system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(udev, "find", lambda disk: "/dev/vdb")
+    script(system / "usr/sbin/grub-install", "echo no space left >&2; exit 1")
+    with pytest.raises(StepFailed, match="no space left"):
+        bootloader.install(GRUB, system)
+    assert mount_points(system) == []
+
+
+def test_host_keys_come_from_the_image(system: Path) -> None:
+    bootloader.make_host_keys(system)  # an image without SSH is no error
+    script(system / "usr/bin/ssh-keygen", 'echo "$@" > /tmp/said')
+    bootloader.make_host_keys(system)
+    assert (system / "tmp/said").read_text() == "-A\n"

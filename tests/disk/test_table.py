@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Partition tables and wiping, on image files without root and on loop devices with it."""
+
+import fcntl
+import os
+import struct
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from swarmstrap.effects import disk
+from swarmstrap.effects.disk import ROOT_GUIDS, TYPE_GUIDS
+from swarmstrap.errors import StepFailed
+from swarmstrap.steps import DiskId, PlannedPartition, WritePartitionTable
+from swarmstrap.units import GiB, MiB
+
+Sparse = Callable[[int], Path]
+Attach = Callable[[Path, int], str]
+
+
+def table(size: int, sector: int = 512, root_size: int = 512 * MiB) -> WritePartitionTable:
+    return WritePartitionTable(
+        DiskId("/dev/vda", size, "x", "", "", sector),
+        "11111111-2222-5333-8444-555555555555",
+        (
+            PlannedPartition(1, "bios-boot", "bios-boot", MiB, MiB, str(uuid.UUID(int=1))),
+            PlannedPartition(2, "ESP", "esp", 2 * MiB, 64 * MiB, str(uuid.UUID(int=2))),
+            PlannedPartition(3, "root", "root", 66 * MiB, root_size, str(uuid.UUID(int=3))),
+        ),
+    )
+
+
+def read_gpt(path: str | Path, sector: int) -> tuple[str, list[tuple[str, str, str, int, int]]]:
+    """Disk GUID and (name, type, GUID, start, size) of each entry, as UEFI 2.10, 5.3 lays out."""
+    with open(path, "rb") as file:
+        file.seek(sector)
+        header = file.read(92)
+        assert header[:8] == b"EFI PART"
+        disk_guid = str(uuid.UUID(bytes_le=header[56:72]))
+        first, count, width = struct.unpack("<QII", header[72:88])
+        file.seek(first * sector)
+        entries = []
+        for _ in range(count):
+            entry = file.read(width)
+            kind, guid = (str(uuid.UUID(bytes_le=entry[i : i + 16])) for i in (0, 16))
+            start, last = struct.unpack("<QQ", entry[32:48])
+            name = entry[56:128].decode("utf-16-le").rstrip("\0")
+            if start:
+                size = (last - start + 1) * sector
+                entries.append((name, kind, guid, start * sector, size))
+    return disk_guid, entries
+
+
+def expected(step: WritePartitionTable) -> tuple[str, list[tuple[str, str, str, int, int]]]:
+    kinds = {**TYPE_GUIDS, "root": ROOT_GUIDS[os.uname().machine]}
+    return step.uuid, [(p.label, kinds[p.type], p.uuid, p.start, p.size) for p in step.partitions]
+
+
+def test_table_on_a_file(sparse: Sparse) -> None:
+    path, step = sparse(2 * GiB), table(2 * GiB)
+    disk.write_table_to(str(path), step)
+    assert read_gpt(path, 512) == expected(step)
+    verified = subprocess.check_output(["sgdisk", "--verify", path], text=True)
+    assert "No problems found" in verified
+
+
+def test_writing_it_again_gives_the_same_bytes(sparse: Sparse) -> None:
+    path, step = sparse(160 * MiB), table(160 * MiB, root_size=64 * MiB)
+    disk.write_table_to(str(path), step)
+    once = path.read_bytes()
+    disk.write_table_to(str(path), step)
+    assert path.read_bytes() == once
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_table_on_a_device(sector: int, sparse: Sparse, attach: Attach) -> None:
+    node = attach(sparse(2 * GiB), sector)
+    step = table(2 * GiB, sector)
+    disk.wipe_node(node)
+    disk.write_table_to(node, step)
+    assert read_gpt(node, sector) == expected(step)
+    verified = subprocess.check_output(["sgdisk", "--verify", node], text=True)
+    assert "No problems found" in verified
+
+
+def test_a_table_that_came_out_otherwise_is_noticed(
+    sparse: Sparse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sparse(2 * GiB)
+    other = disk.sgdisk_arguments(table(2 * GiB, root_size=513 * MiB), str(path), "x86_64")
+    monkeypatch.setattr(disk, "sgdisk_arguments", lambda *_: other)
+    with pytest.raises(StepFailed, match="is not the planned one"):
+        disk.write_table_to(str(path), table(2 * GiB))
+
+
+def test_a_disk_too_small_for_the_table(sparse: Sparse) -> None:
+    with pytest.raises(StepFailed, match="sgdisk ended with status"):
+        disk.write_table_to(str(sparse(128 * MiB)), table(128 * MiB))
+
+
+def signatures(path: Path) -> set[str]:
+    command = ["wipefs", "--noheadings", "--output=TYPE", str(path)]
+    return set(subprocess.check_output(command, text=True).split())
+
+
+def test_wipe_leaves_no_signature(sparse: Sparse) -> None:
+    path = sparse(GiB)
+    subprocess.run(["mkfs.ext4", "-q", "-F", path], check=True)
+    assert signatures(path) == {"ext4"}
+    disk.wipe_node(str(path))
+    assert signatures(path) == set()
+    disk.write_table_to(str(path), table(GiB))
+    assert signatures(path) == {"gpt", "PMBR"}
+    disk.wipe_node(str(path))
+    assert signatures(path) == set()
+    with path.open("rb") as file:
+        assert file.read(MiB) == bytes(MiB)
+        file.seek(-MiB, os.SEEK_END)
+        assert file.read(MiB) == bytes(MiB)
+    assert path.stat().st_size == GiB
+
+
+def test_wipe_of_a_mounted_disk_is_refused(sparse: Sparse, attach: Attach, tmp_path: Path) -> None:
+    path = sparse(256 * MiB)
+    subprocess.run(["mkfs.ext4", "-q", "-F", path], check=True)
+    node, point = attach(path, 512), tmp_path / "mounted"
+    point.mkdir()
+    subprocess.run(["mount", node, point], check=True)
+    try:
+        with pytest.raises(StepFailed, match=f"cannot take {node} for writing: it is in use"):
+            disk.wipe_node(node)
+        with pytest.raises(StepFailed, match="it is in use"):
+            disk.write_table_to(node, table(256 * MiB))
+    finally:
+        subprocess.run(["umount", point], check=True)
+    subprocess.run(["e2fsck", "-fn", node], check=True, capture_output=True)
+
+
+def test_a_lock_that_never_goes_away(sparse: Sparse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "BUSY_SECONDS", 0.2)
+    path = sparse(MiB)
+    with path.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        with pytest.raises(StepFailed, match=r"cannot lock .*: in use for 0 s"):
+            disk.wipe_node(str(path))
+
+
+def test_no_such_disk() -> None:
+    with pytest.raises(StepFailed, match="cannot take /dev/nothing for writing: No such file"):
+        disk.wipe_node("/dev/nothing")
