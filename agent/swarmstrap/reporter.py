@@ -60,7 +60,10 @@ class Outbox:
 
 
 class Reporter:
-    """Numbers events, hands them to every listener at once, and to the server by and by."""
+    """Numbers events, hands them to every listener at once, and to the server by and by.
+
+    `name` is what was started last; whatever is recorded until the next start belongs to it.
+    """
 
     def __init__(
         self, listeners: Sequence[Listener] = (), *, clock: Callable[[], float] = time.time
@@ -69,13 +72,13 @@ class Reporter:
         self._clock = clock
         self._outbox = Outbox()
         self._sequence = 0
-        self._name = ""
+        self.name = ""
         self._waiting = asyncio.Event()
         self._drained = asyncio.Event()
         self._sending: asyncio.Task[None] | None = None
 
     def start(self, name: str, description: str) -> None:
-        self._name = name
+        self.name = name
         self._record("start", description)
 
     def succeed(self, description: str = "") -> None:
@@ -133,7 +136,7 @@ class Reporter:
             sequence=self._sequence,
             time=self._clock(),
             kind=kind,
-            name=self._name,
+            name=self.name,
             description=description,
             result=result,
             hint=hint,
