@@ -9,9 +9,9 @@
 # What the agent runs. All of them, or there is no initramfs.
 swarmstrap_programs=(
     ip dhclient udevadm modprobe kmod
-    blkid lsblk wipefs blockdev findmnt mount umount swapon swapoff
+    sgdisk blkid lsblk wipefs blockdev findmnt mount umount swapon swapoff
     mke2fs mkfs.ext4 e2fsck mkfs.xfs mkfs.vfat mkswap
-    efibootmgr kexec chroot ssh-keygen
+    efibootmgr kexec chroot unshare ssh-keygen
 )
 # For hooks and a person in the rescue shell, beside what dracut's base module brings.
 swarmstrap_shell=(bash busybox sync timeout)

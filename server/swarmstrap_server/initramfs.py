@@ -73,7 +73,7 @@ def newest_kernel() -> str:
 
 def generic(release: str, cache: Path) -> Path:
     """The initramfs for `release` without keys, from `cache` when nothing in it has changed."""
-    module = _module()
+    module = find_module()
     kept = cache / f"initramfs-{release}-{_fingerprint(release, module)}.img"
     if kept.exists():
         return kept
@@ -81,44 +81,40 @@ def generic(release: str, cache: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=cache.resolve(), prefix=".build-") as name:
         scratch = Path(name)
         stage.make(scratch / "stage")
-        _dracut(release, module, scratch, scratch / "initramfs.img")
+        dracut(release, module, scratch / "stage", scratch / "initramfs.img")
         for old in cache.glob(f"initramfs-{release}-*.img"):
             old.unlink(missing_ok=True)
         (scratch / "initramfs.img").replace(kept)
     return kept
 
 
-def _dracut(release: str, module: Path, scratch: Path, out: Path) -> None:
-    """dracut sees its own modules and ours; the machine's configuration stays outside."""
-    base, no_configuration = scratch / "dracut", scratch / "empty"
-    shutil.copytree(DRACUT, base, symlinks=True, ignore=shutil.ignore_patterns(MODULE))
-    shutil.copytree(module, base / "modules.d" / MODULE)
-    no_configuration.mkdir()
-    run(
-        [
-            *("dracut", "--quiet", "--force", "--kver", release, "--tmpdir", scratch),
-            *("--conf", "/dev/null", "--confdir", no_configuration),
-            *("--no-hostonly", "--no-hostonly-cmdline", "--no-early-microcode", "--reproducible"),
-            *("--modules", "base udev-rules swarmstrap", "--compress", COMPRESS, out),
-        ],
-        env={
-            "dracutbasedir": str(base),
-            "swarmstrap_stage": str(scratch / "stage"),
-            "swarmstrap_keys": "",
-        },
-        timeout=_DRACUT_SECONDS,
-    )
+def dracut(release: str, module: Path, tree: Path, out: Path) -> None:
+    """Make `out` of the Python `tree` with `module`, whatever this machine's dracut.conf says.
+
+    dracut sees its own modules and ours. Raises CommandFailed with what the module found missing.
+    """
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".dracut-") as name:
+        base, no_configuration = Path(name, "dracut"), Path(name, "empty")
+        shutil.copytree(DRACUT, base, symlinks=True, ignore=shutil.ignore_patterns(MODULE))
+        shutil.copytree(module, base / "modules.d" / MODULE)
+        no_configuration.mkdir()
+        run(
+            [
+                *("dracut", "--quiet", "--force", "--kver", release, "--tmpdir", name),
+                *("--conf", "/dev/null", "--confdir", no_configuration, "--no-early-microcode"),
+                *("--no-hostonly", "--no-hostonly-cmdline", "--reproducible"),
+                *("--modules", "base udev-rules swarmstrap", "--compress", COMPRESS, out),
+            ],
+            env={
+                "dracutbasedir": str(base),
+                "swarmstrap_stage": str(tree),
+                "swarmstrap_keys": "",
+            },
+            timeout=_DRACUT_SECONDS,
+        )
 
 
-def _fingerprint(release: str, module: Path) -> str:
-    """Changes with the agent, the module, and any Debian package whose files may be copied."""
-    digest = hashlib.sha256(f"{release} {COMPRESS} {stage.fingerprint()}".encode())
-    for file in (*sorted(module.iterdir()), Path("/var/lib/dpkg/status")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _module() -> Path:
+def find_module() -> Path:
     """Our dracut module: of the source tree when run from one, else the installed one."""
     places = (Path(__file__).parents[2] / "dracut", DRACUT / "modules.d")
     for place in places:
@@ -128,6 +124,14 @@ def _module() -> Path:
         f"the dracut module {MODULE} is in none of {', '.join(map(str, places))}",
         hint="install it: make install",
     )
+
+
+def _fingerprint(release: str, module: Path) -> str:
+    """Changes with the agent, the module, and any Debian package whose files may be copied."""
+    digest = hashlib.sha256(f"{release} {stage.fingerprint()}".encode())
+    for file in (Path(__file__), *sorted(module.iterdir()), Path("/var/lib/dpkg/status")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _kernel_image(release: str) -> Path:

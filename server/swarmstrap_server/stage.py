@@ -119,12 +119,30 @@ def dependencies() -> list[metadata.Distribution]:
                 f"the Python package {name} is not installed beside {sys.executable}",
                 hint="install swarmstrap with pip: it brings its dependencies",
             ) from error
-        wanted += _requirements(found[name])
+        wanted += requirements(found[name])
     del found["swarmstrap"]
     return [found[name] for name in sorted(found)]
 
 
-def _requirements(distribution: metadata.Distribution) -> Iterator[tuple[str, str]]:
+def files(distribution: metadata.Distribution) -> Iterator[Path]:
+    """The code of an installed distribution: its RECORD, or for old installers its top level."""
+    place = Path(str(distribution.locate_file("")))
+    if distribution.read_text("RECORD"):
+        listed = [place / file for file in distribution.files or () if ".." not in file.parts]
+    else:
+        names = (distribution.read_text("top_level.txt") or "").split()
+        tops = [top for name in names for top in (place / name, *place.glob(f"{name}.*"))]
+        listed = [file for top in tops for file in (top, *top.rglob("*")) if file.is_file()]
+    for file in listed:
+        parts = file.relative_to(place).parts
+        metadata_file = parts[0].endswith((".dist-info", ".egg-info"))
+        unwanted = _UNWANTED.intersection(parts) or file.suffix in _UNWANTED_SUFFIXES
+        if not metadata_file and not unwanted:
+            yield file
+
+
+def requirements(distribution: metadata.Distribution) -> Iterator[tuple[str, str]]:
+    """Normalised name and environment marker ("" for none) of what it needs without extras."""
     for requirement in distribution.requires or ():
         specifier, _, marker = requirement.partition(";")
         name = re.match(r"[\w.-]+", specifier)
@@ -146,28 +164,11 @@ def _copy_interpreter(root: Path) -> None:
 
 
 def _copy_distribution(distribution: metadata.Distribution, site: Path) -> None:
-    for source in _files(distribution):
+    for source in files(distribution):
         relative = source.relative_to(Path(str(distribution.locate_file(""))))
         target = site / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
-
-
-def _files(distribution: metadata.Distribution) -> Iterator[Path]:
-    """The code of an installed distribution: its RECORD, or for old installers its top level."""
-    place = Path(str(distribution.locate_file("")))
-    if distribution.read_text("RECORD"):
-        listed = [place / file for file in distribution.files or () if ".." not in file.parts]
-    else:
-        names = (distribution.read_text("top_level.txt") or "").split()
-        tops = [top for name in names for top in (place / name, *place.glob(f"{name}.*"))]
-        listed = [file for top in tops for file in (top, *top.rglob("*")) if file.is_file()]
-    for file in listed:
-        parts = file.relative_to(place).parts
-        metadata_file = parts[0].endswith((".dist-info", ".egg-info"))
-        unwanted = _UNWANTED.intersection(parts) or file.suffix in _UNWANTED_SUFFIXES
-        if not metadata_file and not unwanted:
-            yield file
 
 
 def _strip(root: Path) -> None:
