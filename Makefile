@@ -68,6 +68,9 @@ initramfs: build/.venv ## the installer's kernel and initramfs, in build/initram
 demo: build/.venv ## three virtual nodes, from power-on to their own disk, over one swarm
 	@$(BIN)/python -m swarmstrap_server.lab.demo --out build/demo
 
+pictures: build/.venv ## the README's pictures, taken during a demo
+	@$(BIN)/python -m swarmstrap_server.lab.demo --out build/demo --pictures docs/pictures
+
 bench: build/.venv ## ratios against named peers, see docs/benchmarks.md
 	@$(BIN)/python tests/bench/run.py
 

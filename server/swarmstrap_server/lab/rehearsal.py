@@ -19,6 +19,7 @@ from swarmstrap_server.lab.guest import Guest, powered_on
 from swarmstrap_server.lab.lab_site import LabSite
 from swarmstrap_server.lab.machines import VirtualNode
 from swarmstrap_server.lab.network import Network, network
+from swarmstrap_server.lab.pictures import Album
 from swarmstrap_server.lab.report import NodeReport, Report
 from swarmstrap_server.lab.speed import Speed, measure
 from swarmstrap_server.lab.verdict import Ended, Expected
@@ -40,13 +41,14 @@ _REFRESH_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """What to rehearse, and the folder `work` that keeps its disks and logs."""
+    """What to rehearse, the folder `work` for disks and logs, and one for pictures, if wanted."""
 
     real: Site
     image: Image
     nodes: tuple[VirtualNode, ...]
     lab: LabSite
     work: Path
+    pictures: Path | None = None
 
 
 @dataclass(slots=True)
@@ -101,7 +103,8 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
             )
             await asyncio.to_thread(operator.arm, arm)
             lab = _Lab(net, speed, operator, work, rehearsal.lab, len(nodes))
-            watching = asyncio.create_task(_watch(operator, nodes, observe))
+            album = Album(rehearsal.pictures, operator) if rehearsal.pictures else None
+            watching = asyncio.create_task(_watch(operator, nodes, observe, album))
             try:
                 async with asyncio.TaskGroup() as group:
                     for progress, tap in zip(nodes, net.taps, strict=True):
@@ -242,12 +245,16 @@ async def _serving(paths: SitePaths, net: Network) -> AsyncIterator[Operator]:
         await child.stop()
 
 
-async def _watch(operator: Operator, nodes: Sequence[Progress], observe: Observer) -> None:
+async def _watch(
+    operator: Operator, nodes: Sequence[Progress], observe: Observer, album: Album | None
+) -> None:
     while True:
         with contextlib.suppress(SwarmstrapError):
             known = {view.name: view.deployment for view in await asyncio.to_thread(operator.nodes)}
             for progress in nodes:
                 progress.deployment = known.get(progress.node.name) or progress.deployment
+            if album:
+                await album.consider([(progress.guest, progress.deployment) for progress in nodes])
         observe(nodes)
         await asyncio.sleep(_REFRESH_SECONDS)
 

@@ -81,6 +81,7 @@ def _rehearsal(arguments: argparse.Namespace) -> Rehearsal:
             nonce=secrets.token_hex(16),
         ),
         work=arguments.work or real.paths.root / "rehearsal",
+        pictures=arguments.pictures,
     )
 
 
