@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A real Debian system in a directory: what a demonstration captures as its first image."""
+
+import shlex
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarmstrap.errors import SwarmstrapError
+from swarmstrap.units import Bytes, human
+from swarmstrap_server.run import CommandFailed, run
+
+# A small server for any machine: one boot loader for each firmware, the tools for its filesystems.
+PACKAGES = (
+    "ca-certificates",
+    "dbus",
+    "dosfstools",
+    "e2fsprogs",
+    "efibootmgr",
+    "grub-efi-amd64-bin",
+    "grub-pc-bin",
+    "grub2-common",
+    "initramfs-tools",
+    "iproute2",
+    "kmod",
+    "linux-image-amd64",
+    "openssh-server",
+    "systemd-sysv",
+    "udev",
+    "xfsprogs",
+    "zstd",
+)
+
+# What a server without a screen, a sound card or an aerial never reads: a third of the tree.
+_UNWANTED = (
+    "/usr/share/man/*",
+    "/usr/share/doc/*",
+    "/usr/share/info/*",
+    "/usr/share/locale/*",
+    "/lib/modules/*/kernel/sound/*",
+    "/lib/modules/*/kernel/drivers/media/*",
+    "/lib/modules/*/kernel/drivers/bluetooth/*",
+    "/lib/modules/*/kernel/drivers/comedi/*",
+    "/lib/modules/*/kernel/drivers/iio/*",
+    "/lib/modules/*/kernel/drivers/staging/*",
+    "/lib/modules/*/kernel/drivers/net/wireless/*",
+    "/lib/modules/*/kernel/drivers/gpu/drm/amd/*",
+    "/lib/modules/*/kernel/drivers/gpu/drm/i915/*",
+    "/lib/modules/*/kernel/drivers/gpu/drm/nouveau/*",
+    "/lib/modules/*/kernel/drivers/gpu/drm/radeon/*",
+)
+# Copyright notices stay, as their licences ask.
+_WANTED = ("/usr/share/doc/*/copyright",)
+
+# Nodes are installed anew rather than upgraded each by itself at the first boot.
+_MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer")
+
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_BUILD_SECONDS = 1800.0
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltDebian:
+    """`size` is the bytes of all files; `seconds` is wall time."""
+
+    root: Path
+    suite: str
+    size: Bytes
+    seconds: float
+
+
+def build_debian(
+    root: Path, *, cache: Path, suite: str = "bookworm", say: Callable[[str], None]
+) -> BuiltDebian:
+    """Build Debian `suite` in the new directory `root`, from the host's own package sources.
+
+    Downloaded packages stay in `cache`; a tree already at `root` is replaced. Needs root.
+    Raises SwarmstrapError, in one line, when the host has no source for the suite or a package
+    cannot be fetched or installed.
+    """
+    started = time.monotonic()
+    lines = sources(suite)
+    say(f"building Debian {suite} with {len(PACKAGES)} packages and what they need")
+    if root.exists():
+        shutil.rmtree(root)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    (cache / "partial").mkdir(parents=True, exist_ok=True)
+    try:
+        run(mmdebstrap_argv(suite, root, cache, lines), timeout=_BUILD_SECONDS)
+        _finish(root)
+    except CommandFailed as error:
+        raise SwarmstrapError(
+            f"cannot build Debian {suite}: {error.message}",
+            hint="the host must reach its package sources: try apt-get update",
+        ) from error
+    size = Bytes(sum(path.lstat().st_size for path in root.rglob("*") if not path.is_dir()))
+    built = BuiltDebian(root, suite, size, round(time.monotonic() - started, 1))
+    say(f"built Debian {suite}: {human(size)} in {built.seconds:.0f} s")
+    return built
+
+
+def sources(suite: str) -> list[str]:
+    """The host's own sources of `suite` as lines for apt, asked of apt itself.
+
+    Raises SwarmstrapError when there are none.
+    """
+    line = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
+    asked = run(
+        ["apt-get", "indextargets", "--format", line, "Created-By: Packages"], timeout=_SECONDS
+    )
+    releases = (suite, f"{suite}-updates", f"{suite}-security")
+    found = dict.fromkeys(
+        f"deb [signed-by={_KEYRING}] {uri} {release} {component}"
+        for uri, release, component in map(str.split, asked.stdout.splitlines())
+        if release in releases and component == "main"
+    )
+    if not found:
+        raise SwarmstrapError(
+            f"this machine has no package source for Debian {suite}",
+            hint="add one to /etc/apt/sources.list and run apt-get update",
+        )
+    return list(found)
+
+
+def mmdebstrap_argv(suite: str, root: Path, cache: Path, lines: list[str]) -> list[str]:
+    """The command that makes the tree; the package cache is mounted into it meanwhile."""
+    archives = '"$1/var/cache/apt/archives"'
+    argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"]
+    argv += [f"--include={','.join(PACKAGES)}", "--skip=essential/unlink"]
+    argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in _UNWANTED]
+    argv += [f"--dpkgopt=path-include={pattern}" for pattern in _WANTED]
+    mount = f"mkdir -p {archives} && mount --bind {shlex.quote(str(cache.absolute()))} {archives}"
+    argv += [f"--setup-hook={mount}", f"--customize-hook=umount {archives}"]
+    return [*argv, suite, str(root), *lines]
+
+
+def _finish(root: Path) -> None:
+    run(["systemctl", f"--root={root}", "enable", "systemd-networkd.service"], timeout=_SECONDS)
+    run(["systemctl", f"--root={root}", "mask", *_MASKED], timeout=_SECONDS)
+    (root / "boot/efi").mkdir(exist_ok=True)
