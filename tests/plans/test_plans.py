@@ -66,6 +66,7 @@ def show(plan: Plan) -> str:
     for step in plan.steps:
         lines.append(str(step))
         if isinstance(step, WritePartitionTable):
+            lines.append(f"    table {step.uuid}")
             lines += [
                 f"    {p.number} {p.type} {p.start}+{p.size} {p.uuid}" for p in step.partitions
             ]
