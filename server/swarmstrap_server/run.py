@@ -71,22 +71,31 @@ def run(
     except OSError as error:
         message = f"cannot start {command[0]}: {error.strerror}"
         raise CommandFailed(message, hint=hint) from error
-    with process:
-        try:
-            stdout, stderr = process.communicate(stdin, timeout)
-        except subprocess.TimeoutExpired as error:
-            said = _last_lines(*_kill(process))
-            message = f"{command[0]} did not end within {timeout:.0f} s: {said}"
-            raise CommandFailed(message, hint=hint) from error
-        except BaseException:
-            _kill(process)
-            raise
+    try:
+        stdout, stderr = _communicate(process, stdin, timeout)
+    except TimeoutError as error:
+        message = f"{command[0]} did not end within {timeout:.0f} s: {error}"
+        raise CommandFailed(message, hint=hint) from error
     status = process.returncode
     log.debug("ran: %s: status %d, %.2f s", command[0], status, time.monotonic() - started)
     if check and status:
         message = f"{command[0]} ended with {_ending(status)}: {_last_lines(stdout, stderr)}"
         raise CommandFailed(message, hint=hint)
     return Completed(os.fsdecode(stdout), os.fsdecode(stderr), status)
+
+
+def _communicate(
+    process: subprocess.Popen[bytes], stdin: bytes | None, timeout: float
+) -> tuple[bytes, bytes]:
+    """What it wrote until it ended. Raises TimeoutError, with its last words, once it is killed."""
+    with process:
+        try:
+            return process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(_last_lines(*_kill(process))) from error
+        except BaseException:
+            _kill(process)
+            raise
 
 
 def _kill(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
