@@ -84,7 +84,8 @@ class Chroot:
         # A PID namespace with a /proc of its own: root could otherwise read the agent's memory.
         apart = ["unshare", "--mount", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
         command = [*apart, f"--root={self.root}", "--wd=/", "--", *argv]
-        return run(command, timeout=timeout, stdin=stdin, env=env, check=check)
+        name = os.path.basename(os.fsdecode(argv[0]))
+        return run(command, timeout=timeout, stdin=stdin, env=env, check=check, name=name)
 
 
 def run_in(

@@ -42,13 +42,16 @@ def run(
     cwd: str | Path | None = None,
     env: Mapping[str, str] | None = None,
     check: bool = True,
+    name: str = "",
 ) -> Completed:
-    """Run `argv` and wait for it, blocking. `env` is added to a clean environment.
+    """Run `argv` and wait for it, blocking. `env` is added to a clean environment; `name` is what
+    errors call the command, its program unless given.
 
     Raises StepFailed when the program is missing, when `timeout` seconds have passed (its whole
     process group is killed), and, unless `check` is off, when its status is not zero.
     """
     command = [os.fsdecode(argument) for argument in argv]
+    name = name or command[0]
     pasteable = shlex.join(command)
     log.info("run: %s", pasteable)
     started = time.monotonic()
@@ -64,7 +67,7 @@ def run(
         )
     except OSError as error:
         raise StepFailed(
-            f"cannot start {command[0]}: {error.strerror}",
+            f"cannot start {name}: {error.strerror}",
             hint=f"the command was: {pasteable}",
         ) from error
     with process:
@@ -73,17 +76,17 @@ def run(
         except subprocess.TimeoutExpired as error:
             stdout, stderr = _kill(process)
             raise StepFailed(
-                f"{command[0]} did not end within {timeout:.0f} s: {_tail(stdout, stderr)}",
+                f"{name} did not end within {timeout:.0f} s: {_tail(stdout, stderr)}",
                 hint=f"the command was: {pasteable}",
             ) from error
         except BaseException:
             _kill(process)
             raise
     completed = Completed(process.returncode, os.fsdecode(stdout), os.fsdecode(stderr))
-    log.info("ran: %s: status %d, %.2f s", command[0], completed.returncode, _since(started))
+    log.info("ran: %s: status %d, %.2f s", name, completed.returncode, _since(started))
     if check and completed.returncode:
         raise StepFailed(
-            f"{command[0]} ended with {_status(completed.returncode)}: {_tail(stdout, stderr)}",
+            f"{name} ended with {_status(completed.returncode)}: {_tail(stdout, stderr)}",
             hint=f"the command was: {pasteable}",
         )
     return completed
