@@ -142,9 +142,9 @@ def test_names_can_be_resolved_and_the_image_keeps_its_own_file(system: Path) ->
 
 
 def test_failure_and_deadline_clean_up(system: Path) -> None:
-    with pytest.raises(StepFailed, match="^sh ended with status 3: no good"):
+    with pytest.raises(StepFailed, match=r"^sh ended with status 3: no good"):
         run_in(system, ["/bin/sh", "-c", "echo no good >&2; exit 3"], timeout=30)
-    with pytest.raises(StepFailed, match="^sleep did not end within 1 s"):
+    with pytest.raises(StepFailed, match=r"^sleep did not end within 1 s"):
         run_in(system, ["/bin/sleep", "60"], timeout=1)
     assert mount_points(system) == []
 
