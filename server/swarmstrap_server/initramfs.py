@@ -94,24 +94,28 @@ def dracut(release: str, module: Path, tree: Path, out: Path) -> None:
     dracut sees its own modules and ours. Raises CommandFailed with what the module found missing.
     """
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".dracut-") as name:
-        base, no_configuration = Path(name, "dracut"), Path(name, "empty")
+        scratch = Path(name)
+        base = scratch / "dracut"
         shutil.copytree(DRACUT, base, symlinks=True, ignore=shutil.ignore_patterns(MODULE))
         shutil.copytree(module, base / "modules.d" / MODULE)
-        no_configuration.mkdir()
+        (scratch / "empty").mkdir()
+        # Relative names: dracut writes its command line into the image, which is to be the same.
         run(
             [
-                *("dracut", "--quiet", "--force", "--kver", release, "--tmpdir", name),
-                *("--conf", "/dev/null", "--confdir", no_configuration, "--no-early-microcode"),
+                *("dracut", "--quiet", "--force", "--kver", release, "--tmpdir", "."),
+                *("--conf", "/dev/null", "--confdir", "empty", "--no-early-microcode"),
                 *("--no-hostonly", "--no-hostonly-cmdline", "--reproducible"),
-                *("--modules", "base udev-rules swarmstrap", "--compress", COMPRESS, out),
+                *("--modules", "base udev-rules swarmstrap", "--compress", COMPRESS, "image"),
             ],
+            cwd=scratch,
             env={
-                "dracutbasedir": str(base),
-                "swarmstrap_stage": str(tree),
+                "dracutbasedir": str(base.resolve()),
+                "swarmstrap_stage": str(tree.resolve()),
                 "swarmstrap_keys": "",
             },
             timeout=_DRACUT_SECONDS,
         )
+        (scratch / "image").replace(out)
 
 
 def find_module() -> Path:

@@ -10,6 +10,7 @@ from swarmstrap_server import initramfs
 from swarmstrap_server.run import run
 
 BUILD = Path("build/initramfs").resolve()
+SYSTEMD = Path("/usr/lib/systemd/systemd")
 CA_CERTIFICATE = b"a certificate\n"
 ALLOWED_SIGNERS = b"publisher ssh-ed25519 AAAA\n"
 

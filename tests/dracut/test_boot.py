@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 import pytest
-from tests.dracut.installer import BUILD, Installer
+from tests.dracut.installer import BUILD, SYSTEMD, Installer
 
 from swarmstrap.units import Bytes, GiB
 from swarmstrap_server import overlay
@@ -73,6 +73,7 @@ async def test_without_systemd(installer: Installer, speed: Speed, tmp_path: Pat
     assert "swarmstrap: the agent ended with status 3; this node restarts in 60 s" in said
 
 
+@pytest.mark.skipif(not SYSTEMD.exists(), reason="no systemd on this machine for dracut to take")
 async def test_with_systemd(
     installer: Installer, default_image: Path, speed: Speed, tmp_path: Path
 ) -> None:
