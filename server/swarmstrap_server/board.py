@@ -44,7 +44,9 @@ class _Row:
 
 @dataclass(slots=True)
 class Board:
-    """The nodes watched: those named in `only`, or all. `begun` are those seen at work."""
+    """The nodes watched: those named in `only`, or all. `begun` are those seen at work, and of
+    those named, whoever was deployed before.
+    """
 
     only: frozenset[str] = frozenset()
     rows: dict[str, _Row] = field(default_factory=dict)
@@ -85,7 +87,7 @@ class Board:
         kept = told or (old.event if old else None)
         # A new dict: the screen is drawn from another thread.
         self.rows = {**self.rows, view.name: _Row(view, kept, samples)}
-        if view.state in ("armed", "deploying"):
+        if view.state in ("armed", "deploying") or (self.only and view.deployment):
             self.begun.add(view.name)
 
 

@@ -22,23 +22,30 @@ _BACKLOG = 10_000
 
 
 class Listener:
-    """One subscriber's queue; iteration ends when it fell too far behind to catch up."""
+    """One subscriber's queue; iteration ends when it fell too far behind, or was told to end."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[Record] = asyncio.Queue(_BACKLOG)
-        self._cut_off = False
+        self._queue: asyncio.Queue[Record | None] = asyncio.Queue(_BACKLOG)
+        self._ended = False
 
     def offer(self, record: Record) -> bool:
         """False when this listener is too slow and hears no more."""
         try:
             self._queue.put_nowait(record)
         except asyncio.QueueFull:
-            self._cut_off = True
-        return not self._cut_off
+            self._ended = True
+        return not self._ended
+
+    def end(self) -> None:
+        self._ended = True
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(None)
 
     async def __aiter__(self) -> AsyncIterator[Record]:
-        while not (self._cut_off and self._queue.empty()):
-            yield await self._queue.get()
+        while not (self._ended and self._queue.empty()):
+            record = await self._queue.get()
+            if record is not None:
+                yield record
 
 
 class Feed:
@@ -57,6 +64,11 @@ class Feed:
             yield listener
         finally:
             self._listeners.discard(listener)
+
+    def end(self) -> None:
+        """The server stops: every listener hears out what is queued, and is done."""
+        for listener in self._listeners:
+            listener.end()
 
     def take(self, deployment: Deployment, batch: Events, now: float) -> Deployment:
         """The deployment after `batch`; events that were taken before are skipped.

@@ -181,5 +181,5 @@ def release(mine: Deployment, others: list[Deployment], now: float) -> Release:
     )
     if fetching:
         shown = ", ".join(fetching[:3]) + (" and others" if len(fetching) > 3 else "")
-        return Release(leave=False, reason=f"{shown} still need the image")
+        return Release(leave=False, reason=f"still without the image: {shown}")
     return Release(leave=True, reason="every node that is deploying this image has it")

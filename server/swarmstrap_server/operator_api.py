@@ -26,6 +26,7 @@ def init_app(services: Services) -> web.Application:
     app.router.add_delete(DEPLOYMENTS, _disarm)
     app.router.add_get(STREAM, _stream)
     app.router.add_get(STATUS, _status)
+    app.on_shutdown.append(_end_streams)
     return app
 
 
@@ -66,6 +67,10 @@ async def _stream(request: web.Request) -> web.StreamResponse:
     return response
 
 
+async def _end_streams(app: web.Application) -> None:
+    app[SERVICES].deployments.feed.end()
+
+
 async def _status(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     site = services.deployments.site
@@ -76,7 +81,7 @@ async def _status(request: web.Request) -> web.Response:
             node_url=site.node_url,
             announces=services.tracker.counters.announces,
             peers=services.tracker.peers,
-            seeder_running=services.seeding.running,
+            seeder_running=services.seeding.pid is not None,
             seeder_uploaded=services.seeding.uploaded,
             seeder_rate=services.seeding.report.rate,
         )

@@ -37,8 +37,10 @@ class Seeding:
         self.report = Report()
 
     @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.returncode is None
+    def pid(self) -> int | None:
+        """Of the running process; None between two of them."""
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else None
 
     @property
     def uploaded(self) -> int:
@@ -50,7 +52,7 @@ class Seeding:
         self._tell()
 
     def _tell(self) -> None:
-        if self._process is not None and self._process.stdin is not None and self.running:
+        if self._process is not None and self._process.stdin is not None and self.pid:
             wanted = Wanted(offers=self._offers, trackers=self._trackers)
             self._process.stdin.write(msgspec.json.encode(wanted) + b"\n")
 

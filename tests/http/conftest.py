@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A real site in a folder and a real server on loopback; only the clock is the test's."""
+
+import contextlib
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+from tests.trees import ELF_X86_64
+
+from swarmstrap.effects.http import NodeApi, tls
+from swarmstrap.hardware import Disk, Inventory, Nic
+from swarmstrap.wire import Register
+from swarmstrap_server import newsite
+from swarmstrap_server.app import Services
+from swarmstrap_server.client import Operator
+from swarmstrap_server.images import ImageStore
+from swarmstrap_server.paths import SitePaths
+from swarmstrap_server.publish import publish
+from swarmstrap_server.serve import listeners, make_services
+from swarmstrap_server.signing import Key
+from swarmstrap_server.site import read_site
+from swarmstrap_server.store import Store
+
+ADDRESS = "127.0.0.1"
+INITRAMFS = bytes(range(256)) * 400
+UUID = "4c4c4544-0042-3510-8053-b4c04f4b3132"
+MAC = "52:54:00:12:34:56"
+
+NODES = f"""\
+nodes:
+- name: n1
+  mac: {MAC}
+  hostname: n1.example
+  kernel_arguments: console=ttyS1
+- {{name: n2, mac: 52:54:00:00:00:02, uuid: {UUID}, finish: kexec}}
+- {{name: n3, mac: 52:54:00:00:00:03}}
+"""
+
+
+def inventory(mac: str = MAC, uuid: str = "") -> Inventory:
+    return Inventory(
+        firmware="uefi",
+        architecture="x86_64",
+        uuid=uuid,
+        boot_mac=mac,
+        memory=4 << 30,
+        disks=(Disk(name="/dev/vda", size=20 << 30, serial="system"),),
+        nics=(Nic(name="eth0", mac=mac, link=True),),
+    )
+
+
+def register(mac: str = MAC, uuid: str = "") -> Register:
+    return Register(inventory=inventory(mac, uuid), boot_id="b", version="0.1.0")
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((ADDRESS, 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Path]:
+    """A site with one signed image, made once; the folder's name is short, for its socket."""
+    with tempfile.TemporaryDirectory(prefix="ss-") as folder:
+        root = Path(folder) / "site"
+        newsite.init(root, "test", [ADDRESS], None)
+        system = Path(folder) / "system"
+        (system / "bin").mkdir(parents=True)
+        (system / "bin" / "sh").write_bytes(ELF_X86_64)
+        (system / "data").write_bytes(bytes(range(256)) * 3000)
+        publish(system, "tiny", "1", ImageStore(root / "images"), Key(SitePaths(root).publisher))
+        yield root
+
+
+@pytest.fixture
+def site(template: Path) -> Iterator[SitePaths]:
+    with tempfile.TemporaryDirectory(prefix="ss-") as folder:
+        paths = SitePaths(Path(folder) / "site")
+        shutil.copytree(template, paths.root)
+        boot, node, seeder = free_ports(3)
+        paths.settings.write_text(
+            f"name: test\naddress: {ADDRESS}\n"
+            f"ports: {{boot: {boot}, node: {node}, seeder: {seeder}}}\n"
+        )
+        (paths.root / "nodes" / "lab.yaml").write_text(NODES)
+        paths.kernel.write_bytes(b"kernel")
+        paths.initramfs.write_bytes(INITRAMFS)
+        yield paths
+
+
+class Clock:
+    """Seconds since 1970, as the test says."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True)
+class Live:
+    """A server that answers. `api` is the agent's own client; `http` trusts the site's CA."""
+
+    paths: SitePaths
+    services: Services
+    clock: Clock
+    api: NodeApi
+    http: aiohttp.ClientSession
+    boot: str
+    node: str
+
+    @property
+    def operator(self) -> Operator:
+        """Blocking: call it through asyncio.to_thread."""
+        return Operator(self.paths.socket)
+
+
+@pytest.fixture
+async def live(site: SitePaths) -> AsyncIterator[Live]:
+    read = read_site(site.root)
+    clock = Clock()
+    async with contextlib.AsyncExitStack() as stack:
+        store = stack.enter_context(contextlib.closing(Store(site.database)))
+        services = make_services(read, store)
+        services.deployments.clock = clock
+        services.publish()
+        await stack.enter_async_context(listeners(read, services))
+        connector = aiohttp.TCPConnector(ssl=tls(site.ca_certificate))
+        http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        api = await stack.enter_async_context(
+            NodeApi(read.node_url, site.ca_certificate, retrying=lambda *_: None)
+        )
+        yield Live(site, services, clock, api, http, read.boot_url, read.node_url)
