@@ -30,6 +30,9 @@ _MAX_PATH = 4095  # PATH_MAX of Linux without the final NUL
 _MAX_NAME = 255  # NAME_MAX of every filesystem Swarmstrap makes
 _MAX_ID = 2**32 - 2  # the largest uid; -1 means "leave it" to chown
 _MAX_OFFSET = 2**63 - 1
+# What MessagePack holds: the years 1677 to 2554.
+MIN_TIME = -(2**63)
+MAX_TIME = 2**64 - 1
 _SHA256_BYTES = 32
 
 
@@ -167,7 +170,7 @@ def _bad_values(entry: Entry) -> str | None:
         return f"has mode {entry.mode:o}"
     if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID):
         return f"has owner {entry.uid}:{entry.gid}"
-    if not -_MAX_OFFSET <= entry.mtime <= _MAX_OFFSET:
+    if not MIN_TIME <= entry.mtime <= MAX_TIME:
         return "has a time out of range"
     if not 0 <= entry.size <= _MAX_OFFSET or (entry.size and entry.kind != "f"):
         return f"has size {entry.size}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarmstrap.errors import BadInput, SwarmstrapError
-from swarmstrap.index import ROOT, Entry, Kind, shown
+from swarmstrap.index import MAX_TIME, MIN_TIME, ROOT, Entry, Kind, shown
 from swarmstrap_server.strip import Strip
 from swarmstrap_server.tarstream import Extents
 
@@ -152,6 +152,10 @@ def _entry(
     target: bytes = b"",
     xattrs: tuple[tuple[bytes, bytes], ...] = (),
 ) -> Entry:
+    if not MIN_TIME <= status.st_mtime_ns <= MAX_TIME:
+        raise CaptureFailed(
+            f"{shown(path)} was modified outside the years 1677 to 2554", hint="touch it"
+        )
     device = (0, 0)
     if kind in "cb":
         device = (os.major(status.st_rdev), os.minor(status.st_rdev))

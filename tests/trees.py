@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Trees for image tests: a nasty one, and everything that can be said about any."""
+
+import os
+import random
+import socket
+import stat
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+SECOND = 10**9
+# The head of an ELF program for x86_64: enough to tell an image's architecture.
+ELF_X86_64 = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HH", 3, 62)
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices need root")
+
+_ACL_USER = (
+    (0x01, 6, 0xFFFFFFFF),
+    (0x02, 4, 1000),
+    (0x02, 7, 4242424),
+    (0x04, 4, 0xFFFFFFFF),
+    (0x08, 5, 70000),
+    (0x10, 7, 0xFFFFFFFF),
+    (0x20, 0, 0xFFFFFFFF),
+)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A new folder on the disk of the work tree: older kernels' tmpfs has no user attributes."""
+    base = Path("build/image-tests").resolve()
+    base.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=base) as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        yield path
+
+
+def acl(entries: tuple[tuple[int, int, int], ...] = _ACL_USER) -> bytes:
+    """An ACL as the kernel keeps it, of (tag, permissions, id)."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def small_system(root: Path) -> None:
+    """As little as can be captured."""
+    (root / "bin").mkdir(parents=True)
+    (root / "bin/sh").write_bytes(ELF_X86_64 + b"shell")
+    (root / "etc").mkdir()
+    (root / "etc/os-release").write_text('ID=test\nPRETTY_NAME="Test 1"\nVERSION_ID=1\n')
+
+
+def nasty_system(root: Path) -> None:
+    """One of everything that Linux can have in a filesystem, on ext4, made by root."""
+    small_system(root)
+    base = os.fsencode(root)
+    _names(base)
+    _data(base)
+    _links(base)
+    _specials(base)
+    _attributes(base)
+    _times(base)
+
+
+def _names(base: bytes) -> None:
+    names = base + b"/names"
+    os.mkdir(names)
+    odd: tuple[bytes, ...] = (
+        b"new\nline",
+        b"\xff\xfe not utf-8",
+        b"-rf",
+        b"--checkpoint-action=exec=false",
+        b" blank ",
+    )
+    odd += (
+        "ümläut 名前".encode(),
+        b"back\\slash",
+        b"star*?[a]",
+        b"n" * 255,
+        b"\x01\x7f",
+        b"a=b\n12 c=d",
+    )
+    for name in odd:
+        _write(names + b"/" + name, name)
+    for name in odd:
+        os.mkdir(names + b"/dir" + name[:200])
+        _write(names + b"/dir" + name[:200] + b"/file", b"in " + name)
+    deep = names
+    for number in range(12):
+        deep += b"/%d" % number + b"d" * 150
+        os.mkdir(deep)
+    _write(deep + b"/leaf", b"deep")
+    os.mkdir(names + b"/empty directory")
+    _write(names + b"/empty file", b"")
+
+
+def _data(base: bytes) -> None:
+    os.mkdir(base + b"/data")
+    noise = random.Random(7)
+    _write(base + b"/data/over frames", noise.randbytes(21 << 20))
+    _write(base + b"/data/one frame exactly", noise.randbytes(8 << 20))
+    for number in range(60):
+        _write(base + b"/data/some%d" % number, noise.randbytes(noise.randrange(400_000)))
+    _sparse(base + b"/data/sparse 1 TiB", 1 << 40, ((4096, b"x" * 4096), (1 << 39, b"y" * 8192)))
+    _sparse(base + b"/data/only a hole", 1 << 30, ())
+    _sparse(base + b"/data/data at the end", (1 << 20) + 5, ((1 << 20, b"end!!"),))
+    parts = tuple((n << 22, noise.randbytes(1 << 20)) for n in range(12))
+    _sparse(base + b"/data/sparse over frames", 60 << 20, parts)
+    many = tuple((n << 14, b"%04d" % n * 1024) for n in range(300))
+    _sparse(base + b"/data/many holes " + b"n" * 200, 300 << 14, many)
+
+
+def _links(base: bytes) -> None:
+    os.mkdir(base + b"/links")
+    os.link(base + b"/data/over frames", base + b"/links/to over frames")
+    os.link(base + b"/data/sparse 1 TiB", base + b"/links/to sparse")
+    os.link(base + b"/names/new\nline", base + b"/links/to \xff new\nline")
+    os.link(base + b"/names/" + b"n" * 255, base + b"/links/" + b"m" * 255)
+    targets = (b"/etc/passwd", b"../../../../outside", b"\xff\n", b"t" * 4000, b"to sparse")
+    for number, target in enumerate(targets):
+        os.symlink(target, base + b"/links/symlink%d" % number)
+    os.link(base + b"/links/symlink0", base + b"/links/z hard symlink", follow_symlinks=False)
+    os.lchown(base + b"/links/symlink1", 12, 34)
+
+
+def _specials(base: bytes) -> None:
+    os.mkdir(base + b"/dev")
+    os.mknod(base + b"/dev/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.mknod(base + b"/dev/disk", stat.S_IFBLK | 0o1660, os.makedev(259, 1048575))
+    os.mkfifo(base + b"/dev/fifo", 0o620)
+    os.chown(base + b"/dev/disk", 0, 6)
+    with socket.socket(socket.AF_UNIX) as server:
+        here = os.getcwd()
+        os.chdir(base + b"/dev")  # a socket's path is short
+        server.bind("log")
+        os.chdir(here)
+    for name, mode in ((b"setuid", 0o4755), (b"setgid", 0o2711), (b"none", 0), (b"all", 0o7777)):
+        _write(base + b"/bin/" + name, name)
+        os.chown(base + b"/bin/" + name, 1, 2)
+        os.chmod(base + b"/bin/" + name, mode)
+    for name, mode in ((b"tmp", 0o1777), (b"shared", 0o2775), (b"locked", 0)):
+        os.mkdir(base + b"/" + name)
+        _write(base + b"/" + name + b"/inside", name)
+        os.chown(base + b"/" + name, 3000000, 4294967290)
+        os.chmod(base + b"/" + name, mode)
+
+
+def _attributes(base: bytes) -> None:
+    os.mkdir(base + b"/attributes")
+    file = base + b"/attributes/file"
+    _write(file, b"file")
+    os.setxattr(file, "user.plain", b"value")
+    os.setxattr(file, "user.a=b%c", b"\0\n=\xff" * 20)
+    os.setxattr(file, "user.empty", b"")
+    os.setxattr(file, "trusted.secret", b"t")
+    os.setxattr(file, "system.posix_acl_access", acl())
+    ping = base + b"/attributes/ping"
+    _write(ping, b"ping")
+    os.chown(ping, 5, 5)
+    os.chmod(ping, 0o2755)
+    os.setxattr(ping, "security.capability", struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0))
+    large = base + b"/data/over frames"
+    os.setxattr(large, "security.capability", struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0))
+    os.chmod(large, 0o2755)
+    directory = base + b"/attributes/directory"
+    os.mkdir(directory)
+    os.setxattr(directory, "system.posix_acl_access", acl())
+    os.setxattr(directory, "system.posix_acl_default", acl())
+    os.setxattr(directory, "user.note", b"kept")
+    # Made after the default ACL, then freed from it: must come back without one.
+    _write(directory + b"/inside", b"inside")
+    os.removexattr(directory + b"/inside", "system.posix_acl_access")
+    os.chmod(directory + b"/inside", 0o640)
+
+
+def _times(base: bytes) -> None:
+    os.mkdir(base + b"/times")
+    times: tuple[int, ...] = (
+        0,
+        1,
+        -1,
+        -1_500_000_000,
+        -2_000_000_000 * SECOND,
+        1_700_000_000 * SECOND + 123456789,
+    )
+    times += ((1 << 31) * SECOND + 5, 15_000_000_000 * SECOND + 999999999)
+    for number, time in enumerate(times):
+        _write(base + b"/times/%d" % number, b"%d" % time)
+        os.utime(base + b"/times/%d" % number, ns=(time, time))
+    for number, path in enumerate((b"/times", b"/names", b"/dev/fifo", b"/links/symlink2", b"")):
+        time = (1_000_000_000 + number) * SECOND + 7
+        os.utime(base + path, ns=(time, time), follow_symlinks=False)
+
+
+def _write(path: bytes, data: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(data)
+
+
+def _sparse(path: bytes, size: int, parts: tuple[tuple[int, bytes], ...]) -> None:
+    with open(path, "xb") as file:
+        file.truncate(size)
+        for offset, data in parts:
+            os.pwrite(file.fileno(), data, offset)
+
+
+def describe(root: Path) -> dict[bytes, dict[str, object]]:
+    """Everything of every path below `root` that an image must keep; sockets are left out."""
+    base = os.fsencode(root)
+    first: dict[int, bytes] = {}
+    found = {}
+    pending = [b""]
+    while pending:
+        path = pending.pop()
+        status = os.lstat(base + path)
+        if stat.S_ISSOCK(status.st_mode):
+            continue
+        found[path] = _describe_one(base + path, status)
+        if stat.S_ISDIR(status.st_mode):
+            pending += [
+                path + b"/" + name for name in sorted(os.listdir(base + path), reverse=True)
+            ]
+        elif status.st_nlink > 1:
+            found[path]["same file as"] = first.setdefault(status.st_ino, path)
+    return found
+
+
+def _describe_one(path: bytes, status: os.stat_result) -> dict[str, object]:
+    values: dict[str, object] = {
+        "mode": oct(status.st_mode),
+        "owner": (status.st_uid, status.st_gid),
+        "mtime": status.st_mtime_ns,
+        "xattrs": {
+            name: os.getxattr(path, name, follow_symlinks=False)
+            for name in os.listxattr(path, follow_symlinks=False)
+        },
+    }
+    if stat.S_ISREG(status.st_mode):
+        values["size"] = status.st_size
+        values["data"] = _extents(path, status.st_size)
+    elif stat.S_ISLNK(status.st_mode):
+        values["target"] = os.readlink(path)
+    elif not stat.S_ISDIR(status.st_mode):
+        values["device"] = status.st_rdev
+    return values
+
+
+def _extents(path: bytes, size: int) -> list[tuple[int, int, int]]:
+    """(offset, length, hash of the data) of what is no hole."""
+    extents = []
+    with open(path, "rb") as file:
+        end = 0
+        while end < size:
+            try:
+                begin = os.lseek(file.fileno(), end, os.SEEK_DATA)
+            except OSError:
+                break
+            end = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
+            data = os.pread(file.fileno(), end - begin, begin)
+            extents.append((begin, end - begin, hash(data)))
+    return extents
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """One line for each thing that is not the same."""
+    expected, found = describe(one), describe(other)
+    lines = [f"missing: {path!r}" for path in expected.keys() - found.keys()]
+    lines += [f"too much: {path!r}" for path in found.keys() - expected.keys()]
+    for path in expected.keys() & found.keys():
+        for name in expected[path].keys() | found[path].keys():
+            values = expected[path].get(name), found[path].get(name)
+            if values[0] != values[1]:
+                lines.append(f"{path!r}: {name} is {values[1]!r:.200}, not {values[0]!r:.200}")
+    return sorted(lines)

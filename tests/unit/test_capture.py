@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a capture keeps, leaves out and says; and that the same tree gives the same bytes."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.trees import ELF_X86_64, nasty_system, needs_root, scratch, small_system
+
+from swarmstrap.errors import BadInput
+from swarmstrap.index import Index, decode
+from swarmstrap.manifest import INDEX_FILE, Kernel
+from swarmstrap_server import compress
+from swarmstrap_server.capture import CaptureFailed, Found, Walk, coarser, read_mounts
+from swarmstrap_server.facts import inside, natural, read_architecture, read_facts
+from swarmstrap_server.framing import FRAME, Framer
+from swarmstrap_server.images import ImageStore
+from swarmstrap_server.publish import Published, publish
+from swarmstrap_server.signing import Key
+from swarmstrap_server.strip import Strip
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with scratch() as path:
+        yield path
+
+
+@pytest.fixture
+def source(place: Path) -> Path:
+    root = place / "source"
+    small_system(root)
+    return root
+
+
+def files(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+
+
+def walked(root: Path) -> dict[bytes, int]:
+    """Path and size of all that a capture would hold."""
+    return {found.entry.path: found.entry.size for found in Walk(root, Strip())}
+
+
+def index_of(published: Published) -> Index:
+    return decode(compress.decompress((published.directory / INDEX_FILE).read_bytes()))
+
+
+@needs_root
+def test_same_tree_same_bytes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    key = Key.generate(place / "publisher")
+    (place / "one").mkdir()
+    nasty_system(place / "one")
+    subprocess.run(["cp", "-a", place / "one", place / "two"], check=True)
+    images = [
+        publish(place / tree, "same", "1", ImageStore(place / f"images-{tree}"), key, level=3)
+        for tree in ("one", "two")
+    ]
+    for name in sorted(os.listdir(images[0].directory)):
+        one, two = ((image.directory / name).read_bytes() for image in images)
+        assert one == two, name
+
+
+def test_versions_share_the_frames_away_from_a_change(place: Path, source: Path) -> None:
+    for number in range(400):
+        (source / f"file{number:03}").write_bytes(os.urandom(200_000))
+    key, store = Key.generate(place / "publisher"), ImageStore(place / "images")
+    before = index_of(publish(source, "system", "1", store, key, level=1))
+    (source / "file200").write_bytes(b"another size and content")
+    (source / "file200a").write_bytes(b"a new file")
+    after = index_of(publish(source, "system", "2", store, key, level=1))
+    old = {frame.sha256 for frame in before.frames}
+    changed = [frame for frame in after.frames if frame.sha256 not in old]
+    assert len(before.frames) >= 8
+    # The one with the change; the root's, whose time changed; perhaps one until cuts meet again.
+    assert 1 <= len(changed) <= 4
+
+
+def test_frames_are_as_large_as_said(source: Path) -> None:
+    for number in range(3000):
+        (source / f"small{number}").write_bytes(bytes(number * 7))
+    for number in range(8):
+        (source / f"middle{number}").write_bytes(bytes(FRAME - number * 1_000_000))
+    (source / "large").write_bytes(bytes(3 * FRAME + 1))
+    sizes = [len(frame.data) for frame in Framer(Walk(source, Strip()))]
+    assert max(sizes) <= FRAME * 3 // 2
+    assert sum(sizes) / len(sizes) > FRAME / 2
+    assert all(size % 512 == 0 for size in sizes[:-1])
+
+
+def test_what_must_not_be_cloned(source: Path) -> None:
+    files(
+        source,
+        "etc/machine-id",
+        "etc/ssh/ssh_host_ed25519_key",
+        "etc/ssh/ssh_host_ed25519_key.pub",
+        "etc/ssh/sshd_config",
+        "var/lib/dbus/machine-id",
+        "var/lib/dhcp/dhclient.leases",
+        "var/lib/systemd/random-seed",
+        "var/log/syslog",
+        "var/log/syslog.1",
+        "var/log/apt/history.log",
+        "var/log/journal/0123/system.journal",
+        "var/cache/apt/archives/partial/x.deb",
+        "var/cache/apt/archives/bash.deb",
+        "var/lib/apt/lists/deb.debian.org_Packages",
+        "tmp/x/y",
+        "var/tmp/z",
+        "run/pid",
+        "root/.bash_history",
+        "root/.profile",
+        "home/me/tmp/kept",
+        ".dockerenv",
+        "lost+found/x",
+        "etc/initramfs-tools/conf.d/resume",
+        "etc/udev/rules.d/70-persistent-net.rules",
+    )
+    walk = Walk(source, Strip())
+    found = {entry.entry.path.decode(): entry.entry.size for entry in walk}
+    assert found["etc/machine-id"] == 0
+    assert found["var/log/syslog"] == found["var/log/apt/history.log"] == 0
+    kept = {path for path in found if (source / path).is_file()}
+    assert kept == {
+        "bin/sh",
+        "etc/machine-id",
+        "etc/os-release",
+        "etc/ssh/sshd_config",
+        "var/log/syslog",
+        "var/log/apt/history.log",
+        "root/.profile",
+        "home/me/tmp/kept",
+    }
+    emptied = {"tmp", "var/tmp", "run", "var/log/journal", "var/cache/apt/archives/partial"}
+    assert emptied <= found.keys()
+    summary = walk.strip.summary()
+    assert "ssh-host-keys: removed 2, because nodes that share host keys" in "\n".join(summary)
+    assert len(summary) == 14
+
+
+def test_a_stripped_file_is_no_target_of_hard_links(source: Path) -> None:
+    files(source, "tmp/a", "usr/b")
+    os.link(source / "tmp/a", source / "usr/a")
+    os.link(source / "usr/a", source / "usr/c")
+    kinds = {f.entry.path: (f.entry.kind, f.entry.target) for f in Walk(source, Strip())}
+    assert kinds[b"usr/a"] == ("f", b"")
+    assert kinds[b"usr/c"] == ("h", b"usr/a")
+
+
+@needs_root
+def test_mounts_below_the_source_are_left_out(source: Path) -> None:
+    files(source, "a b/hidden", "other/kept")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0711", "tmpfs", source / "a b"], check=True)
+    try:
+        files(source, "a b/mounted")
+        walk = Walk(source, Strip())
+        paths = [found.entry.path for found in walk]
+    finally:
+        subprocess.run(["umount", source / "a b"], check=True)
+    assert b"a b" in paths
+    assert b"other/kept" in paths
+    assert not any(path.startswith(b"a b/") for path in paths)
+    assert walk.warnings == ["left out what is mounted at 'a b'"]
+
+
+def test_mountinfo() -> None:
+    lines = rb"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+23 22 0:21 / /a\040b\134\303 rw - proc proc rw
+"""
+    points = [(mount.point, mount.filesystem) for mount in read_mounts(lines)]
+    assert points == [(b"/", "ext4"), (b"/a b\\\xc3", "proc")]
+
+
+@pytest.mark.parametrize("source", ["/proc", "/sys", "/proc/self", "/dev/null", "/missing"])
+def test_not_a_system(source: str) -> None:
+    with pytest.raises(BadInput, match=r"no directory|filesystem of the kernel's"):
+        Walk(Path(source), Strip())
+
+
+def test_a_file_that_changes_is_an_error(source: Path) -> None:
+    files(source, "log")
+
+    class Busy(Walk):
+        def __iter__(self) -> Iterator[Found]:
+            for found in super().__iter__():
+                if found.entry.path == b"log":
+                    (source / "log").write_text("other and longer")
+                yield found
+
+    with pytest.raises(CaptureFailed, match="'log' changed while it was captured"):
+        list(Framer(Busy(source, Strip())))
+
+
+def test_the_smallest_holes_go_first() -> None:
+    extents = ((0, 10), (20, 10), (100_000, 10), (100_050, 10))
+    assert coarser(extents, 4) == extents
+    assert coarser(extents, 2) == ((0, 30), (100_000, 60))
+    assert coarser(extents, 1) == ((0, 100_060),)
+
+
+def test_facts(source: Path) -> None:
+    files(
+        source,
+        "boot/vmlinuz-6.1.0-9-amd64",
+        "boot/vmlinuz-6.1.0-10-amd64",
+        "boot/initrd.img-6.1.0-10-amd64",
+        "boot/vmlinuz-0-rescue-abc",
+        "usr/lib/grub/i386-pc/normal.mod",
+        "usr/lib/grub/x86_64-efi/normal.mod",
+        "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed",
+        "sbin/ifup",
+    )
+    (source / "vmlinuz").symlink_to("boot/vmlinuz-6.1.0-10-amd64")
+    wants = source / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    (wants / "networking.service").symlink_to("/lib/systemd/system/networking.service")
+    facts = read_facts(source)
+    assert (facts.os_id, facts.os_name, facts.os_version) == ("test", "Test 1", "1")
+    assert facts.kernels == (
+        Kernel("6.1.0-10-amd64", "boot/vmlinuz-6.1.0-10-amd64", "boot/initrd.img-6.1.0-10-amd64"),
+        Kernel("6.1.0-9-amd64", "boot/vmlinuz-6.1.0-9-amd64", ""),
+    )
+    assert facts.grub_targets == ("i386-pc", "x86_64-efi")
+    assert facts.network_stack == "ifupdown"
+    (wants / "NetworkManager.service").symlink_to("/nowhere")
+    assert read_facts(source).network_stack == "networkmanager"
+    (wants / "systemd-networkd.service").symlink_to("/nowhere")
+    assert read_facts(source).network_stack == "systemd-networkd"
+
+
+def test_architecture_is_the_images_own(source: Path) -> None:
+    assert read_architecture(source) == "x86_64"
+    (source / "bin/sh").unlink()
+    (source / "bin/dash").write_bytes(ELF_X86_64[:18] + b"\xb7\x00")
+    (source / "bin/sh").symlink_to("/bin/dash")
+    assert read_architecture(source) == "aarch64"
+    shutil.rmtree(source / "bin")
+    with pytest.raises(BadInput, match="no program that tells its architecture"):
+        read_architecture(source)
+
+
+def test_links_do_not_lead_out_of_the_image(source: Path) -> None:
+    (source / "loop").symlink_to("loop")
+    (source / "up").symlink_to("../../../../../../etc/os-release")
+    (source / "absolute").symlink_to("/etc")
+    assert inside(source, "loop") is None
+    assert inside(source, "up") == source / "etc/os-release"
+    assert inside(source, "absolute/os-release") == source / "etc/os-release"
+    assert inside(source, "absolute/passwd") is None
+
+
+def test_versions_in_natural_order() -> None:
+    assert sorted(["6.10.0", "6.9.1", "6.9.1-rc2", "6.9"], key=natural) == [
+        "6.9",
+        "6.9.1",
+        "6.9.1-rc2",
+        "6.10.0",
+    ]

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Published images: seen whole or not at all, and every change to one is noticed."""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.trees import small_system
+
+from swarmstrap.errors import BadInput, Untrusted
+from swarmstrap.manifest import (
+    INDEX_FILE,
+    MANIFEST_FILE,
+    PAYLOAD_FILE,
+    SIGNATURE_FILE,
+    TORRENT_FILE,
+)
+from swarmstrap.units import GiB, KiB, MiB
+from swarmstrap_server import publish as publishing
+from swarmstrap_server.images import FILES, ImageStore, verify
+from swarmstrap_server.publish import Progress, publish
+from swarmstrap_server.signing import Key
+from swarmstrap_server.torrents import piece_length
+
+
+class Site:
+    """A source, a key and a store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source = folder / "source"
+        small_system(self.source)
+        (self.source / "data").write_bytes(os.urandom(1 << 20))
+        self.key = Key.generate(folder / "publisher")
+        self.allowed = folder / "allowed_signers"
+        self.allowed.write_text(self.key.allowed_signers())
+        self.store = ImageStore(folder / "images")
+
+    def publish(self, name: str = "system", version: str | None = None) -> Path:
+        return publish(self.source, name, version, self.store, self.key, level=1).directory
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_publish_and_verify(site: Site) -> None:
+    progress: list[Progress] = []
+    published = publish(
+        site.source, "system", "1.0", site.store, site.key, level=1, progress=progress.append
+    )
+    manifest = published.manifest
+    assert sorted(os.listdir(published.directory)) == sorted(FILES)
+    assert os.listdir(site.store.root / "system") == ["1.0"]
+    assert progress[-1] == Progress(manifest.entries, manifest.unpacked, manifest.payload.size)
+    payload = published.directory / PAYLOAD_FILE
+    assert hashlib.sha256(payload.read_bytes()).hexdigest() == manifest.payload.sha256
+    subprocess.run(["zstd", "-q", "-t", payload], check=True)
+    seen: list[tuple[int, int]] = []
+    verify(site.store.get("system", "1.0"), site.allowed, lambda *sizes: seen.append(sizes))
+    assert seen[-1] == (manifest.payload.size, manifest.payload.size)
+
+
+def test_the_manifest_is_canonical_json(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    data = (site.publish(version="1") / MANIFEST_FILE).read_bytes()
+    assert data == (json.dumps(json.loads(data), indent=2, sort_keys=True) + "\n").encode()
+    assert json.loads(data)["created"] == "2023-11-14T22:13:20Z"
+
+
+def test_versions(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1795305600")
+    days = [site.publish().name for _ in range(11)]
+    assert days[0] == "2026-11-22.1"
+    assert site.store.latest("system").manifest.version == days[-1] == "2026-11-22.11"
+    site.publish("another", "7")
+    assert [image.label for image in site.store.ls()][:2] == ["another:7", "system:2026-11-22.1"]
+    assert [image.label for image in site.store.ls("another")] == ["another:7"]
+    site.store.rm("another", "7")
+    assert site.store.ls("another") == []
+    assert not (site.store.root / "another").exists()
+    with pytest.raises(BadInput, match=r"there is no image another \(images of this site: system"):
+        site.store.latest("another")
+    with pytest.raises(BadInput, match="there is no image system:8"):
+        site.store.get("system", "8")
+
+
+def test_a_version_is_published_once(site: Site) -> None:
+    site.publish(version="1")
+    with pytest.raises(BadInput, match="image system:1 exists already"):
+        site.publish(version="1")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "UPPER", ".hidden", "-x", "a b", "ä", "n" * 65])
+def test_names(site: Site, name: str) -> None:
+    for arguments in ((name, "1"), ("system", name or " ")):
+        with pytest.raises(BadInput, match="not a name for"):
+            site.publish(*arguments)
+    assert not site.store.root.exists()
+
+
+@pytest.mark.parametrize("level", [0, 20, -5])
+def test_levels(site: Site, level: int) -> None:
+    with pytest.raises(BadInput, match="no compression level"):
+        publish(site.source, "system", "1", site.store, site.key, level=level)
+
+
+def test_an_interruption_leaves_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publishing, "make_torrent", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        site.publish(version="1")
+    assert not (site.store.root / "system").exists()
+
+
+def test_without_a_key_there_is_no_image(site: Site) -> None:
+    site.key.path.unlink()
+    with pytest.raises(BadInput, match="publisher's key"):
+        site.publish(version="1")
+    assert site.store.ls() == []
+
+
+def flip(name: str, place: int) -> Callable[[Path], None]:
+    def change(directory: Path) -> None:
+        data = bytearray((directory / name).read_bytes())
+        data[place] ^= 1
+        (directory / name).write_bytes(data)
+
+    return change
+
+
+def appended(directory: Path) -> None:
+    with (directory / PAYLOAD_FILE).open("ab") as file:
+        file.write(b"\0")
+
+
+def shortened(directory: Path) -> None:
+    os.truncate(directory / PAYLOAD_FILE, 1000)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (flip(MANIFEST_FILE, 20), "signature does not hold"),
+        (flip(SIGNATURE_FILE, 200), "signature does not hold"),
+        (flip(TORRENT_FILE, 100), "image.torrent of system:1 was changed|not a torrent"),
+        (flip(INDEX_FILE, 50), "image.torrent of system:1 was changed"),
+        (flip(PAYLOAD_FILE, 500_000), "image.torrent of system:1 was changed"),
+        (flip(PAYLOAD_FILE, -1), "image.torrent of system:1 was changed"),
+        (appended, "image.torrent of system:1 was changed"),
+        (shortened, "image.torrent of system:1 was changed"),
+        (lambda directory: (directory / INDEX_FILE).unlink(), "system:1 has no index.zst"),
+    ],
+)
+def test_every_change_is_noticed(site: Site, change: Callable[[Path], None], reason: str) -> None:
+    directory = site.publish(version="1")
+    image = site.store.get("system", "1")
+    verify(image, site.allowed)
+    change(directory)
+    with pytest.raises(Untrusted, match=reason):
+        verify(image, site.allowed)
+
+
+def test_an_image_under_another_name(site: Site) -> None:
+    site.publish(version="1").rename(site.store.root / "system/2")
+    with pytest.raises(
+        Untrusted, match=r"manifest\.json of system:1 was changed: it is system 1's"
+    ):
+        verify(site.store.get("system", "2"), site.allowed)
+
+
+def test_an_unreadable_manifest_names_its_file(site: Site) -> None:
+    directory = site.publish(version="1")
+    (directory / MANIFEST_FILE).write_text("{")
+    with pytest.raises(Untrusted, match="images/system/1: manifest cannot be read"):
+        site.store.ls()
+
+
+@pytest.mark.parametrize(
+    ("payload", "length"),
+    [
+        (0, 64 * KiB),
+        (180 * MiB, 64 * KiB),
+        (500 * MiB, 64 * KiB),
+        (501 * MiB, 128 * KiB),
+        (2 * GiB, 512 * KiB),
+        (100 * GiB, 4 * MiB),
+    ],
+)
+def test_piece_length(payload: int, length: int) -> None:
+    assert piece_length(payload) == length

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An image gives back the tree it was made of, by our writers in any order and by GNU tar."""
+
+import asyncio
+import hashlib
+import os
+import random
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import zstandard
+from tests.trees import differences, nasty_system, needs_root, scratch, small_system
+
+from swarmstrap.effects.entries import Target
+from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.writer import ownerless_devices
+from swarmstrap.effects.zstd import NotYetReadable, decompress, load_index
+from swarmstrap.errors import StepFailed, Untrusted
+from swarmstrap.index import Entry
+from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE, File
+from swarmstrap_server.images import ImageStore
+from swarmstrap_server.publish import Published, publish
+from swarmstrap_server.signing import Key
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    with scratch() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def nasty(place: Path) -> Published:
+    source = place / "source"
+    source.mkdir()
+    nasty_system(source)
+    key = Key.generate(place / "publisher")
+    return publish(source, "nasty", "1", ImageStore(place / "images"), key, level=3, strip=())
+
+
+def frames(image: Published) -> int:
+    return len(load_index(image.directory / INDEX_FILE, image.manifest).frames)
+
+
+async def apply(image: Published, root: Path, order: list[int], workers: int = 2) -> None:
+    writers = Writers.start(workers)
+    try:
+        directory = image.directory
+        index = directory / INDEX_FILE
+        await writers.open(root, directory / PAYLOAD_FILE, index, image.manifest)
+        async with asyncio.TaskGroup() as tasks:
+            for frame in order:
+                tasks.create_task(writers.write(frame))
+        await writers.finish()
+    finally:
+        await writers.stop()
+
+
+@needs_root
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_fidelity_in_any_order(place: Path, nasty: Published, seed: int) -> None:
+    target = place / f"target{seed}"
+    target.mkdir()
+    order = list(range(frames(nasty)))
+    random.Random(seed).shuffle(order)
+    await apply(nasty, target, order)
+    assert differences(place / "source", target) == []
+
+
+@needs_root
+def test_gnu_tar_reads_the_payload(place: Path, nasty: Published) -> None:
+    target = place / "by-tar"
+    target.mkdir()
+    command = ["tar", "--zstd", "-xpf", str(nasty.directory / PAYLOAD_FILE), "-C", str(target)]
+    command += [
+        "--warning=no-timestamp",
+        "--xattrs",
+        "--xattrs-include=*",
+        "--acls",
+        "--numeric-owner",
+    ]
+    ran = subprocess.run(
+        command, capture_output=True, env={**os.environ, "LC_ALL": "C"}, check=False
+    )
+    assert (ran.returncode, ran.stderr.decode()) == (0, "")
+    assert differences(place / "source", target) == []
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Published:
+    source = tmp_path / "source"
+    small_system(source)
+    for number in range(3):
+        (source / f"data{number}").write_bytes(random.Random(number).randbytes(9 << 20))
+    key = Key.generate(tmp_path / "publisher")
+    return publish(source, "small", "1", ImageStore(tmp_path / "images"), key, level=1)
+
+
+async def test_a_frame_that_is_not_there_yet(small: Published, tmp_path: Path) -> None:
+    arriving, target = tmp_path / "arriving", tmp_path / "target"
+    target.mkdir()
+    payload = (small.directory / PAYLOAD_FILE).read_bytes()
+    arriving.write_bytes(payload[:1000])
+    index = small.directory / INDEX_FILE
+    writers = Writers.start(1)
+    try:
+        await writers.open(target, arriving, index, small.manifest)
+        for _ in range(2):
+            with pytest.raises(NotYetReadable, match="frame 1 does not have its digest"):
+                await writers.write(1)
+        arriving.write_bytes(bytes(len(payload)))  # as libtorrent would: full size, holes
+        with pytest.raises(NotYetReadable):
+            await writers.write(1)
+        arriving.write_bytes(payload)
+        for frame in range(frames(small)):
+            await writers.write(frame)
+        await writers.finish()
+    finally:
+        await writers.stop()
+    assert differences(tmp_path / "source", target) == []
+
+
+async def test_an_index_that_is_not_there_yet(small: Published, tmp_path: Path) -> None:
+    index = tmp_path / INDEX_FILE
+    index.write_bytes(b"")
+    writers = Writers.start(1)
+    try:
+        with pytest.raises(NotYetReadable, match=r"index\.zst does not have the manifest's digest"):
+            await writers.open(tmp_path, index, index, small.manifest)
+    finally:
+        await writers.stop()
+
+
+@pytest.mark.parametrize("content", [b"", b"no zstd", zstandard.compress(b"\x93\x01\x90\x90")])
+async def test_a_signed_index_that_is_none(
+    small: Published, tmp_path: Path, content: bytes
+) -> None:
+    index, target = tmp_path / INDEX_FILE, tmp_path / "target"
+    target.mkdir()
+    index.write_bytes(content)
+    named = File(len(content), hashlib.sha256(content).hexdigest())
+    manifest = msgspec.structs.replace(small.manifest, index=named)
+    writers = Writers.start(1)
+    try:
+        with pytest.raises(Untrusted):
+            await writers.open(target, index, index, manifest)
+    finally:
+        await writers.stop()
+    assert list(target.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "unpacked"),
+    [
+        (zstandard.compress(b"x" * 100), 99),
+        (zstandard.compress(b"x" * 100) + b"more", 100),
+        (zstandard.compress(b"x" * 100)[:-3], 100),
+        (zstandard.ZstdCompressor(write_content_size=False).compress(b"x" * 100), 100),
+        (b"", 0),
+    ],
+)
+def test_a_frame_of_another_size(data: bytes, unpacked: int) -> None:
+    with pytest.raises(Untrusted):
+        decompress(data, unpacked)
+
+
+async def test_a_writer_that_dies_is_an_error(small: Published, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = set(children.read_text().split())
+    writers = Writers.start(1)
+    try:
+        (child,) = set(children.read_text().split()) - before
+        directory = small.directory
+        index = directory / INDEX_FILE
+        await writers.open(target, directory / PAYLOAD_FILE, index, small.manifest)
+        os.kill(int(child), signal.SIGKILL)
+        for _ in range(2):
+            with pytest.raises(StepFailed, match=r"writing frame 0: .* was killed by SIGKILL"):
+                await writers.write(0)
+    finally:
+        await writers.stop()
+
+
+async def test_writers_end_with_their_parent(tmp_path: Path) -> None:
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = children.read_text().split()
+    writers = Writers.start(3)
+    await writers.stop()
+    await writers.stop()
+    assert children.read_text().split() == before
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    target = tmp_path / "tiny"
+    target.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4M", "tmpfs", str(target)]
+    subprocess.run(mount, check=True)
+    yield target
+    subprocess.run(["umount", target], check=True)
+
+
+@needs_root
+async def test_a_full_disk_names_the_path(small: Published, tiny_disk: Path) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        await apply(small, tiny_disk, list(range(frames(small))))
+    error = caught.value.exceptions[0]
+    assert isinstance(error, StepFailed)
+    assert re.match(r"cannot write 'data\d': No space left on device", error.message)
+    assert "more room in the layout" in error.hint
+
+
+async def test_nothing_is_written_through_a_link(small: Published, tmp_path: Path) -> None:
+    outside, target = tmp_path / "outside", tmp_path / "target"
+    for folder in (outside, target):
+        folder.mkdir()
+    (target / "etc").symlink_to(outside)
+    with pytest.raises(StepFailed, match="cannot write 'etc': Not a directory"):
+        await apply(small, target, [])
+    (target / "etc").unlink()
+    (target / "data0").symlink_to(outside / "data0")
+    with pytest.raises(StepFailed, match="cannot write 'data0': File exists"):
+        await apply(small, target, [])
+    assert list(outside.iterdir()) == []
+
+
+async def test_a_target_with_mount_points_in_it(small: Published, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    (target / "lost+found").mkdir(parents=True)
+    (target / "etc").mkdir(mode=0o700)
+    await apply(small, target, list(range(frames(small))))
+    assert differences(tmp_path / "source", target) == [r"too much: b'/lost+found'"]
+
+
+def test_filesystems_that_know_no_owners() -> None:
+    mounts = "36 22 259:1 / /boot/efi rw - vfat /dev/sda1 rw\n22 1 8:2 / / rw - ext4 /dev/sda2 rw\n"
+    assert ownerless_devices(mounts) == {os.makedev(259, 1)}
+
+
+@needs_root
+def test_owners_are_left_out_where_there_are_none(tmp_path: Path) -> None:
+    # Who is not root may not give files away: the same EPERM that a vfat answers.
+    entry = Entry(b"grubx64.efi", "f", 0o755, 5, 5, 10**9)
+    os.chown(tmp_path, 65534, 65534)
+    device = tmp_path.stat().st_dev
+
+    def as_nobody(ownerless: frozenset[int]) -> int:
+        pid = os.fork()
+        if not pid:
+            try:
+                target = Target(tmp_path, ownerless)
+                os.setresuid(65534, 65534, 65534)
+                target.make(entry)
+                os._exit(0)
+            except StepFailed as error:
+                os._exit(7 if "cannot write 'grubx64.efi': Operation not" in str(error) else 8)
+            finally:
+                os._exit(9)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    assert as_nobody(frozenset()) == 7
+    (tmp_path / "grubx64.efi").unlink()
+    assert as_nobody(frozenset({device})) == 0
+    assert (tmp_path / "grubx64.efi").stat().st_mtime_ns == 10**9
+
+
+def test_differences_are_seen(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        small_system(tmp_path / name)
+        for path in (tmp_path / name / "bin", tmp_path / name / "etc", tmp_path / name):
+            os.utime(path, ns=(5, 5))
+        for path in (tmp_path / name / "bin/sh", tmp_path / name / "etc/os-release"):
+            os.utime(path, ns=(5, 5))
+    assert differences(tmp_path / "one", tmp_path / "two") == []
+    (tmp_path / "two/bin/sh").chmod(0o4755)
+    os.utime(tmp_path / "two/etc", ns=(6, 6))
+    os.link(tmp_path / "two/bin/sh", tmp_path / "two/etc/sh")
+    assert [line.split(" is ")[0] for line in differences(tmp_path / "one", tmp_path / "two")] == [
+        "b'/bin/sh': mode",
+        "b'/bin/sh': same file as",
+        "b'/etc': mtime",
+        "too much: b'/etc/sh'",
+    ]
