@@ -12,7 +12,7 @@ TIERS    := tests/unit tests/plans tests/disk tests/http tests/swarm tests/dracu
 PACKAGES := \
 	python3 python3-venv python3-dev gcc pkg-config libparted-dev ca-certificates \
 	dracut-core linux-image-amd64 kmod cpio zstd udev iproute2 isc-dhcp-client iputils-arping procps \
-	parted gdisk fdisk util-linux dosfstools e2fsprogs xfsprogs kexec-tools efibootmgr \
+	gdisk util-linux dosfstools e2fsprogs xfsprogs kexec-tools efibootmgr \
 	openssh-client busybox-static attr acl tar mtools \
 	dnsmasq-base ipxe ipxe-qemu qemu-system-x86 ovmf mmdebstrap debian-archive-keyring \
 	shellcheck shfmt
