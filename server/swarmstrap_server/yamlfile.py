@@ -30,6 +30,7 @@ _SPOKEN = {
     "object": "a mapping",
     "null": "nothing",
 }
+_KINDS = frozenset({"map", "seq", "str", "int", "float", "bool", "null"})
 _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]|\[\.\.\.\]")
 
 
@@ -40,7 +41,7 @@ class _Loader(yaml.SafeLoader):
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"0|-?[1-9][0-9]*", "-0123456789"),
+    ("int", r"0|-?[1-9][0-9]{0,17}", "-0123456789"),
     ("float", r"-?(?:0|[1-9][0-9]*)\.[0-9]+", "-0123456789"),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
 ):
@@ -82,10 +83,13 @@ def parse(text: str, kind: type[T], *, name: str) -> Document[T]:
     try:
         root = yaml.compose(text, Loader=_Loader)
         data = {} if root is None else _plain(root, (), lines, name, ())
+    except RecursionError as error:
+        raise BadInput(f"{name}:1: nested too deeply") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
-        raise BadInput(f"{where}: not YAML: {error.problem or error.context}") from error
+        what = ", ".join(filter(None, (error.context, error.problem)))
+        raise BadInput(f"{where}: not YAML: {what}") from error
     except yaml.YAMLError as error:
         raise BadInput(f"{name}:1: not YAML: {str(error).splitlines()[0]}") from error
     try:
@@ -108,6 +112,9 @@ def _plain(
     lines.setdefault(path, here)
     if any(node is parent for parent in above):
         raise BadInput(f"{name}:{here}: an alias that contains itself")
+    kind = node.tag.removeprefix("tag:yaml.org,2002:")
+    if kind not in _KINDS:
+        raise BadInput(f"{name}:{here}: tag {kind} is not used here")
     inside = (*above, node)
     match node:
         case yaml.MappingNode():
@@ -116,7 +123,7 @@ def _plain(
             items = enumerate(node.value)
             return [_plain(item, (*path, i), lines, name, inside) for i, item in items]
         case yaml.ScalarNode():
-            return _scalar(node, name)
+            return _scalar(node.value, kind)
         case _:
             raise BadInput(f"{name}:{here}: not a value")
 
@@ -145,11 +152,8 @@ def _mapping(
     return out
 
 
-def _scalar(node: yaml.ScalarNode, name: str) -> Value:
-    text: str = node.value
-    match node.tag.removeprefix("tag:yaml.org,2002:"):
-        case "str":
-            return text
+def _scalar(text: str, kind: str) -> Value:
+    match kind:
         case "int":
             return int(text)
         case "float":
@@ -158,8 +162,8 @@ def _scalar(node: yaml.ScalarNode, name: str) -> Value:
             return text.lower() == "true"
         case "null":
             return None
-        case tag:
-            raise BadInput(f"{name}:{node.start_mark.line + 1}: tag {tag} is not used here")
+        case _:
+            return text
 
 
 def _line(lines: dict[Steps, int], path: Steps) -> int:
@@ -171,13 +175,15 @@ def _line(lines: dict[Steps, int], path: Steps) -> int:
 def _explain(message: str, kind: type, name: str, lines: dict[Steps, int]) -> BadInput:
     """msgspec's message in the words of the file, with the line that it is about."""
     what, _, where = message.partition(" - at ")
-    path = _path(where)
+    path, hint = _path(where), ""
     struct = _struct_at(kind, path)
     if found := re.fullmatch(r"Object contains unknown field `(.+)`", what):
         key = found[1]
         known = [field.encode_name for field in struct.fields] if struct else []
         path = (*path, key)
-        what = f"unknown key {key!r} in {_spoken(struct)}{nearest(key, known)}"
+        near = nearest(key, known)
+        hint = "" if near else f"known: {', '.join(known)}"
+        what = f"unknown key {key!r} in {_spoken(struct)}{near}"
     elif found := re.fullmatch(r"Object missing required field `(.+)`", what):
         what = f"key {found[1]!r} is missing in {_spoken(struct)}"
     elif found := re.fullmatch(r"Invalid enum value '?(.*?)'?", what):
@@ -185,11 +191,15 @@ def _explain(message: str, kind: type, name: str, lines: dict[Steps, int]) -> Ba
         what = (
             f"{path[-1]}: {found[1]!r} is none of {', '.join(choices)}{nearest(found[1], choices)}"
         )
-    elif found := re.fullmatch(r"Expected `(.+?)`, got `(.+?)`", what):
-        wanted = " or ".join(dict.fromkeys(_SPOKEN.get(t, t) for t in found[1].split(" | ")))
+    elif what.startswith("Expected "):
         key = next((str(step) for step in reversed(path) if isinstance(step, str)), "the file")
-        what = f"{key}: expected {wanted}, got {_SPOKEN.get(found[2], found[2])}"
-    return BadInput(f"{name}:{_line(lines, path)}: {what}")
+        what = f"{key}: e{re.sub('`(.+?)`', _spoken_type, what)[1:]}"
+    return BadInput(f"{name}:{_line(lines, path)}: {what}", hint=hint)
+
+
+def _spoken_type(found: re.Match[str]) -> str:
+    """`` `int | str` `` as `a number or text`."""
+    return " or ".join(dict.fromkeys(_SPOKEN.get(t, t) for t in found[1].split(" | ")))
 
 
 def _path(where: str) -> Steps:
