@@ -60,6 +60,7 @@ def make_job(site: Site, image: Path, deployment: Deployment, session: str) -> J
         hostname=(spec.hostname if spec else "") or deployment.node,
         network=spec.network if spec else (),
         hooks=signed_hooks(site, deployment.node),
+        authorized_keys=defaults.authorized_keys,
         finish=deployment.finish,
         failure=(spec.failure if spec else None) or defaults.failure,
         seed_seconds=defaults.seed_seconds,

@@ -51,6 +51,7 @@ class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     seed_seconds: float = 600.0
     arm_minutes: Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 60)] = 30
     hook_seconds: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+    authorized_keys: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^\n]+$")], ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
