@@ -56,6 +56,8 @@ class Display:
                 return self._fail(event)
             case "finish":
                 return []
+            case "log" if event.name == "log":
+                return []  # an excerpt of what is on this machine anyway
             case "log":
                 mark = "warning: " if event.result == "warning" else ""
                 return _lines(f"{mark}{event.description}", event.hint)
@@ -96,12 +98,8 @@ class Display:
 
     def _fail(self, event: Event) -> list[str]:
         self.failed = True
-        rule = "!" * (WIDTH - 1)
-        title = f"FAILED: {part_of(event.name)}" + (f" on {self.node}" if self.node else "")
-        what = event.description.splitlines()
-        hint = [f"what to do: {event.hint}"] if event.hint else []
-        body = [part for line in (*what, *hint) for part in wrap(line, WIDTH - 5) or [""]]
-        return ["", rule, f"!!! {title}", *(f"!!! {line}" for line in body), rule]
+        title = part_of(event.name) + (f" on {self.node}" if self.node else "")
+        return failure(title, event.description, event.hint)
 
     def _sample(self, event: Event) -> None:
         self.progress = event.progress
@@ -125,6 +123,14 @@ class Display:
 def heading(node: str, image: str, deployment: str) -> list[str]:
     rule = "=" * (WIDTH - 1)
     return [rule, f"  node {node}   image {image}   deployment {deployment}"[: WIDTH - 1], rule]
+
+
+def failure(title: str, message: str, hint: str) -> list[str]:
+    """Big enough to be seen from the next rack: what failed, why, and what to do."""
+    rule = "!" * (WIDTH - 1)
+    told = [*message.splitlines(), *([f"what to do: {hint}"] if hint else [])]
+    body = [part for line in told for part in wrap(line, WIDTH - 5) or [""]]
+    return ["", rule, f"!!! FAILED: {title}", *(f"!!! {line}" for line in body), rule]
 
 
 def _lines(text: str, hint: str = "") -> list[str]:

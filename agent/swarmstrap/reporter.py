@@ -93,6 +93,12 @@ class Reporter:
     def log(self, description: str) -> None:
         self._record("log", description)
 
+    def attach(self, text: str) -> None:
+        """Many lines for the server alone, as an event named `log`: the node is about to forget."""
+        name, self.name = self.name, "log"
+        self._record("log", text)
+        self.name = name
+
     def progress(self, fraction: float, *, from_seeder: int, from_peers: int) -> None:
         """How far what was started last has come, 0..1; payload bytes by where they came from."""
         self._record("progress", progress=fraction, from_seeder=from_seeder, from_peers=from_peers)

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,7 @@ class Console:
     def __init__(self, terminals: Sequence[Terminal]) -> None:
         self._terminals = terminals
         self._display = Display()
+        self._silent = False
 
     def hear(self, event: Event) -> None:
         self.lines(self._display.hear(event))
@@ -88,11 +89,20 @@ class Console:
             if lines:
                 terminal.lines(lines)
 
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """No living line while the terminals belong to a person."""
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
+
     async def live(self) -> None:
         serial_at = time.monotonic() + _SERIAL_SECONDS
         while True:
             await asyncio.sleep(_SCREEN_SECONDS)
-            text = self._display.status(time.time())
+            text = "" if self._silent else self._display.status(time.time())
             serial = time.monotonic() > serial_at
             if serial:
                 serial_at = time.monotonic() + _SERIAL_SECONDS

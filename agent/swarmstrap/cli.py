@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`swarmstrap-agent`: one boot of a node, or a look at what it would see and do."""
+
+import argparse
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from swarmstrap.cmdline import Settings, parse
+from swarmstrap.errors import BadInput, SwarmstrapError
+from swarmstrap.failure import explain
+from swarmstrap.hardware import Inventory
+from swarmstrap.manifest import parse_manifest
+from swarmstrap.plan import make_plan
+from swarmstrap.reporter import Reporter
+from swarmstrap.story import run
+from swarmstrap.units import human
+from swarmstrap.wire import Job
+
+log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+# A node that cannot even begin shows why for this long, and asks its firmware again.
+_READ_SECONDS = 60.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0, 1 after an error that was told in one line, 2 for wrong usage."""
+    arguments = _parser().parse_args(argv)
+    try:
+        match arguments.command:
+            case "boot":
+                boot(arguments.cmdline)
+            case "inventory":
+                show_inventory(as_json=arguments.json)
+            case _:
+                show_plan(arguments.inventory, arguments.job)
+    except SwarmstrapError as error:
+        print(f"swarmstrap-agent: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def boot(cmdline: Path) -> None:
+    """Be a node, from the first look to the new system. Comes back only when that fails."""
+    from swarmstrap.effects import log as logs
+    from swarmstrap.effects.console import Console, active, terminals
+    from swarmstrap.effects.fetch import writer_count
+    from swarmstrap.effects.finish import leave
+    from swarmstrap.effects.sysfs import look
+    from swarmstrap.effects.unpack import Writers
+
+    logs.start()
+    # First of all: the writers are copies of this process, small and without a secret.
+    writers = Writers.start(writer_count(look("").memory))
+    console = Console(terminals(active()))
+
+    from swarmstrap.effects.host import Machine
+
+    async def live(settings: Settings) -> None:
+        report = Reporter([console.hear])
+        living = asyncio.create_task(console.live())
+        try:
+            await run(Machine(settings, report, console, writers), report, settings)
+        finally:
+            living.cancel()
+
+    try:
+        asyncio.run(live(parse(cmdline.read_text())))
+    except Exception as error:
+        log.exception("the agent stopped")
+        console.lines(
+            ["", f"!!! FAILED: {explain(error)}", f"!!! rebooting in {_READ_SECONDS:.0f} s"]
+        )
+        time.sleep(_READ_SECONDS)
+        leave("reboot")
+
+
+def show_inventory(*, as_json: bool) -> None:
+    from swarmstrap.effects import udev
+
+    inventory = udev.look("")
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(inventory)).decode())
+        return
+    print(f"{inventory.vendor} {inventory.product}, {inventory.firmware}, {inventory.architecture}")
+    print(
+        f"{inventory.cpus} x {inventory.cpu or 'unknown CPU'}, {human(inventory.memory)} of memory"
+    )
+    for disk in inventory.disks:
+        holds = ", ".join(disk.signatures) or "nothing known"
+        print(f"disk {disk.name}: {human(disk.size)}, {disk.model or disk.tran}, holds {holds}")
+    for nic in inventory.nics:
+        print(f"nic {nic.name}: {nic.mac}, {nic.driver or 'no driver'}")
+    for device in inventory.driverless:
+        print(f"no driver: {device}")
+
+
+def show_plan(inventory: Path, job: Path) -> None:
+    """The plan that a node with this inventory would make; signatures are the node's to check."""
+    wanted = _decode(job, Job)
+    plan = make_plan(_decode(inventory, Inventory), wanted, parse_manifest(wanted.manifest))
+    for number, line in enumerate(plan.lines(), start=1):
+        print(f"{number:3}. {line}")
+    print(f"digest {plan.digest}")
+
+
+def _decode(path: Path, kind: type[Value]) -> Value:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise BadInput(f"{path}: {error}", hint=f"it must be a {kind.__name__} as JSON") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="swarmstrap-agent", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    booting = commands.add_parser("boot", help="install this machine, as its server says")
+    booting.add_argument("--cmdline", type=Path, default=Path("/proc/cmdline"))
+    inventory = commands.add_parser("inventory", help="show what this machine is")
+    inventory.add_argument("--json", action="store_true")
+    plan = commands.add_parser("plan", help="show the plan for an inventory and a job; no effects")
+    plan.add_argument("--inventory", type=Path, required=True, metavar="FILE")
+    plan.add_argument("--job", type=Path, required=True, metavar="FILE")
+    return parser

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fetching and writing at once: a frame is written as soon as its last piece has come."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from swarmstrap.effects.run import run
+from swarmstrap.effects.swarm import Swarm, Torrent
+from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.zstd import NotYetReadable
+from swarmstrap.errors import StepFailed
+from swarmstrap.frames import Progress, index_pieces, payload_pieces
+from swarmstrap.manifest import Manifest
+from swarmstrap.reporter import Reporter
+from swarmstrap.units import MiB
+
+Result = TypeVar("Result")
+
+_MOUNT_SECONDS = 30.0
+# A finished piece was seen to become readable up to 0.7 s later; the rest is for a busy machine.
+_READABLE_SECONDS = 60.0
+_AGAIN_SECONDS = 0.05
+_REPORT_SECONDS = 1.0
+
+
+def writer_count(memory: int) -> int:
+    """Writers for this machine: as many as cores, but a quarter of the memory at most.
+
+    `memory` in bytes, 0 when unknown. More than cores do not help; each takes some 40 MiB.
+    """
+    cores = len(os.sched_getaffinity(0))
+    return max(1, min(cores, memory // 4 // (40 * MiB))) if memory else cores
+
+
+def mount_memory(place: Path, size: int) -> None:
+    """A tmpfs at `place` that holds `size` bytes of staged files and nothing more."""
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    options = f"size={size + MiB},nr_inodes=64,mode=0700,nodev,nosuid,noexec"
+    run(["mount", "-t", "tmpfs", "-o", options, "swarmstrap", place], timeout=_MOUNT_SECONDS)
+
+
+def unmount_memory(place: Path) -> None:
+    if place.is_mount():
+        run(["umount", "--lazy", place], timeout=_MOUNT_SECONDS, check=False)
+
+
+def remove_staged(place: Path) -> None:
+    shutil.rmtree(place)
+
+
+def seeder_addresses(urls: Iterable[str]) -> frozenset[str]:
+    """The addresses behind the site's URLs: what comes from them does not come from a peer."""
+    found: set[str] = set()
+    for host in {urlsplit(url).hostname for url in urls} - {None}:
+        with contextlib.suppress(OSError):
+            found.update(str(info[4][0]) for info in socket.getaddrinfo(host, None))
+    return frozenset(found)
+
+
+async def fetch(
+    swarm: Swarm,
+    writers: Writers,
+    torrent: Torrent,
+    manifest: Manifest,
+    *,
+    staging: Path,
+    root: Path,
+    report: Reporter,
+) -> None:
+    """Everything of the image comes into `staging` and, unpacked, below `root`."""
+    index_file, payload_file = (staging / path for path, _ in torrent.files)
+    reporting = asyncio.create_task(_report(swarm, manifest, report))
+    try:
+        pieces = swarm.pieces()
+        early: list[int] = []
+        missing = set(index_pieces(manifest.index.size, torrent.piece_length))
+        async for piece in pieces:
+            early.append(piece)
+            missing.discard(piece)
+            if not missing:
+                break
+        index = await _readable(partial(writers.open, root, payload_file, index_file, manifest))
+        own = payload_pieces(manifest.index.size, manifest.payload.size, torrent.piece_length)
+        progress = Progress(index.frames, own, torrent.piece_length)
+        async with asyncio.TaskGroup() as writing:
+
+            def begin(piece: int) -> None:
+                for frame in progress.have(piece):
+                    writing.create_task(_readable(partial(writers.write, frame)))
+
+            for piece in early:
+                begin(piece)
+            async for piece in pieces:
+                begin(piece)
+        await writers.finish()
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group
+    finally:
+        reporting.cancel()
+    _tell_progress(swarm, manifest, report)
+
+
+async def _readable(attempt: Callable[[], Awaitable[Result]]) -> Result:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _READABLE_SECONDS
+    while True:
+        try:
+            return await attempt()
+        except NotYetReadable as error:
+            if loop.time() > deadline:
+                raise StepFailed(
+                    f"staged data stay unreadable for {_READABLE_SECONDS:.0f} s: {error.message}",
+                    hint="check the node's memory, and the image on the server",
+                ) from error
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _report(swarm: Swarm, manifest: Manifest, report: Reporter) -> None:
+    while True:
+        await asyncio.sleep(_REPORT_SECONDS)
+        _tell_progress(swarm, manifest, report)
+
+
+def _tell_progress(swarm: Swarm, manifest: Manifest, report: Reporter) -> None:
+    received = swarm.received
+    report.progress(
+        received.total / (manifest.index.size + manifest.payload.size),
+        from_seeder=received.from_seeder,
+        from_peers=received.from_peers,
+    )

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How a node leaves the initramfs: into the new system, off, or into a person's hands."""
+
+import contextlib
+import ctypes
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from swarmstrap.effects.chroot import inside
+from swarmstrap.effects.run import ENVIRONMENT, run
+from swarmstrap.errors import StepFailed
+from swarmstrap.steps import FinishBoot
+
+log = logging.getLogger(__name__)
+
+# reboot(2), linux/reboot.h
+_RESTART, _POWER_OFF, _KEXEC = 0x01234567, 0x4321FEDC, 0x45584543
+_SYSRQ = Path("/proc/sysrq-trigger")
+_SYNC_SECONDS = 120.0
+_LOAD_SECONDS = 60.0
+# A driver that hangs while devices are shut down must not keep the node for ever.
+_PATIENCE_SECONDS = 60.0
+
+Leave = Literal["reboot", "kexec", "poweroff"]
+
+
+def load_kernel(step: FinishBoot, root: Path) -> None:
+    """Read the new kernel into memory, while the new system is still mounted."""
+    command = ["kexec", "--kexec-syscall-auto", f"--command-line={step.arguments}"]
+    if step.initrd:
+        command.append(f"--initrd={inside(root, step.initrd)}")
+    run([*command, "--load", inside(root, step.kernel)], timeout=_LOAD_SECONDS)
+
+
+def leave(how: Leave) -> NoReturn:
+    """Sync and go, by the kernel's own hand; by sysrq when that hangs. Never returns."""
+    try:
+        run(["sync"], timeout=_SYNC_SECONDS)
+    except StepFailed as error:
+        log.warning("going without a sync: %s", error)
+    last_resort = threading.Timer(_PATIENCE_SECONDS, _force, ["o" if how == "poweroff" else "b"])
+    last_resort.start()
+    libc = ctypes.CDLL(None, use_errno=True)
+    commands = {"reboot": _RESTART, "kexec": _KEXEC, "poweroff": _POWER_OFF}
+    libc.reboot(commands[how])
+    log.error("reboot(2) came back: %s", os.strerror(ctypes.get_errno()))
+    _force("o" if how == "poweroff" else "b")
+    while True:
+        time.sleep(_PATIENCE_SECONDS)
+
+
+def shell(consoles: Sequence[str]) -> None:
+    """A shell on each console at once; when a person leaves one of them, all end. Blocking."""
+    shells = {}
+    for name in consoles:
+        try:
+            pid = _spawn_shell(f"/dev/{name}")
+        except OSError as error:
+            log.warning("no shell on %s: %s", name, error)
+            continue
+        shells[os.pidfd_open(pid)] = pid
+    if not shells:
+        raise StepFailed("no console for a shell", hint="boot with console=tty0 or console=ttyS0")
+    select.select(list(shells), [], [])
+    for process, pid in shells.items():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(process)
+
+
+def _spawn_shell(terminal: str) -> int:
+    """Leads a session of its own, so the terminal that it opens first becomes its own, too."""
+    return os.posix_spawn(
+        "/bin/sh",
+        ["sh", "-i"],
+        {**ENVIRONMENT, "TERM": "linux", "PS1": "swarmstrap# "},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, 0, 1),
+            (os.POSIX_SPAWN_DUP2, 0, 2),
+        ],
+        setsid=True,
+    )
+
+
+def _force(key: str) -> None:
+    """What the kernel does for `key` when nothing else works: no shutdown, no flush."""
+    _SYSRQ.write_text(key)

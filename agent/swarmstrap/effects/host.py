@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The hands of the story: each verb of it, carried out on this machine by one module."""
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swarmstrap import __version__
+from swarmstrap.cmdline import Settings
+from swarmstrap.effects import (
+    bootloader,
+    chroot,
+    clock,
+    disk,
+    fetch,
+    filesystems,
+    finish,
+    hooks,
+    network,
+    swarm,
+    udev,
+)
+from swarmstrap.effects import log as logs
+from swarmstrap.effects.admit import admit
+from swarmstrap.effects.console import Console, active
+from swarmstrap.effects.unpack import Writers
+from swarmstrap.errors import StepFailed, SwarmstrapError, Unreachable
+from swarmstrap.failure import NotArmed, Verdict
+from swarmstrap.hardware import Inventory
+from swarmstrap.manifest import Manifest
+from swarmstrap.reporter import Reporter
+from swarmstrap.steps import (
+    FetchImage,
+    FinishBoot,
+    InstallGrub,
+    MakeFilesystem,
+    MakeHostKeys,
+    MountVolume,
+    Plan,
+    RemoveFiles,
+    RunHook,
+    Seed,
+    Settle,
+    WipeDisk,
+    WriteFile,
+    WritePartitionTable,
+)
+from swarmstrap.wire import Job, PlanReport, Register, Release
+
+if TYPE_CHECKING:
+    from swarmstrap.effects.http import NodeApi
+
+log = logging.getLogger(__name__)
+
+RUN = Path("/run/swarmstrap")
+KEYS = Path("/etc/swarmstrap")
+INSTALL_LOG = "/var/log/swarmstrap-install.log"
+
+# How long a node waits for a server before it goes back to its firmware to look for another one.
+SERVER_SECONDS = 600.0
+_JOB_SECONDS = 60.0
+_PLAN_SECONDS = 20.0
+_FLUSH_SECONDS = 15.0
+_RELEASE_SECONDS = 3.0
+_TAIL_LINES = 40
+_STAGING = ".swarmstrap-staging"
+
+
+class Machine:
+    """A node in the initramfs. Everything that blocks runs in a thread, so the heart goes on."""
+
+    def __init__(
+        self, settings: Settings, report: Reporter, console: Console, writers: Writers
+    ) -> None:
+        self._settings = settings
+        self._report = report
+        self._console = console
+        self._writers: Writers | None = writers
+        self._root = filesystems.TARGET
+        self._address = ""
+        self._staging = RUN / "staging"
+        self._swarm: swarm.Swarm | None = None
+        self._api: NodeApi | None = None
+        self._kexec = False
+        self._inventory: Inventory
+        self._job: Job
+        self._manifest: Manifest
+        self._torrent: swarm.Torrent
+        self._plan: Plan
+
+    async def look(self) -> Inventory:
+        await asyncio.to_thread(udev.settle)
+        self._inventory = await asyncio.to_thread(udev.look, self._settings.boot_mac)
+        return self._inventory
+
+    async def ask(self, inventory: Inventory) -> Job:
+        # aiohttp takes seconds to import on a slow machine: as long as a link takes to come up.
+        importing = asyncio.create_task(
+            asyncio.to_thread(importlib.import_module, "swarmstrap.effects.http")
+        )
+        self._address = await asyncio.to_thread(
+            network.configure, self._settings, self._tell_from_thread()
+        )
+        await importing
+        from swarmstrap.effects.http import NodeApi
+
+        clock.forward(KEYS / "ca.crt")
+        self._report.log(f"asking {self._settings.server}")
+        api = NodeApi(self._settings.server, KEYS / "ca.crt", retrying=self._retrying)
+        self._api = api
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        registered = await api.register(
+            Register(inventory=inventory, boot_id=boot_id, version=__version__),
+            patience=SERVER_SECONDS,
+        )
+        if not registered.token:
+            raise NotArmed(
+                f"{registered.node}: {registered.reason or 'nothing to do'}",
+                hint="the local disk boots next; to install, run swarmstrap deploy",
+            )
+        self._job = await api.job(registered.token, patience=_JOB_SECONDS)
+        self._report.connect(api.send)
+        return self._job
+
+    async def trust(self, inventory: Inventory, job: Job) -> Manifest:
+        self._manifest, self._torrent = await asyncio.to_thread(
+            admit, inventory, job, KEYS / "allowed_signers"
+        )
+        image = f"{self._manifest.name} {self._manifest.version}"
+        self._console.introduce(job.node, image, job.deployment)
+        return self._manifest
+
+    async def say(self, plan: Plan) -> None:
+        self._plan = plan
+        self._console.lines([f"{n:3}. {line}" for n, line in enumerate(plan.lines(), start=1)])
+        try:
+            await self._server().report_plan(
+                PlanReport(digest=plan.digest, lines=plan.lines()), patience=_PLAN_SECONDS
+            )
+        except Unreachable as error:
+            self._report.warn(f"the server did not hear the plan: {error.message}", error.hint)
+
+    async def wipe(self, step: WipeDisk) -> None:
+        await asyncio.to_thread(disk.wipe, step)
+
+    async def write_table(self, step: WritePartitionTable) -> None:
+        await asyncio.to_thread(disk.write_table, step)
+
+    async def make_filesystem(self, step: MakeFilesystem) -> None:
+        await asyncio.to_thread(filesystems.make, step)
+
+    async def mount(self, step: MountVolume) -> None:
+        await asyncio.to_thread(filesystems.mount, step, self._root)
+
+    async def fetch(self, step: FetchImage) -> None:
+        size = self._manifest.index.size + self._manifest.payload.size
+        if step.staging == "memory":
+            await asyncio.to_thread(fetch.mount_memory, self._staging, size)
+        else:
+            self._staging = self._root / _STAGING
+            self._staging.mkdir(mode=0o700)
+        urls = (self._settings.server, *self._job.trackers, *self._job.web_seeds)
+        if self._writers is None:
+            self._writers = Writers.start(fetch.writer_count(self._inventory.memory))
+        self._swarm = swarm.Swarm(
+            self._torrent,
+            self._staging,
+            trackers=self._job.trackers,
+            web_seeds=self._job.web_seeds,
+            seeders=await asyncio.to_thread(fetch.seeder_addresses, urls),
+            tell=self._report.warn,
+            address=self._address,
+        )
+        await fetch.fetch(
+            self._swarm,
+            self._writers,
+            self._torrent,
+            self._manifest,
+            staging=self._staging,
+            root=self._root,
+            report=self._report,
+        )
+        await self._stop_writers()
+
+    async def write_file(self, step: WriteFile) -> None:
+        await asyncio.to_thread(chroot.write_file, step, self._root)
+
+    async def remove_files(self, step: RemoveFiles) -> None:
+        await asyncio.to_thread(chroot.remove_files, step, self._root)
+
+    async def make_host_keys(self, step: MakeHostKeys) -> None:
+        await asyncio.to_thread(bootloader.make_host_keys, self._root)
+
+    async def install_grub(self, step: InstallGrub) -> None:
+        for warning in await asyncio.to_thread(bootloader.install, step, self._root):
+            self._report.warn(warning)
+
+    async def run_hook(self, step: RunHook) -> None:
+        hook = self._job.hooks[step.index]
+        environment = hooks.environment(
+            hook, self._root, self._inventory, self._job, self._manifest, self._plan
+        )
+        await asyncio.to_thread(
+            hooks.run_hook, hook, self._root, environment, self._tell_from_thread()
+        )
+
+    async def settle(self, step: Settle) -> None:
+        await self._prepare_kexec()
+        keep = WriteFile(INSTALL_LOG, logs.read(), 0o640)
+        await asyncio.to_thread(chroot.write_file, keep, self._root)
+        if self._staging.is_relative_to(self._root):
+            self._leave_swarm()
+            await asyncio.to_thread(fetch.remove_staged, self._staging)
+        await asyncio.to_thread(filesystems.settle, self._root)
+
+    async def seed(self, step: Seed) -> None:
+        """Serve until the server lets go or the time is over; a silent server changes nothing."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + step.seconds
+        while self._swarm is not None and loop.time() < deadline:
+            try:
+                release = await self._server().seeding(self._swarm.seeding())
+            except Unreachable as error:
+                log.warning("still seeding: %s", error)
+                release = Release(leave=False)
+            if release.leave:
+                self._report.log(f"released: {release.reason or 'no longer needed'}")
+                break
+            await asyncio.sleep(_RELEASE_SECONDS)
+        self._leave_swarm()
+
+    async def finish(self, step: FinishBoot) -> None:
+        await self._part_with_server()
+        if step.how == "shell":
+            await self.shell("the deployment is done")
+        how: finish.Leave = "poweroff" if step.how == "poweroff" else "reboot"
+        await asyncio.to_thread(finish.leave, "kexec" if self._kexec else how)
+
+    async def shell(self, why: str) -> None:
+        self._console.lines([f"shell: {why}; leave it with exit"])
+        with self._console.silent():
+            await asyncio.to_thread(finish.shell, active())
+
+    async def clean_up(self) -> None:
+        try:
+            self._leave_swarm()
+            await self._stop_writers()
+            await asyncio.to_thread(filesystems.release, self._root)
+            await asyncio.to_thread(fetch.unmount_memory, RUN / "staging")
+        except (SwarmstrapError, OSError):
+            log.exception("cleaning up after a failure")
+        self._staging = RUN / "staging"
+
+    async def follow(self, verdict: Verdict) -> None:
+        if verdict.action == "retry":
+            await asyncio.sleep(verdict.delay)
+            return
+        self._report.attach(logs.tail(_TAIL_LINES))
+        await self._part_with_server()
+        await asyncio.sleep(verdict.delay)
+        if verdict.action == "shell":
+            await self.shell("the deployment failed")
+        how: finish.Leave = "poweroff" if verdict.action == "poweroff" else "reboot"
+        await asyncio.to_thread(finish.leave, how)
+
+    async def _prepare_kexec(self) -> None:
+        last = self._plan.steps[-1]
+        if isinstance(last, FinishBoot) and last.how == "kexec":
+            try:
+                await asyncio.to_thread(finish.load_kernel, last, self._root)
+                self._kexec = True
+            except StepFailed as error:
+                self._report.warn(f"no kexec, rebooting instead: {error.message}", error.hint)
+
+    async def _part_with_server(self) -> None:
+        await self._report.flush(_FLUSH_SECONDS)
+        await self._report.close()
+        if self._api is not None:
+            await self._api.close()
+
+    def _leave_swarm(self) -> None:
+        if self._swarm is not None:
+            self._swarm.leave()
+            self._swarm = None
+
+    async def _stop_writers(self) -> None:
+        if self._writers is not None:
+            await self._writers.stop()
+            self._writers = None
+
+    def _server(self) -> "NodeApi":
+        if self._api is None:
+            raise RuntimeError("Machine.ask comes first")
+        return self._api
+
+    def _retrying(self, error: SwarmstrapError, delay: float) -> None:
+        self._report.log(f"{error.message}; trying again in {delay:.0f} s")
+
+    def _tell_from_thread(self) -> Callable[[str], None]:
+        loop = asyncio.get_running_loop()
+
+        def tell(line: str) -> None:
+            loop.call_soon_threadsafe(self._report.log, line)
+
+        return tell
