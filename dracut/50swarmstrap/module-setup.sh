@@ -30,7 +30,7 @@ depends() {
 }
 
 installkernel() {
-    local _drivers=/drivers _not_wired='wireless|wan|wwan|can|ppp|slip|plip|hamradio|ieee802154'
+    local _not_wired='wireless|wan|wwan|can|ppp|slip|plip|hamradio|ieee802154'
     _not_wired+='|arcnet|appletalk|hippi|fddi|wireguard'
 
     # These a node cannot do without: a kernel that lacks one is refused.
@@ -39,15 +39,16 @@ installkernel() {
         sd_mod ahci ata_piix nvme virtio_blk virtio_scsi virtio_net e1000 e1000e igb \
         af_packet xhci_pci usb_storage usbhid hid_generic || return 1
 
-    hostonly='' dracut_instmods -o -P ".*$_drivers/net/($_not_wired)/.*" "=drivers/net"
+    hostonly='' dracut_instmods -o -P ".*/drivers/net/($_not_wired)/.*" "=drivers/net"
     hostonly='' instmods \
-        "=drivers/ata" "=drivers/block" "=drivers/md" "=drivers/message" "=drivers/mmc" "=drivers/nvdimm" \
-        "=drivers/nvme" "=drivers/scsi" "=drivers/ufs" "=drivers/usb/storage" "=drivers/cdrom" \
-        "=drivers/infiniband" "=drivers/hv" "=drivers/virtio" "=drivers/xen" "=drivers/pci" \
+        "=drivers/ata" "=drivers/block" "=drivers/cdrom" "=drivers/infiniband" "=drivers/md" \
+        "=drivers/message" "=drivers/mmc" "=drivers/nvdimm" "=drivers/nvme" "=drivers/scsi" \
+        "=drivers/ufs" "=drivers/usb/storage" \
+        "=drivers/hv" "=drivers/pci" "=drivers/virtio" "=drivers/xen" \
         "=drivers/hid" "=drivers/input/keyboard" "=drivers/input/serio" "=drivers/usb/host" \
-        "=drivers/watchdog" "=drivers/char/ipmi" "=fs/nls" \
-        8021q bridge btrfs isofs udf squashfs overlay loop \
-        crc32c_generic crc32c_intel virtio_console virtio_rng tpm_tis
+        "=drivers/watchdog" "=drivers/char/ipmi" virtio_console virtio_rng tpm_tis \
+        "=fs/nls" btrfs isofs udf squashfs overlay loop crc32c_generic crc32c_intel \
+        8021q bridge
 }
 
 install() {
@@ -56,15 +57,16 @@ install() {
     local _name
 
     [[ -x $_stage/usr/bin/swarmstrap-agent ]] ||
-        swarmstrap_fail "no agent in $_stage; make it with: python -m swarmstrap_server.stage $_stage"
+        swarmstrap_fail "no agent in $_stage;" \
+            "make it with: python -m swarmstrap_server.stage $_stage"
     cp -a "$_stage/." "$initdir/" || swarmstrap_fail "cannot copy $_stage"
 
     for _name in ${_keys:+ca.crt allowed_signers}; do
-        [[ -s $_keys/$_name ]] || swarmstrap_fail "no $_keys/$_name; copy it from the site's keys folder"
+        [[ -s $_keys/$_name ]] ||
+            swarmstrap_fail "no $_keys/$_name; copy it from the site's keys folder"
         inst_simple "$_keys/$_name" "/etc/swarmstrap/$_name"
     done
 
-    inst_dir /var/lib/dhcp
     swarmstrap_need "${swarmstrap_programs[@]}" "${swarmstrap_shell[@]}"
     for _name in "${swarmstrap_applets[@]}"; do
         [[ -e $initdir/usr/bin/$_name ]] || ln -s busybox "$initdir/usr/bin/$_name"

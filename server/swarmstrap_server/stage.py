@@ -37,23 +37,14 @@ _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _AGENT = Path(swarmstrap.__file__).parent
 _UNWANTED = frozenset({"__pycache__", "test", "tests"})
 # Of the standard library: what needs a screen, a compiler or a package index, and databases.
-_UNWANTED_STDLIB = _UNWANTED | {
-    *("config-*", "curses", "dbm", "dist-packages", "distutils", "ensurepip", "idlelib", "lib2to3"),
-    *("pydoc_data", "site-packages", "sqlite3", "tkinter", "turtle.py", "turtledemo", "venv"),
-    *("sitecustomize.py", "wsgiref", "xmlrpc", "_codecs_*", "_ctypes_test*", "_curses*", "_dbm*"),
-    *(
-        "_sqlite3*",
-        "_test*",
-        "_tkinter*",
-        "_xx*",
-        "audioop*",
-        "nis.*",
-        "ossaudiodev*",
-        "readline*",
-        "xx*",
-        "LICENSE.txt",
-    ),
-}
+_UNWANTED_STDLIB = frozenset(
+    """
+    __pycache__ test tests config-* curses dbm dist-packages distutils ensurepip idlelib lib2to3
+    pydoc_data site-packages sitecustomize.py sqlite3 tkinter turtle.py turtledemo venv wsgiref
+    xmlrpc _codecs_* _ctypes_test* _curses* _dbm* _sqlite3* _test* _tkinter* _xx* audioop* nis.*
+    ossaudiodev* readline* xx* LICENSE.txt
+    """.split()
+)
 _UNWANTED_SUFFIXES = frozenset({".a", ".c", ".h", ".pxd", ".pyi", ".pyx"})
 
 
@@ -69,11 +60,13 @@ def main() -> None:
 def fingerprint() -> str:
     """Changes with anything that changes the tree."""
     digest = hashlib.sha256(sys.version.encode())
+    digest.update(Path(__file__).read_bytes())
     for distribution in dependencies():
         digest.update(f"{distribution.name} {distribution.version}\n".encode())
-    for source in (Path(__file__), *sorted(_AGENT.rglob("*.py"))):
-        digest.update(f"{source.relative_to(source.parents[1])}\n".encode())
-        digest.update(source.read_bytes())
+    for source in sorted(_AGENT.rglob("*")):
+        if source.is_file() and not _UNWANTED.intersection(source.parts):
+            digest.update(f"{source.relative_to(_AGENT)}\n".encode())
+            digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 

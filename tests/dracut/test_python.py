@@ -19,7 +19,8 @@ IMPORT_ALL = f"""
 import ctypes, importlib, json, pkgutil, pwd, sys
 sys.path[:0] = ["/{stage.HOME}", "/{stage.SITE}"]
 import swarmstrap
-names = [m.name for m in pkgutil.walk_packages(swarmstrap.__path__, "swarmstrap.")]
+found = pkgutil.walk_packages(swarmstrap.__path__, "swarmstrap.")
+names = [m.name for m in found if m.name != "swarmstrap.__main__"]
 for name in [*names, *sys.argv[1:]]:
     importlib.import_module(name)
 ctypes.CDLL("libudev.so.1")
@@ -32,7 +33,7 @@ print(json.dumps([names, outside]))
 def agent_modules() -> set[str]:
     sources = {path.relative_to(AGENT.parent).with_suffix("") for path in AGENT.rglob("*.py")}
     names = {".".join(source.parts).removesuffix(".__init__") for source in sources}
-    return names - {"swarmstrap"}
+    return names - {"swarmstrap", "swarmstrap.__main__"}
 
 
 def top_names(distribution: metadata.Distribution) -> set[str]:
