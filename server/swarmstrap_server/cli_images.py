@@ -61,7 +61,7 @@ def _capture(args: argparse.Namespace) -> int:
     name, version = split(args.image)
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Bars(*columns, console=console, transient=True) as bars:
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(f"capturing {args.source}")
 
         def show(progress: Progress) -> None:
@@ -137,7 +137,8 @@ def _show(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> int:
     paths = SitePaths(args.site)
     image = ImageStore(paths.images).get(*split(args.image))
-    with Bars(console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(f"verifying {image.label}", total=image.manifest.payload.size)
         verify(image, paths.allowed_signers, lambda done, _: bars.update(task, completed=done))
     print(f"{image.label} is what the publisher signed")

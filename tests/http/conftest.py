@@ -42,6 +42,16 @@ nodes:
 - {{name: n3, mac: 52:54:00:00:00:03}}
 """
 
+# As little as can be planned for: a program, a kernel, GRUB for UEFI.
+SYSTEM = {
+    "bin/sh": ELF_X86_64,
+    "boot/vmlinuz-6.1.0-1-amd64": b"kernel",
+    "boot/initrd.img-6.1.0-1-amd64": b"initrd",
+    "usr/lib/grub/x86_64-efi/normal.mod": b"module",
+    "usr/sbin/grub-install": b"#!/bin/sh\n",
+    "data": bytes(range(256)) * 3000,
+}
+
 
 def inventory(mac: str = MAC, uuid: str = "") -> Inventory:
     return Inventory(
@@ -74,9 +84,9 @@ def template() -> Iterator[Path]:
         root = Path(folder) / "site"
         newsite.init(root, "test", [ADDRESS], None)
         system = Path(folder) / "system"
-        (system / "bin").mkdir(parents=True)
-        (system / "bin" / "sh").write_bytes(ELF_X86_64)
-        (system / "data").write_bytes(bytes(range(256)) * 3000)
+        for name, content in SYSTEM.items():
+            (system / name).parent.mkdir(parents=True, exist_ok=True)
+            (system / name).write_bytes(content)
         publish(system, "tiny", "1", ImageStore(root / "images"), Key(SitePaths(root).publisher))
         yield root
 

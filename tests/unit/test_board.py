@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `swarmstrap watch` shows, as text."""
+
+import io
+
+from msgspec.structs import replace
+from rich.console import Console, RenderableType
+
+from swarmstrap.wire import Event
+from swarmstrap_server.board import Board, line, live, result
+from swarmstrap_server.nodes import Deployment, State
+from swarmstrap_server.operator_wire import NodeView, Record, Snapshot
+
+MIB = 1 << 20
+RUNNING = Deployment(
+    id="d",
+    node="n1",
+    image="debian",
+    version="12.1",
+    infohash="00",
+    payload=200 * MIB,
+    layout="default",
+    finish="reboot",
+    armed_at=0.0,
+    until=60.0,
+    state="active",
+    started=10.0,
+    phase="image",
+    progress=0.5,
+    from_seeder=20 * MIB,
+    from_peers=80 * MIB,
+)
+FAILED = replace(
+    RUNNING,
+    state="failed",
+    node="n2",
+    ended=25.5,
+    phase="hooks",
+    phases={"disks": 1.25, "hooks": 4.0},
+    reason="hook 20-x exited 3",
+    hint="look at the hook's output",
+)
+
+
+def view(name: str, state: State, deployment: Deployment | None = None) -> NodeView:
+    return NodeView(
+        name=name,
+        state=state,
+        in_site=True,
+        uuid="",
+        macs=(),
+        address="",
+        seen=None,
+        has_inventory=True,
+        deployment=deployment,
+    )
+
+
+def record(view: NodeView, received: float = 0.0, **event: object) -> Record:
+    fields = {"sequence": 1, "time": 0.0, "kind": "start", "name": "do/image/1", **event}
+    return Record(
+        id=1,
+        received=received,
+        node=view.name,
+        event=Event(**fields),  # type: ignore[arg-type]
+        view=view,
+    )
+
+
+def text(shown: RenderableType, width: int = 100) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(shown)
+    return [row.rstrip() for row in capture.get().splitlines()]
+
+
+def board(*messages: Snapshot | Record, only: frozenset[str] = frozenset()) -> Board:
+    board = Board(only)
+    for message in messages:
+        board.take(message)
+    return board
+
+
+SNAPSHOT = Snapshot(
+    nodes=(
+        view("n1", "deploying", RUNNING),
+        view("n2", "failed", FAILED),
+        view("n3", "ready"),
+    )
+)
+
+
+def test_a_row_a_node_and_failures_below_with_what_to_do() -> None:
+    rows = text(live(board(SNAPSHOT)))
+    assert rows[0].split() == "node state progress rate seeder peers last event".split()
+    assert rows[1].split()[:2] == ["n1", "image"]
+    assert "20 MiB  80 MiB" in rows[1]
+    assert rows[2].split()[:2] == ["n2", "failed"]
+    assert rows[3].split() == ["n3", "ready"]
+    assert rows[-2:] == [
+        "n2 failed: hook 20-x exited 3",
+        "  what to do: look at the hook's output",
+    ]
+
+
+def test_the_rate_is_that_of_the_last_seconds() -> None:
+    records = [
+        record(
+            view("n1", "deploying", replace(RUNNING, from_peers=peers * MIB)),
+            received,
+            kind="progress",
+            from_peers=peers * MIB,
+        )
+        for received, peers in ((0.0, 0), (8.0, 80), (9.0, 90), (10.0, 110))
+    ]
+    assert "15 MiB/s" in text(live(board(*records)))[1]
+
+
+def test_progress_does_not_hide_the_last_event() -> None:
+    node = view("n1", "deploying", RUNNING)
+    shown = text(
+        live(
+            board(
+                record(node, description="make ext4 on the root"),
+                record(node, kind="progress", description="", progress=0.6),
+            )
+        )
+    )
+    assert "make ext4 on the root" in shown[1]
+
+
+def test_it_fits_a_narrow_terminal() -> None:
+    node = view("n1", "deploying", RUNNING)
+    rows = text(live(board(record(node, description="x" * 300))), width=80)
+    assert len(rows) == 2
+    assert all(len(row) <= 80 for row in rows)
+
+
+def test_text_of_a_node_is_no_markup() -> None:
+    node = view("n1", "failed", replace(FAILED, node="n1", reason="[bold]no[/] disk"))
+    assert "n1 failed: [bold]no[/] disk" in text(live(board(Snapshot(nodes=(node,)))))
+
+
+def test_the_end_is_when_all_that_were_at_work_have_ended() -> None:
+    done = replace(RUNNING, state="deployed", ended=99.0)
+    last = record(view("n1", "deployed", done), kind="finish")
+    assert [board().done, board(SNAPSHOT).done, board(SNAPSHOT, last).done] == [False, False, True]
+    assert board(SNAPSHOT, last).failed == []
+
+
+def test_nodes_that_were_named_and_ended_before_are_part_of_the_result() -> None:
+    watched = board(SNAPSHOT, only=frozenset({"n2"}))
+    assert watched.done
+    assert watched.failed == ["n2"]
+    rows = text(result(watched))
+    assert rows[0].split() == "node image result seconds disks hooks seeder peers".split()
+    assert rows[1].split()[:6] == ["n2", "debian:12.1", "failed", "15.5", "1.2", "4.0"]
+    assert rows[-1] == "  what to do: look at the hook's output"
+
+
+def test_lines_for_a_log() -> None:
+    node = view("n1", "deploying", RUNNING)
+    assert line(record(node, description="wipe it")) == "n1  do/image/1  wipe it"
+    ended = record(node, kind="finish", result="success", description="wipe it")
+    assert line(ended) == "n1  do/image/1  done: wipe it"
+    failed = record(node, kind="finish", result="fail", description="no disk", hint="add one")
+    assert line(failed) == "n1  do/image/1  FAILED no disk (add one)"
+    assert line(record(node, kind="progress")) is None

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The database: what is written is read again, by this process and by the next."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from swarmstrap.errors import SwarmstrapError
+from swarmstrap.hardware import Inventory
+from swarmstrap.wire import Event, PlanReport
+from swarmstrap_server.identity import marks
+from swarmstrap_server.nodes import Deployment
+from swarmstrap_server.store import SeenNode, Store
+
+INVENTORY = Inventory(firmware="bios", architecture="x86_64", uuid="U", memory=1 << 30)
+
+
+def seen(name: str, mac: str = "52:54:00:00:00:01") -> SeenNode:
+    return SeenNode(name, marks("", [mac]), "192.0.2.7", 5.0, INVENTORY)
+
+
+def deployment(key: str, node: str, armed_at: float) -> Deployment:
+    return Deployment(
+        id=key,
+        node=node,
+        image="debian",
+        version="1",
+        infohash="00",
+        payload=1,
+        layout="default",
+        finish="reboot",
+        armed_at=armed_at,
+        until=armed_at + 60,
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "swarmstrap.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with closing(Store(path)) as store:
+        yield store
+
+
+def test_everything_survives_the_process(store: Store, path: Path) -> None:
+    event = Event(sequence=1, time=2.0, kind="log", name="x", description="é")
+    store.save_node(seen("n1"))
+    store.save_deployment(deployment("d1", "n1", 1.0))
+    store.save_plan("d1", PlanReport(digest="x", lines=("a", "b")))
+    store.add_event("n1", event, 9.0)
+    with closing(Store(path)) as again:
+        assert again.node("n1") == seen("n1")
+        assert again.deployments() == [deployment("d1", "n1", 1.0)]
+        assert again.plan("d1") == PlanReport(digest="x", lines=("a", "b"))
+        assert [record.event for record in again.events("n1")] == [event]
+
+
+def test_the_latest_deployment_is_the_newest_that_was_not_taken_back(store: Store) -> None:
+    for number, state in enumerate(("deployed", "expired", "disarmed")):
+        store.save_deployment(replace(deployment(state, "n1", float(number)), state=state))
+    store.save_deployment(deployment("other", "n2", 99.0))
+    latest, last = store.latest_deployment("n1"), store.last_arming("n1")
+    assert latest is not None
+    assert last is not None
+    assert (latest.id, last.id) == ("deployed", "disarmed")
+
+
+def test_a_token_is_used_up_once_and_in_time(store: Store) -> None:
+    store.add_token(b"hash", "d1", expires=10.0)
+    assert not store.use_token(b"hash", 10.0)
+    assert store.use_token(b"hash", 9.0)
+    assert not store.use_token(b"hash", 9.0)
+    token = store.token(b"hash")
+    assert token is not None
+    assert token.used == 9.0
+
+
+def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), store.transaction():  # noqa: PT012
+        store.save_node(seen("n1"))
+        raise ZeroDivisionError
+    assert store.nodes() == []
+
+
+def test_a_node_that_gets_a_name_keeps_its_past(store: Store) -> None:
+    store.save_node(seen("node-1"))
+    store.save_deployment(deployment("d1", "node-1", 1.0))
+    store.add_event("node-1", Event(sequence=0, time=1.0, kind="log", name="x"), 1.0)
+    store.rename_node("node-1", "web1")
+    assert [node.name for node in store.nodes()] == ["web1"]
+    latest = store.latest_deployment("web1")
+    assert latest is not None
+    assert latest.node == "web1"
+    assert len(store.events("web1")) == 1
+
+
+def test_the_last_events_oldest_first(store: Store) -> None:
+    for number in range(5):
+        store.add_event("n1", Event(sequence=number, time=0.0, kind="log", name="x"), 0.0)
+    assert [record.event.sequence for record in store.events("n1", limit=2)] == [3, 4]
+
+
+def test_a_database_of_a_newer_version_is_left_alone(path: Path) -> None:
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA user_version = 999")
+    with pytest.raises(SwarmstrapError, match="is of a newer Swarmstrap"):
+        Store(path)
+
+
+def test_a_file_that_is_no_database(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"not a database" * 100)
+    with pytest.raises(SwarmstrapError, match="cannot open the database"):
+        Store(path)

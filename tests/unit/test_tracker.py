@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tracker's answers, byte for byte."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+import libtorrent as lt
+import pytest
+
+from swarmstrap_server.tracker import INTERVAL_SECONDS, Tracker, bencode
+
+# Bytes that are no text, `%`, `&`, `=` and `+` among them: all must survive the query string.
+FULL = bytes(range(30, 62))
+INFOHASH = bytes([0, 255, 37, 38, 61, 43, 32, 10, 13, 128, *range(65, 75)])
+SEEDER = ("192.0.2.1", 6881)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def tracker(clock: Clock) -> Tracker:
+    tracker = Tracker(SEEDER, clock)
+    tracker.track([(INFOHASH + bytes(12)).hex(), FULL.hex()])
+    return tracker
+
+
+def query(port: int = 5000, left: int = 1, infohash: bytes = INFOHASH, **more: str) -> str:
+    fields = {
+        "info_hash": quote_from_bytes(infohash, safe=""),
+        "peer_id": "-LT2110-abcdefghijkl",
+        "port": str(port),
+        "left": str(left),
+        **more,
+    }
+    return "&".join(f"{key}={value}" for key, value in fields.items())
+
+
+def ask(tracker: Tracker, address: str, text: str) -> Mapping[Any, object]:
+    answer = lt.bdecode(tracker.announce(text, address))
+    assert isinstance(answer, dict)
+    return answer
+
+
+def peers(answer: Mapping[Any, object]) -> list[tuple[str, int]]:
+    data = answer[b"peers"]
+    assert isinstance(data, bytes)
+    return [
+        (".".join(map(str, data[at : at + 4])), int.from_bytes(data[at + 4 : at + 6], "big"))
+        for at in range(0, len(data), 6)
+    ]
+
+
+def test_everybody_hears_of_the_seeder_and_of_the_others(tracker: Tracker) -> None:
+    assert peers(ask(tracker, "192.0.2.7", query())) == [SEEDER]
+    assert peers(ask(tracker, "192.0.2.8", query())) == [SEEDER, ("192.0.2.7", 5000)]
+    seeder = ask(tracker, SEEDER[0], query(port=SEEDER[1], left=0))
+    assert sorted(peers(seeder)) == [("192.0.2.7", 5000), ("192.0.2.8", 5000)]
+
+
+def test_swarms_are_apart_and_v2_hashes_are_cut_to_20_bytes(tracker: Tracker) -> None:
+    ask(tracker, "192.0.2.7", query())
+    assert peers(ask(tracker, "192.0.2.8", query(infohash=FULL[:20]))) == [SEEDER]
+
+
+def test_counts_and_interval(tracker: Tracker) -> None:
+    ask(tracker, "192.0.2.7", query(left=0))
+    answer = ask(tracker, "192.0.2.8", query())
+    assert (answer[b"complete"], answer[b"incomplete"]) == (1, 1)
+    assert answer[b"interval"] == answer[b"min interval"] == INTERVAL_SECONDS
+
+
+def test_who_stops_is_gone_and_hears_of_nobody(tracker: Tracker) -> None:
+    ask(tracker, "192.0.2.7", query())
+    assert peers(ask(tracker, "192.0.2.7", query(event="stopped"))) == []
+    assert peers(ask(tracker, "192.0.2.8", query())) == [SEEDER]
+
+
+def test_who_falls_silent_is_gone(tracker: Tracker, clock: Clock) -> None:
+    ask(tracker, "192.0.2.7", query())
+    clock.now += 7 * INTERVAL_SECONDS
+    assert peers(ask(tracker, "192.0.2.8", query())) == [SEEDER]
+
+
+def test_seeds_are_not_told_of_seeds(tracker: Tracker) -> None:
+    ask(tracker, "192.0.2.7", query(left=0))
+    assert peers(ask(tracker, "192.0.2.8", query(left=0))) == [SEEDER]
+
+
+def test_the_claimed_address_is_ignored(tracker: Tracker) -> None:
+    ask(tracker, "192.0.2.7", query(ip="203.0.113.9"))
+    assert ("192.0.2.7", 5000) in peers(ask(tracker, "192.0.2.8", query()))
+
+
+def test_numwant(tracker: Tracker) -> None:
+    for host in range(1, 20):
+        ask(tracker, f"198.51.100.{host}", query())
+    assert len(peers(ask(tracker, "192.0.2.8", query(numwant="5")))) == 5
+    assert len(peers(ask(tracker, "192.0.2.8", query(numwant="0")))) == 1
+    assert len(peers(ask(tracker, "192.0.2.8", query(numwant="999999")))) == 20
+
+
+def test_an_image_that_is_gone_is_not_tracked(tracker: Tracker) -> None:
+    ask(tracker, "192.0.2.7", query())
+    tracker.track([FULL.hex()])
+    assert b"failure reason" in ask(tracker, "192.0.2.7", query())
+    assert tracker.peers == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "info_hash=abc",
+        query(port=0),
+        query(port=65536),
+        query().replace("port=5000", "port=x"),
+        query().replace("port=5000&", ""),
+        query(left=-1),
+        query(numwant="9" * 30),
+        query().replace("-LT", "-L"),
+        "%",
+        "&&&===",
+    ],
+)
+def test_what_is_no_announce_gets_a_failure_reason(tracker: Tracker, text: str) -> None:
+    answer = ask(tracker, "192.0.2.7", text)
+    assert list(answer) == [b"failure reason"]
+    assert tracker.counters.refused == 1
+
+
+def test_bencode_as_libtorrent_reads_it() -> None:
+    value = {b"b": 1, b"a": [-2, b"", {b"x": b"\xff"}]}
+    assert lt.bdecode(bencode(value)) == value  # type: ignore[arg-type]
+    assert bencode({b"b": 1, b"a": 2}) == b"d1:ai2e1:bi1ee"
