@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Nothing is written for a job whose signatures, architecture or torrent do not hold."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.trees import small_system
+
+from swarmstrap.effects.admit import admit
+from swarmstrap.errors import BadInput, SwarmstrapError, Untrusted
+from swarmstrap.hardware import Inventory
+from swarmstrap.layout import Layout
+from swarmstrap.manifest import (
+    HOOK_NAMESPACE,
+    MANIFEST_FILE,
+    SIGNATURE_FILE,
+    SIGNATURE_NAMESPACE,
+    TORRENT_FILE,
+    parse_manifest,
+)
+from swarmstrap.wire import Hook, Job
+from swarmstrap_server.images import ImageStore
+from swarmstrap_server.publish import publish
+from swarmstrap_server.signing import Key
+
+NODE = Inventory(firmware="uefi", architecture="x86_64")
+Change = Callable[[Job, Key], Job]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("admit")
+
+
+@pytest.fixture(scope="module")
+def key(place: Path) -> Key:
+    key = Key.generate(place / "publisher")
+    (place / "allowed_signers").write_text(key.allowed_signers())
+    return key
+
+
+@pytest.fixture(scope="module")
+def job(place: Path, key: Key) -> Job:
+    small_system(place / "source")
+    image = publish(place / "source", "small", "1", ImageStore(place / "images"), key).directory
+    hook = b"#!/bin/sh\ntrue\n"
+    return Job(
+        deployment="d",
+        node="n",
+        session="s",
+        manifest=(image / MANIFEST_FILE).read_bytes(),
+        signature=(image / SIGNATURE_FILE).read_bytes(),
+        torrent=(image / TORRENT_FILE).read_bytes(),
+        layout=Layout(disks=()),
+        hooks=(
+            Hook(
+                name="10-true",
+                where="chroot",
+                content=hook,
+                signature=key.sign(hook, HOOK_NAMESPACE),
+            ),
+        ),
+    )
+
+
+def with_hook(job: Job, **changes: object) -> Job:
+    hook = msgspec.structs.replace(job.hooks[0], **changes)
+    return msgspec.structs.replace(job, hooks=(hook,))
+
+
+def another_torrent(job: Job, key: Key) -> Job:
+    other = msgspec.structs.replace(parse_manifest(job.manifest), infohash="0" * 64)
+    manifest = msgspec.json.encode(other)
+    return msgspec.structs.replace(
+        job, manifest=manifest, signature=key.sign(manifest, SIGNATURE_NAMESPACE)
+    )
+
+
+def test_what_the_publisher_signed_is_admitted(job: Job, key: Key, place: Path) -> None:
+    manifest, torrent = admit(NODE, job, place / "allowed_signers")
+    assert (manifest.name, manifest.version) == ("small", "1")
+    assert [Path(path).name for path, _ in torrent.files] == ["index.zst", "root.tar.zst"]
+
+
+CHANGES: dict[str, tuple[Change, type[SwarmstrapError], str]] = {
+    "no signature": (
+        lambda job, key: msgspec.structs.replace(job, signature=b""),
+        Untrusted,
+        "signature|signed",
+    ),
+    "a changed manifest": (
+        lambda job, key: msgspec.structs.replace(
+            job, manifest=job.manifest.replace(b"small", b"large")
+        ),
+        Untrusted,
+        "signature|signed",
+    ),
+    "a hook's signature for the manifest": (
+        lambda job, key: msgspec.structs.replace(
+            job, signature=key.sign(job.manifest, HOOK_NAMESPACE)
+        ),
+        Untrusted,
+        "signature|signed",
+    ),
+    "another torrent": (another_torrent, Untrusted, "the signed manifest names 0"),
+    "a changed hook": (
+        lambda job, key: with_hook(job, content=b"#!/bin/sh\nfalse\n"),
+        Untrusted,
+        r"hook 10-true: .*\(run swarmstrap hook sign\)",
+    ),
+    "a hook named as a path": (
+        lambda job, key: with_hook(job, name="10-../../bin/sh"),
+        BadInput,
+        "hook name '10-../../bin/sh' is not usable",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_anything_else_is_not(change: str, job: Job, key: Key, place: Path) -> None:
+    make, error, message = CHANGES[change]
+    with pytest.raises(error, match=message):
+        admit(NODE, make(job, key), place / "allowed_signers")
+
+
+def test_another_architecture_is_not(job: Job, place: Path) -> None:
+    node = msgspec.structs.replace(NODE, architecture="aarch64")
+    with pytest.raises(Untrusted, match="small 1 is for x86_64, this node is aarch64"):
+        admit(node, job, place / "allowed_signers")
