@@ -30,7 +30,7 @@ address: {address}          # this server on the node network
 # `full` gives out addresses, `proxy` stands beside a DHCP server of yours, `off` does neither.
 # dhcp: {{mode: full, interface: eth1, network: 192.0.2.0/24, range: [192.0.2.100, 192.0.2.200]}}
 
-# swarm: {{seeder_rate: 100MiB, web_seed: true}}
+# swarm: {{seeder_rate: 100MiB}}
 
 # defaults:
 #   layout: default

@@ -34,12 +34,13 @@ class Dhcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class Swarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`seeder_rate` is a size per second, empty for no cap; `web_seed` offers the images by HTTP
-    as well, for nodes that find no peer.
+    """`seeder_rate` is a size per second, empty for no cap. `web_seed` names the images' HTTP
+    addresses in every job; off, because clients use a web seed beside the swarm and not after it,
+    so that the server would send every node a good part of the payload.
     """
 
     seeder_rate: str = ""
-    web_seed: bool = True
+    web_seed: bool = False
 
 
 class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -23,7 +23,7 @@ from swarmstrap_server.yamlfile import Document, Steps, nearest
 T = TypeVar("T")
 Finding = tuple[Steps, str]
 
-HOOK_NAME = re.compile(r"[0-9]{2}-[a-z0-9][a-z0-9_-]*")
+HOOK_NAME = re.compile(r"[0-9]{2}-[A-Za-z0-9][A-Za-z0-9._-]*")
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 NODE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 HOST_NAME = re.compile(rf"{NODE_NAME.pattern}(?:\.{NODE_NAME.pattern})*")
