@@ -138,10 +138,13 @@ def _specials(base: bytes) -> None:
         os.chdir(base + b"/dev")  # a socket's path is short
         server.bind("log")
         os.chdir(here)
-    for name, mode in ((b"setuid", 0o4755), (b"setgid", 0o2711), (b"none", 0), (b"all", 0o7777)):
+    modes = {b"setuid": 0o4755, b"setgid": 0o2711, b"none": 0, b"all": 0o7777, b"open": 0o666}
+    for name, mode in modes.items():
         _write(base + b"/bin/" + name, name)
         os.chown(base + b"/bin/" + name, 1, 2)
         os.chmod(base + b"/bin/" + name, mode)
+    os.setxattr(base + b"/dev/null", "system.posix_acl_access", acl())
+    os.setxattr(base + b"/dev/fifo", "trusted.note", b"fifo")
     for name, mode in ((b"tmp", 0o1777), (b"shared", 0o2775), (b"locked", 0)):
         os.mkdir(base + b"/" + name)
         _write(base + b"/" + name + b"/inside", name)
@@ -166,6 +169,8 @@ def _attributes(base: bytes) -> None:
     large = base + b"/data/over frames"
     os.setxattr(large, "security.capability", struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0))
     os.chmod(large, 0o2755)
+    os.symlink("file", base + b"/attributes/symlink")
+    os.setxattr(base + b"/attributes/symlink", "trusted.note", b"link", follow_symlinks=False)
     directory = base + b"/attributes/directory"
     os.mkdir(directory)
     os.setxattr(directory, "system.posix_acl_access", acl())

@@ -8,23 +8,28 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.trees import small_system
 
 from swarmstrap.errors import BadInput, Untrusted
+from swarmstrap.index import decode, encode
 from swarmstrap.manifest import (
     INDEX_FILE,
     MANIFEST_FILE,
     PAYLOAD_FILE,
     SIGNATURE_FILE,
+    SIGNATURE_NAMESPACE,
     TORRENT_FILE,
+    File,
 )
 from swarmstrap.units import GiB, KiB, MiB
 from swarmstrap_server import publish as publishing
+from swarmstrap_server.compress import compress, decompress
 from swarmstrap_server.images import FILES, ImageStore, verify
 from swarmstrap_server.publish import Progress, publish
 from swarmstrap_server.signing import Key
-from swarmstrap_server.torrents import piece_length
+from swarmstrap_server.torrents import make_torrent, piece_length
 
 
 class Site:
@@ -165,6 +170,27 @@ def test_every_change_is_noticed(site: Site, change: Callable[[Path], None], rea
     change(directory)
     with pytest.raises(Untrusted, match=reason):
         verify(image, site.allowed)
+
+
+def test_a_mistake_of_the_publisher_is_noticed(site: Site) -> None:
+    directory = site.publish(version="1")
+    index = decode(decompress((directory / INDEX_FILE).read_bytes()))
+    first = msgspec.structs.replace(index.frames[0], sha256=bytes(32))
+    wrong = msgspec.structs.replace(index, frames=(first, *index.frames[1:]))
+    data = compress(encode(wrong), 1)
+    (directory / INDEX_FILE).write_bytes(data)
+    torrent = make_torrent(directory, "system-1")
+    (directory / TORRENT_FILE).write_bytes(torrent.data)
+    manifest = msgspec.structs.replace(
+        site.store.get("system", "1").manifest,
+        index=File(len(data), hashlib.sha256(data).hexdigest()),
+        infohash=torrent.infohash,
+    )
+    signed = msgspec.json.encode(manifest)
+    (directory / MANIFEST_FILE).write_bytes(signed)
+    (directory / SIGNATURE_FILE).write_bytes(site.key.sign(signed, SIGNATURE_NAMESPACE))
+    with pytest.raises(Untrusted, match="frame 0 does not have its sha256"):
+        verify(site.store.get("system", "1"), site.allowed)
 
 
 def test_an_image_under_another_name(site: Site) -> None:

@@ -2,6 +2,7 @@
 """An image gives back the tree it was made of, by our writers in any order and by GNU tar."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import random
@@ -188,6 +189,23 @@ async def test_a_writer_that_dies_is_an_error(small: Published, tmp_path: Path) 
         await writers.stop()
 
 
+async def test_an_abandoned_writer_answers_nobody_else(small: Published, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    writers = Writers.start(1)
+    try:
+        directory = small.directory
+        index = directory / INDEX_FILE
+        await writers.open(target, directory / PAYLOAD_FILE, index, small.manifest)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await writers.write(0)
+        with pytest.raises(StepFailed, match="writing frame 0 was given up"):
+            await writers.write(1)
+    finally:
+        await writers.stop()
+
+
 async def test_writers_end_with_their_parent(tmp_path: Path) -> None:
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     before = children.read_text().split()
@@ -237,6 +255,20 @@ async def test_a_target_with_mount_points_in_it(small: Published, tmp_path: Path
     (target / "etc").mkdir(mode=0o700)
     await apply(small, target, list(range(frames(small))))
     assert differences(tmp_path / "source", target) == [r"too much: b'/lost+found'"]
+
+
+def test_open_directories_are_bounded(tmp_path: Path) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    target = Target(tmp_path)
+    for number in range(500):
+        target.make(Entry(b"%d" % number, "d", 0o755, os.getuid(), os.getgid(), 0))
+        target.make(Entry(b"%d/empty" % number, "f", 0o644, os.getuid(), os.getgid(), 0))
+    opened = set(os.listdir("/proc/self/fd")) - before
+    for descriptor in opened:
+        with contextlib.suppress(OSError):  # the one that listed them
+            os.close(int(descriptor))
+    assert len(opened) <= 130
+    assert len(list(tmp_path.glob("*/empty"))) == 500
 
 
 def test_filesystems_that_know_no_owners() -> None:

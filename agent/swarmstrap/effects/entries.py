@@ -40,7 +40,7 @@ _HINTS = {
 
 
 class Target:
-    """The directory that an image is written into.
+    """The directory that an image is written into, open as long as the process lives.
 
     `ownerless` are the device numbers (st_dev) of mounted filesystems that know no owners, modes
     and attributes, such as a vfat ESP: there these are left as the mount gives them.
@@ -110,12 +110,6 @@ class Target:
             flags = _DIRECTORY if entry.kind == "d" else _OLD_FILE
             with _opened(name, flags, parent) as file:
                 self._describe(file, entry, whole_mode=True)
-
-    def close(self) -> None:
-        """Give up all open directories, so that the target can be unmounted."""
-        for descriptor in (*self._open.values(), self._root):
-            os.close(descriptor)
-        self._open.clear()
 
     def _place(self, path: bytes) -> tuple[int, bytes]:
         """The open parent directory of `path`, and its name there."""
