@@ -108,7 +108,7 @@ def _wait(what: str, seconds: float, look: Callable[[], Found | None]) -> Found:
 
 
 def _with_mac(mac: str) -> list[str] | None:
-    names = [name for name in _ethernets() or () if _read(name, "address") == mac]
+    names = [nic.name for nic in _NICS.iterdir() if _read(nic.name, "address") == mac]
     return names or None
 
 
