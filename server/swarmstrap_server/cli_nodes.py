@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from swarmstrap.errors import BadInput
+from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
 from swarmstrap.plan import make_plan
-from swarmstrap.steps import Plan
 from swarmstrap.units import human
 from swarmstrap.wire import Finish
 from swarmstrap_server import views
@@ -30,7 +30,7 @@ from swarmstrap_server.operator_wire import Arm, Disarm, NodeView
 from swarmstrap_server.paths import SitePaths
 from swarmstrap_server.signing import Key
 from swarmstrap_server.site import Site, read_site
-from swarmstrap_server.store import SeenNode, Store
+from swarmstrap_server.store import Store
 from swarmstrap_server.watch import watch, watch_json
 from swarmstrap_server.yamlfile import nearest
 
@@ -119,17 +119,16 @@ def _show(args: argparse.Namespace) -> int:
     site, store = _open(args.site)
     name = _known(site, store, args.node)
     view = views.node_view(site, store, name)
-    seen = store.node(name)
+    inventory = store.inventory(name)
     plan = store.plan(view.deployment.id) if view.deployment else None
     events = store.events(name, limit=_SHOWN_EVENTS)
     if args.json:
-        inventory = seen.inventory if seen else None
         whole = {"node": view, "inventory": inventory, "plan": plan, "events": events}
         print(msgspec.json.encode(whole).decode())
         return 0
     print(f"{name}: {view.state}{', ' + _remark(view) if _remark(view) else ''}")
-    if seen:
-        _show_hardware(seen)
+    if inventory:
+        _show_hardware(inventory)
     if plan:
         print(f"\nplan {plan.digest[:16]}")
         print("\n".join(f"  {line}" for line in plan.lines))
@@ -142,8 +141,7 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
-def _show_hardware(seen: SeenNode) -> None:
-    found = seen.inventory
+def _show_hardware(found: Inventory) -> None:
     print(f"  {found.vendor} {found.product} {found.serial}".rstrip())
     print(
         f"  {found.cpus} x {found.cpu}, {human(found.memory)}, {found.firmware}, uuid {found.uuid}"
@@ -161,14 +159,16 @@ def _show_hardware(seen: SeenNode) -> None:
 def _plan(args: argparse.Namespace) -> int:
     site, store = _open(args.site)
     name = _known(site, store, args.node)
-    seen = store.node(name)
-    if seen is None:
+    inventory = store.inventory(name)
+    if inventory is None:
         raise BadInput(
             f"the hardware of {name} is not known yet", hint="boot it over the network once"
         )
     latest = store.latest_deployment(name)
     image = _image(site, args.image, latest)
-    plan = _make_plan(site, seen, image, latest, args)
+    deployment = _planned(site, name, image.manifest, latest, args)
+    job = make_job(site, image.directory, deployment, session="")
+    plan = make_plan(inventory, job, image.manifest)
     if args.json:
         print(msgspec.json.encode({"digest": plan.digest, "lines": plan.lines()}).decode())
     else:
@@ -177,17 +177,15 @@ def _plan(args: argparse.Namespace) -> int:
     return 0
 
 
-def _make_plan(
-    site: Site, seen: SeenNode, image: Image, latest: Deployment | None, args: argparse.Namespace
-) -> Plan:
-    manifest: Manifest = image.manifest
-    order = Arm(nodes=(seen.name,), image=manifest.name, layout=args.layout, finish=args.finish)
-    deployment = new_deployment(site, manifest, order, seen.name, time.time())
+def _planned(
+    site: Site, node: str, image: Manifest, latest: Deployment | None, args: argparse.Namespace
+) -> Deployment:
+    order = Arm(nodes=(node,), image=image.name, layout=args.layout, finish=args.finish)
+    deployment = new_deployment(site, image, order, node, time.time())
     if latest is not None and latest.state in ("armed", "active"):
         # Identifiers on disk derive from the deployment's: this is then the node's own plan.
-        deployment = msgspec.structs.replace(deployment, id=latest.id)
-    job = make_job(site, image.directory, deployment, session="")
-    return make_plan(seen.inventory, job, manifest)
+        return msgspec.structs.replace(deployment, id=latest.id)
+    return deployment
 
 
 def _image(site: Site, wanted: str | None, latest: Deployment | None) -> Image:

@@ -167,7 +167,7 @@ class Deployments:
         self.tick()
         marks = marks_of_inventory(register.inventory)
         name = self.known_as(marks) or name_for_unknown(marks, register.inventory.boot_mac)
-        self.store.save_node(SeenNode(name, marks, address, now, register.inventory))
+        self.store.save_node(SeenNode(name, marks, address, now), register.inventory)
         latest = self.store.last_arming(name)
         if latest is None or latest.state != "armed":
             reason = _why_not(name, latest)

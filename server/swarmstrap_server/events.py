@@ -4,7 +4,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -87,8 +87,7 @@ class Feed:
                 else:
                     records.append(self._store.add_event(deployment.node, event, now))
             self._store.save_deployment(deployment)
-        for record in records:
-            self._tell(record)
+        self._tell(deployment.node, records)
         return deployment
 
     def note(
@@ -112,8 +111,12 @@ class Feed:
             hint=hint,
         )
         log.info("%s: %s", node, description)
-        self._tell(self._store.add_event(node, event, now))
+        self._tell(node, [self._store.add_event(node, event, now)])
 
-    def _tell(self, record: Record) -> None:
-        record = replace(record, view=self._view(record.node))
-        self._listeners = {listener for listener in self._listeners if listener.offer(record)}
+    def _tell(self, node: str, records: Sequence[Record]) -> None:
+        if not self._listeners:
+            return
+        view = self._view(node)
+        for record in records:
+            seen = replace(record, view=view)
+            self._listeners = {listener for listener in self._listeners if listener.offer(seen)}

@@ -49,7 +49,7 @@ async def _seeding(request: web.Request) -> web.Response:
     seeding = await body(request, wire.Seeding)
     deployments = request.app[SERVICES].deployments
     mine = deployments.seeds(deployments.current(session), seeding.uploaded)
-    return answer(release(mine, deployments.store.deployments("active"), deployments.clock()))
+    return answer(release(mine, deployments.store.active(), deployments.clock()))
 
 
 def _session(request: web.Request) -> Deployment:

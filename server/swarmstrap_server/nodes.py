@@ -5,6 +5,7 @@ A deployment begins as an arming, an operator's permission for one node and a li
 changes of one are functions here, from value to value; the times are seconds since 1970.
 """
 
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 import msgspec
@@ -168,7 +169,7 @@ def _step_ended(deployment: Deployment, event: Event, phase: str, now: float) ->
     return replace(deployment, state="deployed", ended=now) if phase == "finish" else deployment
 
 
-def release(mine: Deployment, others: list[Deployment], now: float) -> Release:
+def release(mine: Deployment, others: Iterable[Deployment], now: float) -> Release:
     """Whether a node that has the image may stop seeding it to those that deploy the same."""
     fetching = sorted(
         other.node

@@ -20,6 +20,8 @@ _LAST_DELAY = 30.0
 # A process that lived so long did not fail at its start: begin again with the short delay.
 _HEALTHY_SECONDS = 60.0
 _STOP_SECONDS = 5.0
+# One line names every published image.
+_REPORT_BYTES = 16 << 20
 
 
 class Seeding:
@@ -82,6 +84,9 @@ class Seeding:
             stdout=asyncio.subprocess.PIPE,
             # Where this package was found, the child finds it too.
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            limit=_REPORT_BYTES,
+            # Ctrl-C is for the server, which then closes stdin.
+            start_new_session=True,
         )
         self._process = process
         try:

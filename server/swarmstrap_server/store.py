@@ -46,6 +46,7 @@ _MIGRATIONS = (
     """,
 )
 _BUSY_MILLISECONDS = 5000
+_SELECT_NODE = "SELECT name, uuid, macs, address, seen FROM nodes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,6 @@ class SeenNode:
     marks: Marks
     address: str
     seen: float
-    inventory: Inventory
 
     @property
     def known(self) -> Known:
@@ -81,6 +81,7 @@ class Store:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
             self._migrate(path)
+            self._active = {d.id: d for d in self.deployments("active")}
         except (OSError, sqlite3.Error) as error:
             raise SwarmstrapError(f"cannot open the database {path}: {error}") from error
 
@@ -104,12 +105,13 @@ class Store:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
+            self._active = {d.id: d for d in self.deployments("active")}
             raise
         self._db.execute("COMMIT")
 
     # Nodes
 
-    def save_node(self, node: SeenNode) -> None:
+    def save_node(self, node: SeenNode, inventory: Inventory) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -118,16 +120,20 @@ class Store:
                 msgspec.json.encode(sorted(node.marks.macs)),
                 node.address,
                 node.seen,
-                msgspec.json.encode(node.inventory),
+                msgspec.json.encode(inventory),
             ),
         )
 
     def node(self, name: str) -> SeenNode | None:
-        row = self._db.execute("SELECT * FROM nodes WHERE name = ?", (name,)).fetchone()
+        row = self._db.execute(f"{_SELECT_NODE} WHERE name = ?", (name,)).fetchone()
         return _seen_node(row) if row else None
 
     def nodes(self) -> list[SeenNode]:
-        return [_seen_node(row) for row in self._db.execute("SELECT * FROM nodes ORDER BY name")]
+        return [_seen_node(row) for row in self._db.execute(f"{_SELECT_NODE} ORDER BY name")]
+
+    def inventory(self, node: str) -> Inventory | None:
+        row = self._db.execute("SELECT inventory FROM nodes WHERE name = ?", (node,)).fetchone()
+        return msgspec.json.decode(row[0], type=Inventory) if row else None
 
     def rename_node(self, old: str, new: str) -> None:
         """Gives what was seen, deployed and said under `old` to `new`, which was never seen."""
@@ -150,6 +156,16 @@ class Store:
                 msgspec.json.encode(deployment),
             ),
         )
+        self._active.pop(deployment.id, None)
+        if deployment.state == "active":
+            self._active[deployment.id] = deployment
+
+    def active(self) -> Iterable[Deployment]:
+        """Those in state active, from memory: every node that seeds makes the server look at all.
+
+        True for the process that writes them, which is the server.
+        """
+        return self._active.values()
 
     def deployment(self, key: str) -> Deployment | None:
         return next(iter(self._deployments("WHERE id = ?", (key,))), None)
@@ -230,12 +246,7 @@ class Store:
         ]
 
 
-def _seen_node(row: tuple[str, str, bytes, str, float, bytes]) -> SeenNode:
-    name, uuid, macs, address, seen, inventory = row
-    return SeenNode(
-        name,
-        Marks(uuid, frozenset(msgspec.json.decode(macs, type=list[str]))),
-        address,
-        seen,
-        msgspec.json.decode(inventory, type=Inventory),
-    )
+def _seen_node(row: tuple[str, str, bytes, str, float]) -> SeenNode:
+    name, uuid, macs, address, seen = row
+    known = frozenset(msgspec.json.decode(macs, type=list[str]))
+    return SeenNode(name, Marks(uuid, known), address, seen)

@@ -20,7 +20,7 @@ INVENTORY = Inventory(firmware="bios", architecture="x86_64", uuid="U", memory=1
 
 
 def seen(name: str, mac: str = "52:54:00:00:00:01") -> SeenNode:
-    return SeenNode(name, marks("", [mac]), "192.0.2.7", 5.0, INVENTORY)
+    return SeenNode(name, marks("", [mac]), "192.0.2.7", 5.0)
 
 
 def deployment(key: str, node: str, armed_at: float) -> Deployment:
@@ -51,12 +51,13 @@ def store(path: Path) -> Iterator[Store]:
 
 def test_everything_survives_the_process(store: Store, path: Path) -> None:
     event = Event(sequence=1, time=2.0, kind="log", name="x", description="é")
-    store.save_node(seen("n1"))
+    store.save_node(seen("n1"), INVENTORY)
     store.save_deployment(deployment("d1", "n1", 1.0))
     store.save_plan("d1", PlanReport(digest="x", lines=("a", "b")))
     store.add_event("n1", event, 9.0)
     with closing(Store(path)) as again:
         assert again.node("n1") == seen("n1")
+        assert again.inventory("n1") == INVENTORY
         assert again.deployments() == [deployment("d1", "n1", 1.0)]
         assert again.plan("d1") == PlanReport(digest="x", lines=("a", "b"))
         assert [record.event for record in again.events("n1")] == [event]
@@ -84,13 +85,13 @@ def test_a_token_is_used_up_once_and_in_time(store: Store) -> None:
 
 def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.transaction():  # noqa: PT012
-        store.save_node(seen("n1"))
+        store.save_node(seen("n1"), INVENTORY)
         raise ZeroDivisionError
     assert store.nodes() == []
 
 
 def test_a_node_that_gets_a_name_keeps_its_past(store: Store) -> None:
-    store.save_node(seen("node-1"))
+    store.save_node(seen("node-1"), INVENTORY)
     store.save_deployment(deployment("d1", "node-1", 1.0))
     store.add_event("node-1", Event(sequence=0, time=1.0, kind="log", name="x"), 1.0)
     store.rename_node("node-1", "web1")
@@ -120,3 +121,14 @@ def test_a_file_that_is_no_database(path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(SwarmstrapError, match="cannot open the database"):
         Store(path)
+
+
+def test_active_deployments_are_known_at_once_and_after_a_restart(store: Store, path: Path) -> None:
+    active = replace(deployment("d1", "n1", 1.0), state="active")
+    store.save_deployment(active)
+    store.save_deployment(deployment("d2", "n2", 1.0))
+    assert list(store.active()) == [active]
+    with closing(Store(path)) as again:
+        assert list(again.active()) == [active]
+    store.save_deployment(replace(active, state="deployed"))
+    assert list(store.active()) == []
