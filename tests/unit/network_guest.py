@@ -5,8 +5,10 @@ Arguments: the kernel command line, a scratch folder, the dhclient script. Print
 then the address, the routes and resolv.conf; or the error.
 """
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from swarmstrap.cmdline import parse
@@ -22,6 +24,13 @@ def sh(command: str) -> str:
     ).stdout
 
 
+def wait_for_namespace(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net"):
+        assert time.monotonic() < deadline, "unshare made no network namespace in 10 s"
+        time.sleep(0.01)
+
+
 def main(cmdline: str, scratch: Path, script: Path) -> None:
     sh("mount --make-rprivate /; mount -t sysfs sysfs /sys")
     sh("ip link set lo up")
@@ -30,6 +39,7 @@ def main(cmdline: str, scratch: Path, script: Path) -> None:
     sh(f"ip link add node0 address {MAC} type veth peer name far0")
     server = subprocess.Popen(["unshare", "--net", "sleep", "60"])
     try:
+        wait_for_namespace(server.pid)
         far = f"nsenter --net=/proc/{server.pid}/ns/net"
         sh(f"ip link set far0 netns {server.pid}")
         sh(f"{far} ip link set far0 up; {far} ip address add 192.0.2.1/24 dev far0")
