@@ -6,6 +6,7 @@ plain ASCII, at most WIDTH columns, so that a BMC's serial view and a log show t
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from textwrap import wrap
 from typing import get_args
@@ -123,6 +124,15 @@ class Display:
 def heading(node: str, image: str, deployment: str) -> list[str]:
     rule = "=" * (WIDTH - 1)
     return [rule, f"  node {node}   image {image}   deployment {deployment}"[: WIDTH - 1], rule]
+
+
+def numbered(steps: Sequence[str]) -> list[str]:
+    """A plan as a list that a person can point at."""
+    return [
+        f"{f'{number}.' if not rest else '':>5} {part}"
+        for number, step in enumerate(steps, start=1)
+        for rest, part in enumerate(wrap(step, WIDTH - 7))
+    ]
 
 
 def failure(title: str, message: str, hint: str) -> list[str]:

@@ -3,7 +3,7 @@
 
 import pytest
 
-from swarmstrap.display import PARTS, WIDTH, Display, heading, part_of
+from swarmstrap.display import PARTS, WIDTH, Display, heading, numbered, part_of
 from swarmstrap.wire import Event
 
 MIB = 1 << 20
@@ -126,3 +126,11 @@ def test_the_heading_names_what_a_person_looks_for() -> None:
         "node node7   image debian 12.1   deployment d-1"
         in heading("node7", "debian 12.1", "d-1")[1]
     )
+
+
+def test_a_plan_is_numbered_and_wrapped() -> None:
+    lines = numbered(["wipe /dev/vda", "write " + "a word " * 20])
+    assert lines[0] == "   1. wipe /dev/vda"
+    assert lines[1].startswith("   2. write a word")
+    assert lines[2].startswith("      a word")
+    assert all(len(line) < WIDTH for line in lines)

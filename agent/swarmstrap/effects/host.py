@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from swarmstrap import __version__
 from swarmstrap.cmdline import Settings
+from swarmstrap.display import numbered
 from swarmstrap.effects import (
     bootloader,
     chroot,
@@ -135,7 +136,7 @@ class Machine:
 
     async def say(self, plan: Plan) -> None:
         self._plan = plan
-        self._console.lines([f"{n:3}. {line}" for n, line in enumerate(plan.lines(), start=1)])
+        self._console.lines(numbered(plan.lines()))
         try:
             await self._server().report_plan(
                 PlanReport(digest=plan.digest, lines=plan.lines()), patience=_PLAN_SECONDS

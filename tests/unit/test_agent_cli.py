@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`swarmstrap-agent` on any machine: a plan without effects, and one line for every mistake."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.plans.test_plans import inventory_of, job_of, manifest_of, plan_of
+
+from swarmstrap.cli import main
+
+CASE = Path(__file__).parent.parent / "plans" / "uefi-nvme"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    job = msgspec.structs.replace(job_of(CASE), manifest=msgspec.json.encode(manifest_of(CASE)))
+    (tmp_path / "job.json").write_bytes(msgspec.json.encode(job))
+    (tmp_path / "inventory.json").write_bytes(msgspec.json.encode(inventory_of(CASE)))
+    return ["--inventory", str(tmp_path / "inventory.json"), "--job", str(tmp_path / "job.json")]
+
+
+def test_the_plan_is_the_one_that_the_node_makes(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", *files]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    plan = plan_of(CASE)
+    assert [line.partition(". ")[2] for line in shown[:-1]] == list(plan.lines())
+    assert shown[-1] == f"digest {plan.digest}"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "cannot read"),
+        ("{", "Input data was truncated"),
+        ('{"firmware": "bios", "architecture": "x", "colour": 1}', "unknown field `colour`"),
+        ('{"firmware": "coreboot", "architecture": "x"}', "Invalid enum value 'coreboot'"),
+    ],
+)
+def test_bad_files_are_one_line(
+    files: list[str], content: str | None, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inventory = Path(files[1])
+    inventory.unlink()
+    if content is not None:
+        inventory.write_text(content)
+    assert main(["plan", *files]) == 1
+    said = capsys.readouterr()
+    assert complaint in said.err
+    assert said.err.startswith("swarmstrap-agent: ")
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+def test_no_plan_is_told_with_its_table(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    inventory = msgspec.structs.replace(inventory_of(CASE), disks=())
+    Path(files[1]).write_bytes(msgspec.json.encode(inventory))
+    assert main(["plan", *files]) == 1
+    assert "disk" in capsys.readouterr().err
+
+
+def test_wrong_usage_ends_with_2() -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["boot", "--colour"])
+    assert caught.value.code == 2
