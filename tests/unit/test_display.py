@@ -132,5 +132,5 @@ def test_a_plan_is_numbered_and_wrapped() -> None:
     lines = numbered(["wipe /dev/vda", "write " + "a word " * 20])
     assert lines[0] == "   1. wipe /dev/vda"
     assert lines[1].startswith("   2. write a word")
-    assert lines[2].startswith("      a word")
+    assert lines[2].startswith("      word a")
     assert all(len(line) < WIDTH for line in lines)
