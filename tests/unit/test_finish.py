@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A shell for a person, on every console at once, over real pseudo-terminals."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from swarmstrap.effects.finish import shell
+from swarmstrap.errors import StepFailed
+
+DEADLINE = 20.0
+
+
+@dataclass(frozen=True)
+class Pty:
+    ours: int
+    theirs: int
+
+    @property
+    def name(self) -> str:
+        return os.ttyname(self.theirs).removeprefix("/dev/")
+
+    async def expect(self, text: bytes) -> bytes:
+        seen = b""
+        async with asyncio.timeout(DEADLINE):
+            while text not in seen:
+                seen += await asyncio.to_thread(os.read, self.ours, 4096)
+        return seen
+
+
+@pytest.fixture
+def ptys(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Pty]]:
+    monkeypatch.setenv("SWARMSTRAP_TOKEN", "swordfish")
+    pairs = [Pty(*os.openpty()) for _ in range(2)]
+    yield pairs
+    for pair in pairs:
+        os.close(pair.ours)
+        os.close(pair.theirs)
+
+
+async def test_leaving_one_shell_ends_them_all(ptys: list[Pty]) -> None:
+    names = [ptys[0].name, "no-such-tty", ptys[1].name]
+    running = asyncio.create_task(asyncio.to_thread(shell, names))
+    try:
+        for pty in ptys:
+            await pty.expect(b"swarmstrap# ")
+        os.write(ptys[1].ours, b"[ -t 0 ] && echo $((6*7)) $SWARMSTRAP_TOKEN and no more\n")
+        said = await ptys[1].expect(b"42 and no more\r\n")
+        assert b"job control turned off" not in said
+    finally:
+        os.write(ptys[1].ours, b"exit\n")
+        async with asyncio.timeout(DEADLINE):
+            await running
+
+
+async def test_no_console_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(StepFailed, match=r"no console for a shell \(boot with console="):
+        await asyncio.to_thread(shell, ["no-such-tty"])
