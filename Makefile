@@ -12,7 +12,7 @@ TIERS    := tests/unit tests/plans tests/disk tests/http tests/swarm tests/dracu
 PACKAGES := \
 	python3 python3-venv python3-dev gcc pkg-config libparted-dev ca-certificates \
 	dracut-core linux-image-amd64 kmod cpio zstd udev iproute2 isc-dhcp-client iputils-arping procps \
-	gdisk util-linux dosfstools e2fsprogs xfsprogs kexec-tools efibootmgr \
+	binutils systemd gdisk util-linux dosfstools e2fsprogs xfsprogs kexec-tools efibootmgr \
 	openssh-client busybox-static attr acl tar mtools \
 	dnsmasq-base ipxe ipxe-qemu qemu-system-x86 ovmf mmdebstrap debian-archive-keyring \
 	shellcheck shfmt
@@ -46,7 +46,7 @@ check: build/.venv ## ruff, mypy, walls, shell; under two minutes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timings >build/walls.log || { cat build/walls.log; exit 1; }
+	@$(BIN)/lint-imports >build/walls.log || { cat build/walls.log; exit 1; }
 	@shellcheck --shell=bash --exclude=SC2154 $(SHELLS)
 	@shfmt -i 4 -d $(SHELLS)
 	@long=$$(git ls-files '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 400'); \

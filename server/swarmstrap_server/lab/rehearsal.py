@@ -14,6 +14,7 @@ from typing import Literal
 from swarmstrap.errors import SwarmstrapError, Unreachable
 from swarmstrap_server.client import Operator
 from swarmstrap_server.images import Image
+from swarmstrap_server.initramfs import newest_kernel
 from swarmstrap_server.lab import files, lab_site
 from swarmstrap_server.lab.guest import Guest, powered_on
 from swarmstrap_server.lab.lab_site import LabSite
@@ -91,7 +92,7 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
     started = time.monotonic()
     nodes = [Progress(node) for node in rehearsal.nodes]
     work = rehearsal.work.resolve()
-    speed = await measure(rehearsal.real.paths.kernel, work / "speed")
+    speed = await measure(Path(f"/boot/vmlinuz-{newest_kernel()}"), work / "speed")
     async with network(len(nodes)) as net:
         paths = lab_site.make(work / "site", rehearsal.real, rehearsal.lab, net, rehearsal.nodes)
         async with _serving(paths, net) as operator:
