@@ -129,7 +129,10 @@ def _write_payload(
                 writer.put(RawFrame(bytearray(TRAILER)))
         except OSError as error:
             what = os.fsdecode(error.filename) if error.filename else path
-            raise CaptureFailed(f"cannot capture {what}: {error.strerror}") from error
+            raise CaptureFailed(
+                f"cannot capture {what}: {error.strerror}",
+                hint="capture as root, to a disk with room for the image",
+            ) from error
     return framer, File(writer.size, writer.sha256), tuple(writer.frames)
 
 

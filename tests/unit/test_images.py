@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.trees import small_system
+from tests.trees import needs_root, small_system
 
 from swarmstrap.errors import BadInput, Untrusted
 from swarmstrap.index import decode, encode
@@ -25,6 +25,7 @@ from swarmstrap.manifest import (
 )
 from swarmstrap.units import GiB, KiB, MiB
 from swarmstrap_server import publish as publishing
+from swarmstrap_server.capture import CaptureFailed
 from swarmstrap_server.compress import compress, decompress
 from swarmstrap_server.images import FILES, ImageStore, verify
 from swarmstrap_server.publish import Progress, publish
@@ -221,3 +222,25 @@ def test_an_unreadable_manifest_names_its_file(site: Site) -> None:
 )
 def test_piece_length(payload: int, length: int) -> None:
     assert piece_length(payload) == length
+
+
+@needs_root
+def test_what_cannot_be_read_is_named(site: Site) -> None:
+    (site.source / "secret").mkdir(mode=0)
+    pid = os.fork()
+    if not pid:
+        status = 9
+        try:
+            os.chown(site.key.path, 65534, 65534)
+            site.store.root.mkdir()
+            site.store.root.chmod(0o777)
+            for folder in (site.source, *list(site.source.parents)[:3]):
+                folder.chmod(0o755)
+            os.setresuid(65534, 65534, 65534)
+            site.publish(version="1")
+        except CaptureFailed as error:
+            status = 0 if "source/secret: Permission denied (capture as root" in str(error) else 8
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert list(site.store.root.iterdir()) == []
