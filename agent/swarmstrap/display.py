@@ -114,6 +114,8 @@ class Display:
     def _rate(self) -> str:
         """Rate and time left, over the last seconds only: a swarm changes its pace."""
         (then, some, done_then), (now, more, done_now) = self._samples[0], self._samples[-1]
+        if done_now >= 1.0:
+            return "all here, writing"
         if now <= then or more <= some or done_now <= done_then:
             return "waiting"
         rate = (more - some) / (now - then)

@@ -80,6 +80,10 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert " waiting " in display.status(20.0)
 
 
+def test_what_is_left_after_the_last_piece_is_writing() -> None:
+    assert "] 100% all here, writing  seeder 10 MiB" in fetching(40).status(60.0)
+
+
 def test_a_step_without_progress_shows_its_age_and_never_wraps() -> None:
     display = Display()
     display.hear(event("start", "do/disks/3", 5.0, description="make ext4 on " + "x" * 100))
