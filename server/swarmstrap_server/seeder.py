@@ -75,13 +75,21 @@ def settings(address: str, port: int, rate: int) -> "lt.settings_pack":
     }
 
 
+def _everybody() -> lt.ip_filter:
+    """All peers in the class that the rate limit is for; by default private addresses are not,
+    and with an empty filter nobody is.
+    """
+    everybody = lt.ip_filter()
+    everybody.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
+    return everybody
+
+
 class Seeder:
     def __init__(self, address: str, port: int, rate: int) -> None:
         parameters = lt.session_params()
         parameters.settings = settings(address, port, rate)
         self._session = lt.session(parameters)
-        # By default peers with private addresses are in a class that no rate limit binds.
-        self._session.set_peer_class_filter(lt.ip_filter())
+        self._session.set_peer_class_filter(_everybody())
         self._torrents: dict[str, lt.torrent_handle] = {}
 
     def want(self, wanted: Wanted) -> None:
