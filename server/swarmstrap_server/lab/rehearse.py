@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--finish", choices=("reboot", "kexec", "poweroff"), default="reboot")
     parser.add_argument(
         "--seeder-rate",
-        default="4MiB",
-        help="the seeder's link, per second; below what the nodes take, so that they share "
-        "(default %(default)s)",
+        default="2MiB",
+        help="the seeder's link, per second; less than the nodes could take, so that they have "
+        "to share as a large site does (default %(default)s)",
     )
     parser.add_argument("--work", type=Path, help="folder for disks and logs")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from rich import box
 from rich.table import Table
 
 from swarmstrap.hardware import Firmware
@@ -70,25 +71,34 @@ def write(report: Report, path: Path) -> None:
 
 
 def table(report: Report) -> Table:
-    """Node, firmware, disk, seconds per phase, bytes by source, result: fits 100 columns."""
-    seen = [phase for phase in PHASES if any(phase in node.phases for node in report.nodes)]
-    result = Table(title=f"{report.image}: {human(report.payload_bytes)}, {report.seconds:.0f} s")
-    for heading in ("node", "firmware", "disk"):
-        result.add_column(heading, no_wrap=True)
-    for phase in seen:
-        result.add_column(phase, justify="right", no_wrap=True)
-    for heading in ("seeder", "peers"):
-        result.add_column(heading, justify="right", no_wrap=True)
-    result.add_column("result")
+    """A column a node: firmware, disk, seconds per phase, bytes by source, result."""
+    title = f"{report.image}: {human(report.payload_bytes)}, {report.seconds:.0f} s in all"
+    shown = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("node", no_wrap=True)
     for node in report.nodes:
-        result.add_row(
-            node.name,
-            node.firmware,
-            node.disk,
-            *(f"{node.phases[phase]:.0f}" if phase in node.phases else "-" for phase in seen),
-            human(node.from_seeder_bytes),
-            human(node.from_peers_bytes),
-            node.result if not node.reason else f"{node.result}: {node.reason}",
-            style="" if node.result == "deployed" else "bold red",
-        )
-    return result
+        good = node.result == "deployed"
+        shown.add_column(node.name, justify="right", style="" if good else "bold red")
+    shown.add_row("firmware", *(node.firmware for node in report.nodes))
+    shown.add_row("disk", *(node.disk for node in report.nodes), end_section=True)
+    for phase in PHASES:
+        if any(phase in node.phases for node in report.nodes):
+            shown.add_row(f"{phase}, s", *(_seconds(node, phase) for node in report.nodes))
+    shown.add_section()
+    shown.add_row("from seeder", *(human(node.from_seeder_bytes) for node in report.nodes))
+    shown.add_row("from peers", *(human(node.from_peers_bytes) for node in report.nodes))
+    shown.add_row("own disk", *(_yes(node.booted_from_disk) for node in report.nodes))
+    shown.add_row("decoy intact", *(_yes(node.decoy_intact) for node in report.nodes))
+    shown.add_row("result", *(_result(node) for node in report.nodes))
+    return shown
+
+
+def _seconds(node: NodeReport, phase: str) -> str:
+    return f"{node.phases[phase]:.1f}" if phase in node.phases else "-"
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "NO"
+
+
+def _result(node: NodeReport) -> str:
+    return f"{node.result}: {node.reason}" if node.reason else node.result
