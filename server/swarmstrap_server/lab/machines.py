@@ -19,9 +19,11 @@ REPORT_PORT = "org.swarmstrap.report"
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
-# OVMF tries every network protocol of a NIC before the next device. Nobody answers these three,
-# each for 20 s or more, when a node that is not armed goes on to its disk.
-_NOT_TRIED = ("IPv6PXESupport", "IPv4Support", "IPv6Support")
+# OVMF tries every network protocol of a NIC before the next device: a minute or two of nobody
+# answering when an unarmed node goes on to its disk. Where the NIC has no iPXE, OVMF's own TFTP
+# needs IPv4.
+_NO_IPV6 = ("IPv6PXESupport", "IPv6Support")
+_NO_IPV4 = ("IPv4Support",)
 
 # Of one node, over all its power-ons: its console, its report port, QEMU's own words.
 SERIAL_LOG, REPORT_LOG, QEMU_LOG = LOGS = ("serial.log", "report.jsonl", "qemu.log")
@@ -150,8 +152,8 @@ def qemu_argv(node: VirtualNode, power: PowerOn, channels: Channels) -> list[str
     argv += ["-device", f"virtserialport,chardev=report,name={REPORT_PORT}"]
     if node.firmware == "uefi":
         argv += _pflash(OVMF_CODE, "on") + _pflash(power.uefi_vars or OVMF_VARS, "off")
-        for family in _NOT_TRIED:
-            argv += ["-fw_cfg", f"name=opt/org.tianocore/{family},string=no"]
+        for switch in _NO_IPV6 + (_NO_IPV4 if node.ipxe_rom else ()):
+            argv += ["-fw_cfg", f"name=opt/org.tianocore/{switch},string=no"]
     if power.kernel is not None:
         argv += ["-kernel", str(power.kernel.kernel), "-initrd", str(power.kernel.initramfs)]
         argv += ["-append", power.kernel.arguments]

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Virtual nodes as values: what is refused, what QEMU is told, what the decoy gives away."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from swarmstrap.errors import BadInput
+from swarmstrap.units import Bytes, MiB
+from swarmstrap_server.lab.files import DECOY_BYTES, decoy_change, prepare
+from swarmstrap_server.lab.machines import (
+    Bus,
+    Channels,
+    KernelBoot,
+    PowerOn,
+    VirtualNode,
+    qemu_argv,
+)
+from swarmstrap_server.lab.speed import Speed
+
+NODE = VirtualNode(
+    name="node",
+    mac="52:54:00:77:00:01",
+    uuid="00000000-0000-4000-8000-000000000077",
+    disk=Bytes(16 * MiB),
+)
+CHANNELS = Channels(serial=3, report=4, monitor=5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "a,file=/etc/shadow"},
+        {"name": "a-name-too-long-for-a-serial"},
+        {"mac": "52:54:00:77:00:01,romfile=x"},
+        {"uuid": "not-a-uuid"},
+        {"bus": "floppy"},
+        {"firmware": "coreboot"},
+        {"nic": "virtio-net-pci,netdev=other"},
+        {"sector": 520},
+        {"bus": "sata", "sector": 4096},
+        {"firmware": "bios", "ipxe_rom": False},
+    ],
+)
+def test_what_qemu_cannot_build_is_refused(change: dict[str, str]) -> None:
+    with pytest.raises(BadInput, match="virtual node"):
+        replace(NODE, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("bus", "devices"),
+    [
+        ("virtio-blk", ["virtio-blk-pci,drive=disk0", "virtio-blk-pci,drive=disk1"]),
+        ("nvme", ["nvme,drive=disk0", "nvme,drive=disk1"]),
+        ("sata", ["ide-hd,bus=ide.0,drive=disk0", "ide-hd,bus=ide.1,drive=disk1"]),
+        (
+            "virtio-scsi",
+            [f"scsi-hd,bus=scsi0.0,scsi-id={n},drive=disk{n}" for n in (0, 1)],
+        ),
+    ],
+)
+def test_both_disks_hang_on_the_bus_in_attach_order(
+    tmp_path: Path, bus: Bus, devices: list[str]
+) -> None:
+    node = replace(NODE, bus=bus)
+    files = prepare(node, tmp_path)
+    argv = qemu_argv(node, files.power_on("tcg", decoy_first=True), CHANNELS)
+    disks = [word for word in argv if "drive=disk" in word]
+    assert disks == [
+        f"{devices[0]},serial=node-decoy",
+        f"{devices[1]},serial=node-system,bootindex=2",
+    ]
+
+
+def test_the_network_is_tried_before_the_disk() -> None:
+    argv = qemu_argv(NODE, PowerOn(accelerator="tcg", tap="tap0"), CHANNELS)
+    assert f"virtio-net-pci,netdev=net0,mac={NODE.mac},bootindex=1" in argv
+
+
+def test_a_comma_in_a_path_does_not_become_an_option(tmp_path: Path) -> None:
+    files = prepare(NODE, tmp_path / "a,readonly=on")
+    argv = qemu_argv(NODE, files.power_on("tcg", decoy_first=True), CHANNELS)
+    assert all("a,,readonly=on" in word for word in argv if "readonly" in word)
+    assert sum("readonly" in word for word in argv) == 2
+
+
+def test_uefi_writes_its_variables_to_the_node_s_own_copy(tmp_path: Path) -> None:
+    node = replace(NODE, firmware="uefi")
+    files = prepare(node, tmp_path)
+    argv = qemu_argv(node, files.power_on("tcg", decoy_first=False), CHANNELS)
+    writable = [word for word in argv if "if=pflash" in word and "readonly=off" in word]
+    assert writable == [f"if=pflash,format=raw,readonly=off,file={tmp_path}/uefi-vars.fd"]
+
+
+def test_a_kernel_given_is_started_at_once() -> None:
+    boot = KernelBoot(Path("/k"), Path("/i"), "console=ttyS0 panic=-1")
+    argv = qemu_argv(NODE, PowerOn(accelerator="kvm", kernel=boot), CHANNELS)
+    at = argv.index("-kernel")
+    assert argv[at : at + 6] == ["-kernel", "/k", "-initrd", "/i", "-append", boot.arguments]
+    assert "host" in argv
+
+
+@pytest.mark.parametrize("offset", [0, 12345, DECOY_BYTES - 1])
+def test_one_changed_byte_of_the_decoy_is_found(tmp_path: Path, offset: int) -> None:
+    decoy = prepare(NODE, tmp_path).decoy
+    assert decoy_change(decoy) is None
+    with decoy.path.open("r+b") as disk:
+        disk.seek(offset)
+        disk.write(b"\0")
+    assert decoy_change(decoy) == offset
+
+
+def test_a_decoy_of_another_size_has_changed(tmp_path: Path) -> None:
+    decoy = prepare(NODE, tmp_path).decoy
+    with decoy.path.open("ab") as disk:
+        disk.write(b"x")
+    assert decoy_change(decoy) == DECOY_BYTES
+    with decoy.path.open("r+b") as disk:
+        disk.truncate(5)
+    assert decoy_change(decoy) == 5
+
+
+def test_deadlines_grow_with_a_slow_machine_and_never_shrink(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert Speed("tcg", 1.0).deadline(60) == 60
+    assert Speed("tcg", 2.5).deadline(60) == 150
+    assert Speed("tcg", 2.0).deadline(60, guests=3) == 180
