@@ -98,11 +98,12 @@ def _ls(args: argparse.Namespace) -> int:
         return 0
     table = Table(box=None, pad_edge=False)
     for title in ("image", "architecture", "created", "system", "unpacked", "payload"):
-        table.add_column(title, justify="right" if title in ("unpacked", "payload") else "left")
+        right = title in ("unpacked", "payload")
+        table.add_column(title, justify="right" if right else "left", no_wrap=title != "system")
     for image in images:
         m = image.manifest
         sizes = (human(m.unpacked), human(m.payload.size))
-        table.add_row(image.label, m.architecture, m.created, m.facts.os_name, *sizes)
+        table.add_row(image.label, m.architecture, m.created[:10], m.facts.os_name, *sizes)
     Console().print(table)
     return 0
 
@@ -127,7 +128,7 @@ def _show(args: argparse.Namespace) -> int:
         "unpacked": human(m.unpacked),
         "payload": human(m.payload.size),
         "infohash": m.infohash,
-        "stripped": ", ".join(m.stripped) or "nothing",
+        "stripped": f"\n{'':14}".join(m.stripped) or "nothing",
     }
     for key, value in rows.items():
         print(f"{key:<14}{value}")
