@@ -12,6 +12,7 @@ from textwrap import wrap
 from typing import get_args
 
 from swarmstrap.cmdline import Part
+from swarmstrap.errors import with_hint
 from swarmstrap.steps import Phase
 from swarmstrap.units import human
 from swarmstrap.wire import Event
@@ -90,7 +91,8 @@ class Display:
                 took = event.time - self._began
                 lines.append(f"{PREFIX}{self.current} done in {took:.1f} s")
             self.current, self._began = part, event.time
-            lines.append(self.board())
+            if part in PARTS:
+                lines.append(self.board())
         self.failed = False
         self.progress = None
         self._samples.clear()
@@ -146,8 +148,6 @@ def failure(title: str, message: str, hint: str) -> list[str]:
 
 
 def _lines(text: str, hint: str = "") -> list[str]:
-    whole = f"{text} ({hint})" if hint else text
-    first, *rest = [
-        part for line in whole.splitlines() or [""] for part in wrap(line, WIDTH - 13) or [""]
-    ]
+    whole = with_hint(text, hint).splitlines() or [""]
+    first, *rest = [part for line in whole for part in wrap(line, WIDTH - 13) or [""]]
     return [f"{PREFIX}{first}", *(" " * len(PREFIX) + line for line in rest)]

@@ -12,6 +12,7 @@ from itertools import count
 from typing import Protocol, assert_never
 
 from swarmstrap.cmdline import Settings
+from swarmstrap.errors import SwarmstrapError
 from swarmstrap.failure import AFTER_A_DRY_RUN, BEFORE_A_JOB, Verdict, explain, judge
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
@@ -36,7 +37,7 @@ from swarmstrap.steps import (
     WritePartitionTable,
     phase,
 )
-from swarmstrap.wire import Job
+from swarmstrap.wire import DRY_RUN, Job
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,8 @@ async def run(host: Host, report: Reporter, settings: Settings) -> None:
         await _follow(judge(error, policy, attempt=policy.attempts), host, report)
         return
     if settings.dry_run:
-        report.log("dry run: nothing was written")
+        report.start(DRY_RUN, "dry run: stop before the first write")
+        report.succeed("planned, nothing was written")
         await _follow(AFTER_A_DRY_RUN, host, report)
         return
     for attempt in count(1):
@@ -192,5 +194,8 @@ async def _follow(verdict: Verdict, host: Host, report: Reporter) -> None:
 
 
 def _tell_failure(error: Exception, report: Reporter) -> None:
-    log.error("%s failed", report.name, exc_info=error)
-    report.fail(explain(error))
+    told = explain(error)
+    # Where it came from is of use only for what nobody foresaw.
+    trace = None if isinstance(error, SwarmstrapError) else error
+    log.error("%s failed: %s", report.name, told, exc_info=trace)
+    report.fail(told)

@@ -18,6 +18,9 @@ EVENTS = "/v1/events"  # POST Events, bearer = session -> 204
 SEEDING = "/v1/seeding"  # POST Seeding, bearer = session -> Release
 PLAN = "/v1/plan"  # POST PlanReport, bearer = session -> 204
 
+# The finish event of this name ends a deployment that was only planned.
+DRY_RUN = "dry-run"
+
 Finish = Literal["reboot", "kexec", "poweroff", "shell"]
 OnFailure = Literal["retry", "shell", "reboot", "poweroff"]
 

@@ -9,6 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from swarmstrap.errors import with_hint
 from swarmstrap.units import human
 from swarmstrap.wire import Event
 from swarmstrap_server.nodes import PHASES, Deployment, State
@@ -20,6 +21,7 @@ _STYLES: dict[State, str] = {
     "armed": "yellow",
     "deploying": "cyan",
     "deployed": "bold green",
+    "planned": "green",
     "failed": "bold red",
 }
 _RATE_SECONDS = 3.0
@@ -71,8 +73,9 @@ class Board:
 
     @property
     def failed(self) -> list[str]:
-        """Nodes that were at work and are not deployed now."""
-        return [name for name in sorted(self.begun) if self.rows[name].view.state != "deployed"]
+        """Nodes that were at work and are neither deployed nor, in a dry run, planned now."""
+        good = ("deployed", "planned")
+        return [name for name in sorted(self.begun) if self.rows[name].view.state not in good]
 
     def _put(self, view: NodeView, event: Event | None, received: float) -> None:
         if self.only and view.name not in self.only:
@@ -83,7 +86,7 @@ class Board:
             now = view.deployment.from_seeder + view.deployment.from_peers
             recent = [s for s in samples if received - s[0] <= _RATE_SECONDS]
             samples = (*recent, (received, now))
-        told = event if event is not None and event.kind != "progress" else None
+        told = event if event is not None and _worth_a_line(event) else None
         kept = told or (old.event if old else None)
         # A new dict: the screen is drawn from another thread.
         self.rows = {**self.rows, view.name: _Row(view, kept, samples)}
@@ -131,14 +134,19 @@ def result(board: Board) -> RenderableType:
 
 
 def line(record: Record) -> str | None:
-    """For output that is no terminal: one line an event, none for progress."""
+    """For output that is no terminal: one line an event, and under it a table of reasons."""
     event = record.event
-    if event.kind == "progress":
+    if not _worth_a_line(event):
         return None
     mark = {"fail": "FAILED ", "warning": "warning: "}.get(event.result, "")
     done = "done: " if event.kind == "finish" and not mark else ""
-    hint = f" ({event.hint})" if event.hint else ""
-    return f"{record.node}  {event.name}  {mark}{done}{event.description}{hint}"
+    text = with_hint(event.description, event.hint)
+    return f"{record.node}  {event.name}  {mark}{done}{text}"
+
+
+def _worth_a_line(event: Event) -> bool:
+    """Not progress, and not the excerpt of its log that a failed node leaves with the server."""
+    return event.kind != "progress" and event.name != "log"
 
 
 def _cells(row: _Row) -> Iterator[RenderableType]:
@@ -168,16 +176,27 @@ def _told(event: Event | None) -> Text:
     if event is None:
         return Text("")
     style = {"fail": "red", "warning": "yellow"}.get(event.result, "")
-    return Text(event.description or event.name, style=style, overflow="ellipsis")
+    first, *_ = (event.description or event.name).splitlines()
+    return Text(first, style=style, overflow="ellipsis")
 
 
 def _failures(rows: Iterable[_Row]) -> Iterator[Text]:
     for row in rows:
-        deployment = row.view.deployment
-        if deployment is not None and deployment.state == "failed":
-            yield Text(f"\n{row.view.name} failed: {deployment.reason}", style="red")
-            if deployment.hint:
-                yield Text(f"  what to do: {deployment.hint}")
+        reason, hint = _failure(row)
+        if reason:
+            yield Text(f"\n{row.view.name} failed: {reason}", style="red")
+            if hint:
+                yield Text(f"  what to do: {hint}")
+
+
+def _failure(row: _Row) -> tuple[str, str]:
+    """Reason and hint, empty when there is no failure; an arming can also end without a job."""
+    deployment, event = row.view.deployment, row.event
+    if deployment is not None and deployment.state == "failed":
+        return deployment.reason, deployment.hint
+    if deployment is None and event is not None and event.result == "fail":
+        return event.description, event.hint
+    return "", ""
 
 
 def _seconds(deployment: Deployment) -> str:

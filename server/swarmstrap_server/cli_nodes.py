@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import TypeAlias, get_args
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from swarmstrap.errors import BadInput
+from swarmstrap.errors import BadInput, with_hint
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
 from swarmstrap.plan import make_plan
@@ -103,7 +104,7 @@ def _ls(args: argparse.Namespace) -> int:
 def _remark(node: NodeView) -> str:
     deployment = node.deployment
     match node.state:
-        case "failed" if deployment:
+        case "failed" | "planned" if deployment:
             return deployment.reason
         case "armed" if deployment:
             return f"until {time.strftime('%H:%M:%S', time.localtime(deployment.until))}"
@@ -137,7 +138,8 @@ def _show(args: argparse.Namespace) -> int:
     for record in events:
         clock = time.strftime("%H:%M:%S", time.localtime(record.received))
         result = f" [{record.event.result}]" if record.event.result else ""
-        print(f"  {clock} {record.event.name}: {record.event.description}{result}")
+        text = indent(with_hint(record.event.description, record.event.hint), " " * 11).lstrip()
+        print(f"  {clock} {record.event.name}{result}: {text}")
     return 0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What becomes of a node: discovered -> ready -> armed -> deploying -> deployed | failed.
+"""What becomes of a node: discovered -> ready -> armed -> deploying -> deployed | planned | failed.
 
 A deployment begins as an arming, an operator's permission for one node and a limited time. All
 changes of one are functions here, from value to value; the times are seconds since 1970.
@@ -12,10 +12,10 @@ import msgspec
 from msgspec.structs import replace
 
 from swarmstrap.steps import Phase
-from swarmstrap.wire import Event, Finish, Release
+from swarmstrap.wire import DRY_RUN, Event, Finish, Release
 
-State = Literal["discovered", "ready", "armed", "deploying", "deployed", "failed"]
-DeploymentState = Literal["armed", "active", "deployed", "failed", "expired", "disarmed"]
+State = Literal["discovered", "ready", "armed", "deploying", "deployed", "planned", "failed"]
+DeploymentState = Literal["armed", "active", "deployed", "planned", "failed", "expired", "disarmed"]
 
 # The longest a healthy node says nothing: a hook's time-out, and a slow mkfs on top of it.
 SILENCE_SECONDS = 900.0
@@ -68,7 +68,7 @@ def node_state(in_site: bool, latest: Deployment | None) -> State:
     if latest is None:
         return "ready" if in_site else "discovered"
     match latest.state:
-        case "armed" | "deployed" | "failed":
+        case "armed" | "deployed" | "planned" | "failed":
             return latest.state
         case "active":
             return "deploying"
@@ -109,6 +109,8 @@ def after_event(deployment: Deployment, event: Event, now: float) -> Deployment:
     deployment = replace(deployment, sequence=event.sequence, heard=now)
     if deployment.state not in ("active", "failed"):
         return deployment
+    if event.name == DRY_RUN and event.kind == "finish":
+        return replace(deployment, state="planned", ended=now, reason=event.description)
     phase = phase_of(event.name)
     if phase is None or event.kind == "log":
         return deployment

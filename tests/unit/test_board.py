@@ -158,6 +158,13 @@ def test_nodes_that_were_named_and_ended_before_are_part_of_the_result() -> None
     assert rows[-1] == "  what to do: look at the hook's output"
 
 
+def test_a_dry_run_is_an_end_and_no_failure() -> None:
+    planned = replace(RUNNING, state="planned", ended=12.0, reason="planned, nothing was written")
+    watched = board(Snapshot(nodes=(view("n1", "planned", planned),)), only=frozenset({"n1"}))
+    assert (watched.done, watched.failed) == (True, [])
+    assert text(result(watched))[1].split()[:3] == ["n1", "debian:12.1", "planned"]
+
+
 def test_lines_for_a_log() -> None:
     node = view("n1", "deploying", RUNNING)
     assert line(record(node, description="wipe it")) == "n1  do/image/1  wipe it"
@@ -166,3 +173,41 @@ def test_lines_for_a_log() -> None:
     failed = record(node, kind="finish", result="fail", description="no disk", hint="add one")
     assert line(failed) == "n1  do/image/1  FAILED no disk (add one)"
     assert line(record(node, kind="progress")) is None
+
+
+TABLE = "2 disks match system\n  /dev/sda  matches\n  /dev/sdb  matches"
+
+
+def test_a_table_of_reasons_stays_a_table() -> None:
+    node = view("n1", "failed", replace(FAILED, node="n1", reason=TABLE))
+    failed = record(node, kind="finish", name="decide", result="fail", description=TABLE, hint="h")
+    assert line(failed) == f"n1  decide  FAILED {TABLE}\n(h)"
+    rows = text(live(board(failed)))
+    assert rows[1].endswith("2 disks match system")
+    assert rows[3:6] == ["n1 failed: 2 disks match system", *TABLE.splitlines()[1:]]
+
+
+def test_a_nodes_log_is_kept_for_the_node_and_not_shown_to_all() -> None:
+    node = view("n1", "failed", replace(FAILED, node="n1"))
+    failed = record(node, kind="finish", result="fail", description="no disk")
+    excerpt = record(node, kind="log", name="log", description="run: lsblk\nran: lsblk")
+    assert line(excerpt) is None
+    assert text(live(board(failed, excerpt)))[1].endswith("no disk")
+
+
+def test_an_arming_that_expired_is_told_at_the_end() -> None:
+    armed = record(view("n1", "armed"), kind="log", name="server/armed", description="armed")
+    expired = record(
+        view("n1", "ready"),
+        kind="log",
+        name="server/expired",
+        result="fail",
+        description="the arming expired",
+        hint="arm again",
+    )
+    watched = board(armed, expired)
+    assert watched.failed == ["n1"]
+    assert text(result(watched))[-2:] == [
+        "n1 failed: the arming expired",
+        "  what to do: arm again",
+    ]

@@ -4,7 +4,7 @@
 import pytest
 
 from swarmstrap.display import PARTS, WIDTH, Display, heading, numbered, part_of
-from swarmstrap.wire import Event
+from swarmstrap.wire import DRY_RUN, Event
 
 MIB = 1 << 20
 
@@ -49,6 +49,15 @@ def test_a_new_part_says_how_long_the_last_one_took_and_where_we_are() -> None:
     ]
     assert display.hear(event("start", "do/disks/2", 4.0, description="write a GPT")) == [
         "swarmstrap: write a GPT"
+    ]
+
+
+def test_the_end_of_a_dry_run_is_no_part_of_the_board() -> None:
+    display = Display()
+    display.hear(event("start", "say", 1.0, description="say 9 steps"))
+    assert display.hear(event("start", DRY_RUN, 1.5, description="dry run: stop here")) == [
+        "swarmstrap: say done in 0.5 s",
+        "swarmstrap: dry run: stop here",
     ]
 
 

@@ -63,6 +63,8 @@ def after(*texts: str) -> Deployment:
         (["start do/bootloader/7", "finish do/bootloader/7 warning"], "active", "bootloader"),
         # A retry: the job allowed it, and the node begins again.
         (["finish do/image/4 fail", "start do/disks/1"], "active", "disks"),
+        (["start dry-run"], "active", "ask"),
+        (["start say", "finish say success", "finish dry-run success"], "planned", "say"),
         # After the end nothing counts any more.
         (["finish do/finish/9 success", "finish do/hooks/7 fail"], "deployed", "finish"),
         (
@@ -112,6 +114,7 @@ def test_an_event_counts_once_and_never_backwards() -> None:
         (False, "active", "deploying"),
         (True, "deployed", "deployed"),
         (True, "failed", "failed"),
+        (True, "planned", "planned"),
         (True, "expired", "ready"),
         (False, "disarmed", "discovered"),
     ],

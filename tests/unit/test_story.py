@@ -16,7 +16,7 @@ from swarmstrap.plan import make_plan
 from swarmstrap.reporter import Reporter
 from swarmstrap.steps import Plan, Step, phase
 from swarmstrap.story import Host, run
-from swarmstrap.wire import Event, Failure, Job
+from swarmstrap.wire import DRY_RUN, Event, Failure, Job
 
 CASE = Path(__file__).parent.parent / "plans" / "hooks"
 SETTINGS = Settings("https://192.0.2.1:8443")
@@ -97,7 +97,7 @@ async def test_a_dry_run_stops_after_say() -> None:
     machine = Machine()
     events = await tell(machine, Settings("https://192.0.2.1:8443", dry_run=True))
     assert machine.done == ["look", "ask", "trust", "say"]
-    assert events[-2].description == "dry run: nothing was written"
+    assert (events[-2].name, events[-2].kind, events[-2].result) == (DRY_RUN, "finish", "success")
     assert machine.verdicts == [Verdict("reboot", 30.0)]
 
 
