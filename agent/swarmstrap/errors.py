@@ -11,11 +11,15 @@ class SwarmstrapError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        if not self.hint:
-            return self.message
-        # A message that ends in a table gets its hint on a line of its own.
-        between = "\n" if "\n" in self.message else " "
-        return f"{self.message}{between}({self.hint})"
+        return with_hint(self.message, self.hint)
+
+
+def with_hint(message: str, hint: str) -> str:
+    """Both in one text; a message that ends in a table gets its hint on a line of its own."""
+    if not hint:
+        return message
+    between = "\n" if "\n" in message else " "
+    return f"{message}{between}({hint})"
 
 
 class BadInput(SwarmstrapError):

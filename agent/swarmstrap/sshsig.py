@@ -13,11 +13,15 @@ def verify_command(signature: Path, namespace: str, allowed_signers: Path) -> li
     return [*command, "-f", str(allowed_signers), "-s", str(signature)]
 
 
-def not_signed(namespace: str, said: str) -> Untrusted:
+def not_signed(namespace: str, signature: bytes, said: str) -> Untrusted:
     """The error for a signature that `verify_command` did not accept; `said` is its stderr."""
     what = namespace.removeprefix("swarmstrap-")
-    reason = said.strip().splitlines()[-1] if said.strip() else "no reason given"
+    if signature:
+        reason = said.strip().splitlines()[-1] if said.strip() else "no reason given"
+        message = f"the {what}'s signature does not hold: {reason}"
+    else:
+        message = f"the {what} has no signature"
     return Untrusted(
-        f"the {what}'s signature does not hold: {reason}",
+        message,
         hint="sign it with the publisher's key, or build the initramfs with that key's public half",
     )

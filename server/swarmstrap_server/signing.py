@@ -61,4 +61,4 @@ def verify(data: bytes, signature: bytes, *, namespace: str, allowed_signers: Pa
         command = verify_command(Path(file.name), namespace, allowed_signers)
         completed = run(command, timeout=_SECONDS, stdin=data, check=False)
     if completed.returncode:
-        raise not_signed(namespace, completed.stderr or completed.stdout)
+        raise not_signed(namespace, signature, completed.stderr or completed.stdout)

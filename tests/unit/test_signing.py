@@ -64,9 +64,18 @@ def test_the_key_for_another_purpose(accept: Callable[..., None], key: Key, allo
         accept(DATA, signature, namespace="git", allowed_signers=allowed)
 
 
-@pytest.mark.parametrize("signature", [b"", b"not a signature", b"\xff\0"])
-def test_no_signature(accept: Callable[..., None], allowed: Path, signature: bytes) -> None:
-    with pytest.raises(Untrusted, match="the image's signature does not hold"):
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [
+        (b"", "the image has no signature"),
+        (b"not a signature", "the image's signature does not hold"),
+        (b"\xff\0", "the image's signature does not hold"),
+    ],
+)
+def test_no_signature(
+    accept: Callable[..., None], allowed: Path, signature: bytes, message: str
+) -> None:
+    with pytest.raises(Untrusted, match=message):
         accept(DATA, signature, namespace=SIGNATURE_NAMESPACE, allowed_signers=allowed)
 
 

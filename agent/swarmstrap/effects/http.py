@@ -7,6 +7,7 @@ clock may be years off, so server certificates are issued with a start far in th
 """
 
 import asyncio
+import os
 import random
 import ssl
 import time
@@ -155,12 +156,12 @@ class NodeApi:
                 status = response.status
         except aiohttp.ClientConnectorCertificateError as error:
             raise Untrusted(
-                f"{self._server} is not this site's server: {error}",
+                f"{self._server} is not this site's server: {_reason(error)}",
                 hint="check the address, or build the initramfs with this site's CA",
             ) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(
-                f"{self._server} does not answer: {str(error) or type(error).__name__}",
+                f"{self._server} does not answer: {_reason(error)}",
                 hint="check the server, the cable and the address",
             ) from error
         if status >= 500:
@@ -170,6 +171,24 @@ class NodeApi:
         if status >= 300:
             raise _refusal(status, content)
         return content
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the addresses and objects that aiohttp's own texts are made of."""
+    cause: object = error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return cause.verify_message
+        case ssl.SSLError():
+            return cause.reason
+        case OSError(errno=int() as number) if number > 0:
+            return os.strerror(number)
+        case _:
+            return str(cause) or type(cause).__name__
 
 
 def _refusal(status: int, content: bytes) -> Refused:
