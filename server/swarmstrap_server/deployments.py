@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from swarmstrap.errors import BadInput, Refused, Untrusted
+from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Untrusted
 from swarmstrap.wire import Job, Register, Registered
 from swarmstrap_server import views
 from swarmstrap_server.events import Feed
@@ -30,7 +30,7 @@ from swarmstrap_server.jobs import make_job, new_deployment, signed_hooks
 from swarmstrap_server.nodes import ABSENCE_SECONDS, Deployment, expired, silent, started
 from swarmstrap_server.operator_wire import Arm, NodeView
 from swarmstrap_server.site import Site, read_site
-from swarmstrap_server.store import SeenNode, Store
+from swarmstrap_server.store import SeenNode, Store, Token
 from swarmstrap_server.yamlfile import nearest
 
 TOKEN_SECONDS = 600.0
@@ -182,39 +182,37 @@ class Deployments:
     def take_job(self, token: str) -> Job:
         """Exchange `token` for its job; raises Untrusted, saying when it was used or expired."""
         now = self.clock()
-        deployment = self._redeemable(token, now)
-        session = secrets.token_urlsafe(_SECRET_BYTES)
-        image = self._image_of(deployment)
-        job = make_job(self.site, image, deployment, session)
-        with self.store.transaction():
-            if not self.store.use_token(digest(token), now):
-                raise Untrusted("token was used a moment ago")
-            self.store.add_session(digest(session), deployment.id)
-            self.store.save_deployment(started(deployment, now))
-        self.feed.note(deployment.node, "started", f"takes the job for {deployment.title}", now)
-        return job
-
-    def _redeemable(self, token: str, now: float) -> Deployment:
         found = self.store.token(digest(token))
         deployment = self.store.deployment(found.deployment) if found else None
         if found is None or deployment is None:
             raise Untrusted("token is not one of this server", hint="register again")
-        if found.used is not None:
-            reason = f"token was already used at {clock_time(found.used)}"
-        elif now >= found.expires:
-            reason = f"token expired at {clock_time(found.expires)}"
-        elif deployment.state != "armed":
-            reason = f"the arming is gone: {deployment.reason or deployment.state}"
-        else:
-            return deployment
-        hint = f"arm again: swarmstrap deploy {deployment.title} --to {deployment.node}"
-        self.feed.note(deployment.node, "refused", reason, now, failed=True, hint=hint)
-        raise Untrusted(reason, hint=hint)
+        try:
+            _check_redeemable(found, deployment, now)
+            job = self._grant(deployment, token, now)
+        except SwarmstrapError as error:
+            self.feed.note(
+                deployment.node, "refused", error.message, now, failed=True, hint=error.hint
+            )
+            raise
+        self.feed.note(deployment.node, "started", f"takes the job for {deployment.title}", now)
+        return job
+
+    def _grant(self, deployment: Deployment, token: str, now: float) -> Job:
+        session = secrets.token_urlsafe(_SECRET_BYTES)
+        job = make_job(self.site, self._image_of(deployment), deployment, session)
+        with self.store.transaction():
+            if not self.store.use_token(digest(token), now):
+                raise Untrusted("token was used a moment ago", hint=_again(deployment))
+            self.store.add_session(digest(session), deployment.id)
+            self.store.save_deployment(started(deployment, now))
+        return job
 
     def _image_of(self, deployment: Deployment) -> Path:
         image = self.images.get(deployment.image, deployment.version)
         if image.manifest.infohash != deployment.infohash:
-            raise Refused(f"image {deployment.title} was replaced after arming", hint="arm again")
+            raise Refused(
+                f"image {deployment.title} was replaced after arming", hint=_again(deployment)
+            )
         return image.directory
 
     def session(self, bearer: str) -> Deployment:
@@ -233,6 +231,22 @@ class Deployments:
         deployment = replace(deployment, uploaded=uploaded, heard=self.clock())
         self.store.save_deployment(deployment)
         return deployment
+
+
+def _check_redeemable(token: Token, deployment: Deployment, now: float) -> None:
+    if token.used is not None:
+        reason = f"token was already used at {clock_time(token.used)}"
+    elif now >= token.expires:
+        reason = f"token expired at {clock_time(token.expires)}"
+    elif deployment.state != "armed":
+        reason = f"the arming is gone: {deployment.reason or deployment.state}"
+    else:
+        return
+    raise Untrusted(reason, hint=_again(deployment))
+
+
+def _again(deployment: Deployment) -> str:
+    return f"arm again: swarmstrap deploy {deployment.title} --to {deployment.node}"
 
 
 def digest(secret: str) -> bytes:
