@@ -5,7 +5,7 @@ All of it travels over TLS with the site's CA pinned. Times are seconds since 19
 is refused answers 4xx with a `Problem`; 5xx and broken connections may be tried again.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -13,7 +13,7 @@ from swarmstrap.hardware import Inventory
 from swarmstrap.layout import Layout
 
 REGISTER = "/v1/register"  # POST Register -> Registered
-JOB = "/v1/job"  # POST, bearer = token -> Job; the token is used up
+JOB = "/v1/job"  # POST Claim, bearer = token -> Job; the token is used up
 EVENTS = "/v1/events"  # POST Events, bearer = session -> 204
 SEEDING = "/v1/seeding"  # POST Seeding, bearer = session -> Release
 PLAN = "/v1/plan"  # POST PlanReport, bearer = session -> 204
@@ -44,6 +44,12 @@ class Registered(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     node: str
     token: str = ""
     reason: str = ""
+
+
+class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A random word of this one request: whoever lost the answer shows it and is answered again."""
+
+    claim: Annotated[str, msgspec.Meta(min_length=16)]
 
 
 class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -34,6 +34,8 @@ from swarmstrap_server.store import SeenNode, Store, Token
 from swarmstrap_server.yamlfile import nearest
 
 TOKEN_SECONDS = 600.0
+# An agent that got no answer tries again for a minute, and a try ends after half of one.
+CLAIM_SECONDS = 90.0
 _SECRET_BYTES = 32
 
 
@@ -179,16 +181,20 @@ class Deployments:
         self.feed.note(name, "registered", f"registered from {address}", now)
         return Registered(node=name, token=token)
 
-    def take_job(self, token: str) -> Job:
-        """Exchange `token` for its job; raises Untrusted, saying when it was used or expired."""
+    def take_job(self, token: str, claim: str) -> Job:
+        """Exchange `token` for its job; raises Untrusted, saying when it was used or expired.
+
+        For CLAIM_SECONDS the same `claim` gets it again, with a session that replaces the first.
+        """
         now = self.clock()
         found = self.store.token(digest(token))
         deployment = self.store.deployment(found.deployment) if found else None
         if found is None or deployment is None:
             raise Untrusted("token is not one of this server", hint="register again")
         try:
-            _check_redeemable(found, deployment, now)
-            job = self._grant(deployment, token, now)
+            if not _answered_before(found, deployment, claim, now):
+                _check_redeemable(found, deployment, now)
+            job = self._grant(deployment, token, claim, now)
         except SwarmstrapError as error:
             self.feed.note(
                 deployment.node, "refused", error.message, now, failed=True, hint=error.hint
@@ -197,14 +203,14 @@ class Deployments:
         self.feed.note(deployment.node, "started", f"takes the job for {deployment.title}", now)
         return job
 
-    def _grant(self, deployment: Deployment, token: str, now: float) -> Job:
+    def _grant(self, deployment: Deployment, token: str, claim: str, now: float) -> Job:
         session = secrets.token_urlsafe(_SECRET_BYTES)
         job = make_job(self.site, self._image_of(deployment), deployment, session)
         with self.store.transaction():
-            if not self.store.use_token(digest(token), now):
-                raise Untrusted("token was used a moment ago", hint=_again(deployment))
-            self.store.add_session(digest(session), deployment.id)
-            self.store.save_deployment(started(deployment, now))
+            self.store.set_session(digest(session), deployment.id)
+            if deployment.state == "armed":
+                self.store.use_token(digest(token), digest(claim), now)
+                self.store.save_deployment(started(deployment, now))
         return job
 
     def _image_of(self, deployment: Deployment) -> Path:
@@ -231,6 +237,16 @@ class Deployments:
         deployment = replace(deployment, uploaded=uploaded, heard=self.clock())
         self.store.save_deployment(deployment)
         return deployment
+
+
+def _answered_before(token: Token, deployment: Deployment, claim: str, now: float) -> bool:
+    """Whether this is the one who used the token up, and who may not have heard the answer."""
+    return (
+        token.used is not None
+        and token.claim == digest(claim)
+        and now - token.used < CLAIM_SECONDS
+        and deployment.state == "active"
+    )
 
 
 def _check_redeemable(token: Token, deployment: Deployment, now: float) -> None:

@@ -25,7 +25,9 @@ async def _register(request: web.Request) -> web.Response:
 
 
 async def _job(request: web.Request) -> web.Response:
-    return answer(request.app[SERVICES].deployments.take_job(bearer(request)))
+    token = bearer(request)
+    claim = await body(request, wire.Claim)
+    return answer(request.app[SERVICES].deployments.take_job(token, claim.claim))
 
 
 async def _events(request: web.Request) -> web.Response:

@@ -44,6 +44,7 @@ _MIGRATIONS = (
     ) STRICT;
     CREATE INDEX events_of_node ON events (node, id);
     """,
+    "ALTER TABLE tokens ADD COLUMN claim BLOB",
 )
 _BUSY_MILLISECONDS = 5000
 _SELECT_NODE = "SELECT name, uuid, macs, address, seen FROM nodes"
@@ -65,9 +66,12 @@ class SeenNode:
 
 @dataclass(frozen=True, slots=True)
 class Token:
+    """`claim` is the digest of the word with which it was `used`."""
+
     deployment: str
     expires: float
     used: float | None
+    claim: bytes | None
 
 
 class Store:
@@ -204,22 +208,23 @@ class Store:
     # Secrets: only their SHA-256 is ever here
 
     def add_token(self, digest: bytes, deployment: str, expires: float) -> None:
-        self._db.execute("INSERT INTO tokens VALUES (?, ?, ?, NULL)", (digest, deployment, expires))
+        self._db.execute(
+            "INSERT INTO tokens VALUES (?, ?, ?, NULL, NULL)", (digest, deployment, expires)
+        )
 
     def token(self, digest: bytes) -> Token | None:
-        query = "SELECT deployment, expires, used FROM tokens WHERE hash = ?"
+        query = "SELECT deployment, expires, used, claim FROM tokens WHERE hash = ?"
         row = self._db.execute(query, (digest,)).fetchone()
         return Token(*row) if row else None
 
-    def use_token(self, digest: bytes, now: float) -> bool:
-        """Whether this call used it up: of two at once only one does."""
-        cursor = self._db.execute(
-            "UPDATE tokens SET used = ? WHERE hash = ? AND used IS NULL AND expires > ?",
-            (now, digest, now),
+    def use_token(self, digest: bytes, claim: bytes, now: float) -> None:
+        self._db.execute(
+            "UPDATE tokens SET used = ?, claim = ? WHERE hash = ?", (now, claim, digest)
         )
-        return cursor.rowcount == 1
 
-    def add_session(self, digest: bytes, deployment: str) -> None:
+    def set_session(self, digest: bytes, deployment: str) -> None:
+        """The only session of `deployment` from now on."""
+        self._db.execute("DELETE FROM sessions WHERE deployment = ?", (deployment,))
         self._db.execute("INSERT INTO sessions VALUES (?, ?)", (digest, deployment))
 
     def session(self, digest: bytes) -> Deployment | None:

@@ -31,6 +31,7 @@ ADDRESS = "127.0.0.1"
 INITRAMFS = bytes(range(256)) * 400
 UUID = "4c4c4544-0042-3510-8053-b4c04f4b3132"
 MAC = "52:54:00:12:34:56"
+CLAIM = "the word of one boot"
 
 NODES = f"""\
 nodes:

@@ -22,7 +22,7 @@ from swarmstrap.effects.http import NodeApi
 from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Unreachable, Untrusted
 from swarmstrap.hardware import Inventory
 from swarmstrap.layout import Layout
-from swarmstrap.wire import Event, Events, Job, PlanReport, Problem, Register, Registered
+from swarmstrap.wire import Claim, Event, Events, Job, PlanReport, Problem, Register, Registered
 
 REGISTER = Register(
     inventory=Inventory(firmware="uefi", architecture="x86_64"), boot_id="b", version="0"
@@ -171,6 +171,17 @@ async def test_the_whole_conversation(authority: Authority, server: Server) -> N
         ("/v1/plan", "Bearer session-1"),
     ]
     assert msgspec.json.decode(server.asked[0][2], type=Register) == REGISTER
+
+
+async def test_a_job_is_asked_for_again_with_the_same_claim(
+    authority: Authority, server: Server
+) -> None:
+    server.answers = [answer(status=500), answer(JOB)]
+    async with NodeApi(server.url, authority.certificate, retrying=lambda *_: None) as api:
+        assert await api.job("t", patience=10) == JOB
+        await api.job("t", patience=0)
+    claims = [msgspec.json.decode(body, type=Claim).claim for _, _, body in server.asked]
+    assert claims[0] == claims[1] != claims[2]
 
 
 async def test_another_sites_ca_is_not_trusted(tmp_path: Path, server: Server) -> None:

@@ -2,7 +2,7 @@
 """What firmware asks the boot listener: scripts by node, kernel and initramfs by ranges."""
 
 import pytest
-from tests.http.conftest import INITRAMFS, MAC, UUID, Live, inventory, register
+from tests.http.conftest import CLAIM, INITRAMFS, MAC, UUID, Live, inventory, register
 
 from swarmstrap_server.operator_wire import Arm
 
@@ -56,7 +56,7 @@ async def test_a_node_that_is_not_armed_boots_its_disk(live: Live) -> None:
 async def test_a_node_that_took_its_job_boots_its_disk(live: Live) -> None:
     arm(live, "n1")
     deployments = live.services.deployments
-    deployments.take_job(deployments.register(register(), "127.0.0.1").token)
+    deployments.take_job(deployments.register(register(), "127.0.0.1").token, CLAIM)
     assert not installs(await script(live, MAC))
 
 

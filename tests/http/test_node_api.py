@@ -5,7 +5,7 @@ import asyncio
 
 import msgspec
 import pytest
-from tests.http.conftest import MAC, UUID, Live, register
+from tests.http.conftest import CLAIM, MAC, UUID, Live, register
 
 from swarmstrap import wire
 from swarmstrap.effects.http import NodeApi
@@ -80,6 +80,52 @@ async def test_of_two_who_come_with_one_token_at_once_one_gets_the_job(live: Liv
     outcomes = await asyncio.gather(*tries, return_exceptions=True)
     assert sum(isinstance(outcome, wire.Job) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, Refused) for outcome in outcomes) == 4
+
+
+async def ask_for_job(live: Live, token: str, claim: str) -> tuple[int, bytes]:
+    """As an agent does, and as one that tries again after a lost answer."""
+    headers = {"Authorization": f"Bearer {token}"}
+    data = msgspec.json.encode(wire.Claim(claim=claim))
+    async with live.http.post(live.node + wire.JOB, headers=headers, data=data) as response:
+        return response.status, await response.read()
+
+
+async def test_whoever_lost_the_answer_gets_it_again_with_another_session(live: Live) -> None:
+    arm(live, "n1")
+    token = (await live.api.register(register(), patience=0)).token
+    answers = []
+    for _ in range(2):
+        status, body = await ask_for_job(live, token, CLAIM)
+        assert status == 200
+        answers.append(msgspec.json.decode(body, type=wire.Job))
+        live.clock.now += 60
+    first, second = answers
+    assert (first.deployment, first.manifest) == (second.deployment, second.manifest)
+    with pytest.raises(Untrusted):
+        live.services.deployments.session(first.session)
+    assert live.services.deployments.session(second.session).id == second.deployment
+
+
+@pytest.mark.parametrize(("claim", "seconds"), [("another boot's word", 0), (CLAIM, 91)])
+async def test_nobody_else_and_nobody_later_gets_it_again(
+    live: Live, claim: str, seconds: int
+) -> None:
+    arm(live, "n1")
+    token = (await live.api.register(register(), patience=0)).token
+    assert (await ask_for_job(live, token, CLAIM))[0] == 200
+    live.clock.now += seconds
+    status, body = await ask_for_job(live, token, claim)
+    assert status == 403
+    assert b"token was already used at 2027-" in body
+
+
+async def test_a_claim_is_worth_nothing_once_the_deployment_has_ended(live: Live) -> None:
+    arm(live, "n1")
+    token = (await live.api.register(register(), patience=0)).token
+    _, body = await ask_for_job(live, token, CLAIM)
+    session = live.services.deployments.session(msgspec.json.decode(body, type=wire.Job).session)
+    live.services.deployments.feed.take(session, Events(events=(finish(1, "do/finish/9"),)), 1.0)
+    assert (await ask_for_job(live, token, CLAIM))[0] == 403
 
 
 async def test_a_token_expires(live: Live) -> None:
@@ -241,8 +287,9 @@ async def test_a_node_that_says_nothing_for_a_quarter_of_an_hour_has_failed(live
 
 @pytest.mark.parametrize("path", [wire.EVENTS, wire.PLAN, wire.SEEDING, wire.JOB])
 async def test_no_bearer_and_a_wrong_one_are_refused(live: Live, path: str) -> None:
+    body = msgspec.json.encode(wire.Claim(claim=CLAIM))
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp5"}):
-        async with live.http.post(live.node + path, headers=headers, data=b"{}") as response:
+        async with live.http.post(live.node + path, headers=headers, data=body) as response:
             assert response.status == 403
             assert msgspec.json.decode(await response.read(), type=wire.Problem).error
 

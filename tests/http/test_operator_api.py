@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 from rich.console import Console
-from tests.http.conftest import Live, register
+from tests.http.conftest import CLAIM, Live, register
 
 from swarmstrap.errors import SwarmstrapError, Unreachable
 from swarmstrap.wire import Event, Events
@@ -83,7 +83,7 @@ async def test_a_node_at_work_is_not_armed_again_until_it_fell_silent(live: Live
     deployments = live.services.deployments
     order = Arm(nodes=("n1",), image="tiny")
     deployments.arm(order)
-    deployments.take_job(deployments.register(register(), "").token)
+    deployments.take_job(deployments.register(register(), "").token, CLAIM)
     with pytest.raises(SwarmstrapError, match="n1 is being deployed, phase ask"):
         await asyncio.to_thread(live.operator.arm, order)
     live.clock.now += 61
@@ -146,7 +146,7 @@ async def test_watch_ends_with_the_last_node_and_says_what_became_of_each(live: 
 
     watching = asyncio.create_task(asyncio.to_thread(follow))
     assert await asyncio.to_thread(began.wait, SECONDS)
-    session = deployments.take_job(deployments.register(register(), "").token).session
+    session = deployments.take_job(deployments.register(register(), "").token, CLAIM).session
     events = (say(1, "start", "do/image/1"), say(3, "finish", "do/image/1"))
     ended = say(4, "finish", "do/finish/2")
     now = deployments.session(session)

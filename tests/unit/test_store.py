@@ -14,7 +14,7 @@ from swarmstrap.hardware import Inventory
 from swarmstrap.wire import Event, PlanReport
 from swarmstrap_server.identity import marks
 from swarmstrap_server.nodes import Deployment
-from swarmstrap_server.store import SeenNode, Store
+from swarmstrap_server.store import SeenNode, Store, Token
 
 INVENTORY = Inventory(firmware="bios", architecture="x86_64", uuid="U", memory=1 << 30)
 
@@ -73,14 +73,29 @@ def test_the_latest_deployment_is_the_newest_that_was_not_taken_back(store: Stor
     assert (latest.id, last.id) == ("deployed", "disarmed")
 
 
-def test_a_token_is_used_up_once_and_in_time(store: Store) -> None:
+def test_a_token_remembers_when_and_by_whom_it_was_used(store: Store) -> None:
     store.add_token(b"hash", "d1", expires=10.0)
-    assert not store.use_token(b"hash", 10.0)
-    assert store.use_token(b"hash", 9.0)
-    assert not store.use_token(b"hash", 9.0)
-    token = store.token(b"hash")
-    assert token is not None
-    assert token.used == 9.0
+    assert store.token(b"hash") == Token("d1", 10.0, used=None, claim=None)
+    store.use_token(b"hash", b"claim", 9.0)
+    assert store.token(b"hash") == Token("d1", 10.0, used=9.0, claim=b"claim")
+
+
+def test_a_deployment_has_one_session(store: Store) -> None:
+    store.save_deployment(deployment("d1", "n1", 1.0))
+    store.set_session(b"first", "d1")
+    store.set_session(b"second", "d1")
+    assert store.session(b"first") is None
+    assert store.session(b"second") == deployment("d1", "n1", 1.0)
+
+
+def test_a_database_of_an_older_version_is_brought_forward(path: Path) -> None:
+    Store(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.execute("INSERT INTO tokens (hash, deployment, expires) VALUES (x'00', 'd1', 5.0)")
+        raw.execute("ALTER TABLE tokens DROP COLUMN claim")
+        raw.execute("PRAGMA user_version = 1")
+    with closing(Store(path)) as store:
+        assert store.token(b"\0") == Token("d1", 5.0, used=None, claim=None)
 
 
 def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:

@@ -9,6 +9,7 @@ clock may be years off, so server certificates are issued with a start far in th
 import asyncio
 import os
 import random
+import secrets
 import ssl
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from swarmstrap.wire import (
     PLAN,
     REGISTER,
     SEEDING,
+    Claim,
     Events,
     Job,
     PlanReport,
@@ -42,6 +44,7 @@ Retrying = Callable[[SwarmstrapError, float], None]
 _TIMEOUT = aiohttp.ClientTimeout(total=60.0, sock_connect=10.0, sock_read=30.0)
 _FIRST_DELAY = 1.0
 _LAST_DELAY = 30.0
+_CLAIM_BYTES = 16
 
 
 def tls(ca: Path) -> ssl.SSLContext:
@@ -92,8 +95,12 @@ class NodeApi:
         return await self._ask(REGISTER, register, Registered, patience=patience)
 
     async def job(self, token: str, *, patience: float) -> Job:
-        """Uses the token up; every later call is made with the session that the job names."""
-        job = await self._ask(JOB, None, Job, bearer=token, patience=patience)
+        """Uses the token up; every later call is made with the session that the job names.
+
+        All tries of one call make the same claim, so an answer that was lost is given again.
+        """
+        claim = Claim(claim=secrets.token_hex(_CLAIM_BYTES))
+        job = await self._ask(JOB, claim, Job, bearer=token, patience=patience)
         self._bearer = job.session
         return job
 
@@ -109,7 +116,7 @@ class NodeApi:
     async def _ask(
         self,
         path: str,
-        body: msgspec.Struct | None,
+        body: msgspec.Struct,
         answer: type[Answer],
         *,
         bearer: str = "",
@@ -125,7 +132,7 @@ class NodeApi:
             ) from error
 
     async def _patiently(
-        self, path: str, body: msgspec.Struct | None, bearer: str, patience: float
+        self, path: str, body: msgspec.Struct, bearer: str, patience: float
     ) -> bytes:
         give_up = time.monotonic() + patience
         delay = _FIRST_DELAY
@@ -141,14 +148,14 @@ class NodeApi:
                 await asyncio.sleep(pause)
                 delay = min(delay * 2, _LAST_DELAY)
 
-    async def _post(self, path: str, body: msgspec.Struct | None, bearer: str) -> bytes:
-        headers = {} if body is None else {"Content-Type": "application/json"}
+    async def _post(self, path: str, body: msgspec.Struct, bearer: str) -> bytes:
+        headers = {"Content-Type": "application/json"}
         if bearer:
             headers["Authorization"] = f"Bearer {bearer}"
         try:
             async with self._session.post(
                 self._server + path,
-                data=None if body is None else msgspec.json.encode(body),
+                data=msgspec.json.encode(body),
                 headers=headers,
                 allow_redirects=False,
             ) as response:
