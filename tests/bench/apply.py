@@ -1,45 +1,76 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Applying an image beside `tar --zstd -x` of the same file to the same kind of filesystem.
 
-    python tests/bench/apply.py TREE --folder FOLDER [--runs 3]
-
-Captures TREE into FOLDER (kept and used again). Then both take turns, each time on a new ext4 in
-memory (a loop device on a tmpfs), so that the disk and its other users have no part in it; every
-run ends with the filesystem synced. Prints one JSON object: seconds of wall clock and processor,
-and the ratio of the best of each. Needs root, and memory for the unpacked tree twice.
+Both take turns, each time on a new ext4 in memory (a loop device on a tmpfs), so that the disk and
+its other users have no part in it; every run ends with the filesystem synced. Frames come to the
+writers in an order like a swarm's. Needs root, and memory for the unpacked tree twice.
 """
 
-import argparse
 import asyncio
-import json
 import os
 import random
 import resource
+import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE
 from swarmstrap.units import MiB
-from swarmstrap_server.images import Image, ImageStore
-from swarmstrap_server.publish import publish
-from swarmstrap_server.signing import Key
+from swarmstrap_server.images import Image
 
 
-def captured(tree: Path, folder: Path) -> tuple[Image, float]:
-    """The image of `tree`, and MB/s of reading it where it was captured now (else 0)."""
-    store = ImageStore(folder / "images")
-    if store.ls("bench"):
-        return store.latest("bench"), 0.0
-    (folder / "publisher").unlink(missing_ok=True)
-    published = publish(tree, "bench", None, store, Key.generate(folder / "publisher"), strip=())
-    rate = published.manifest.unpacked / 1e6 / published.seconds
-    return Image(published.manifest, published.directory), rate
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Seconds of wall clock and of processors."""
+
+    seconds: float
+    busy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Every run of both; sizes in bytes."""
+
+    payload: int
+    unpacked: int
+    entries: int
+    tar: tuple[Run, ...]
+    writers: tuple[Run, ...]
+
+    @property
+    def ratio(self) -> float:
+        """Median seconds of the writers over tar's."""
+        return median(self.writers)[0] / median(self.tar)[0]
+
+
+def median(runs: Sequence[Run]) -> tuple[float, float]:
+    """Of seconds and of processor seconds, each for itself."""
+    return (
+        statistics.median(run.seconds for run in runs),
+        statistics.median(run.busy for run in runs),
+    )
+
+
+def bench(image: Image, pairs: int, say: Callable[[str], None]) -> Applied:
+    tar, writers = [], []
+    for _ in range(pairs):
+        tar.append(measure(by_tar, image))
+        writers.append(measure(by_writers, image))
+        say(f"apply: tar {tar[-1].seconds:.1f} s, swarmstrap {writers[-1].seconds:.1f} s")
+    manifest = image.manifest
+    return Applied(
+        payload=manifest.payload.size,
+        unpacked=manifest.unpacked,
+        entries=manifest.entries,
+        tar=tuple(tar),
+        writers=tuple(writers),
+    )
 
 
 @contextmanager
@@ -89,40 +120,8 @@ def processor_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
-def measure(apply: Callable[[Image, Path], None], image: Image) -> tuple[float, float]:
-    """Seconds of wall clock and of processors."""
+def measure(apply: Callable[[Image, Path], None], image: Image) -> Run:
     with new_filesystem(2 * image.manifest.unpacked + 512 * MiB) as target:
         started, busy = time.monotonic(), processor_seconds()
         apply(image, target)
-        return time.monotonic() - started, processor_seconds() - busy
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tree", type=Path)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--runs", type=int, default=3)
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    image, rate = captured(arguments.tree, arguments.folder)
-    runs: dict[str, list[tuple[float, float]]] = {"tar": [], "writers": []}
-    for _ in range(arguments.runs):
-        runs["tar"].append(measure(by_tar, image))
-        runs["writers"].append(measure(by_writers, image))
-    result = {
-        "unpacked_bytes": image.manifest.unpacked,
-        "payload_bytes": image.manifest.payload.size,
-        "entries": image.manifest.entries,
-        "capture_mb_per_second": round(rate, 1),
-        "seconds": {name: [round(run[0], 2) for run in taken] for name, taken in runs.items()},
-        "processor_seconds": {
-            name: [round(run[1], 2) for run in taken] for name, taken in runs.items()
-        },
-        "ratio": round(min(runs["writers"])[0] / min(runs["tar"])[0], 2),
-    }
-    print(json.dumps(result))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        return Run(time.monotonic() - started, processor_seconds() - busy)
