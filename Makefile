@@ -8,14 +8,33 @@ IMAGE    := debian
 SHELLS   := .ci/run $(shell git ls-files 'dracut/*.sh' 'boot/*.sh' 2>/dev/null)
 TIERS    := tests/unit tests/plans tests/disk tests/http tests/swarm tests/dracut tests/vm
 
-# What the product, the lab and the tests call; libparted and gcc build pyparted.
-PACKAGES := \
+# Where `make install` puts things; DESTDIR goes before what is not below PREFIX.
+PREFIX  := /opt/swarmstrap
+DESTDIR :=
+
+# What the server calls and the initramfs carries; libparted and gcc build pyparted.
+SERVER_PACKAGES := \
 	python3 python3-venv python3-dev gcc pkg-config libparted-dev ca-certificates \
 	dracut-core linux-image-amd64 kmod cpio zstd udev iproute2 isc-dhcp-client iputils-arping procps \
 	binutils systemd gdisk util-linux dosfstools e2fsprogs xfsprogs kexec-tools efibootmgr \
-	openssh-client busybox-static attr acl tar mtools \
-	dnsmasq-base ipxe ipxe-qemu qemu-system-x86 ovmf mmdebstrap debian-archive-keyring \
+	openssh-client busybox-static dnsmasq-base ipxe
+# What rehearsals, the demo and the tests call besides.
+LAB_PACKAGES := \
+	ipxe-qemu qemu-system-x86 ovmf mmdebstrap debian-archive-keyring attr acl tar mtools \
 	shellcheck shfmt
+
+# $(call debian_packages,NAMES) installs those that are missing.
+define debian_packages
+	@mkdir -p build
+	@missing=$$(for p in $(1); do \
+		dpkg-query -W -f '$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+		echo "installing Debian packages:" $$missing; \
+		apt-get -q update >build/packages.log 2>&1 && \
+		DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $$missing \
+			>>build/packages.log 2>&1 || { tail -n 20 build/packages.log; exit 1; }; \
+	fi
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help check test fast vm demo initramfs bench install pictures clean
@@ -24,15 +43,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 build/.packages: Makefile
-	@mkdir -p build
-	@missing=$$(for p in $(PACKAGES); do \
-		dpkg-query -W -f '$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-		echo "installing Debian packages:" $$missing; \
-		apt-get -q update >build/packages.log 2>&1 && \
-		DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $$missing \
-			>>build/packages.log 2>&1 || { tail -n 20 build/packages.log; exit 1; }; \
-	fi
+	$(call debian_packages,$(SERVER_PACKAGES) $(LAB_PACKAGES))
 	@touch $@
 
 build/.venv: pyproject.toml build/.packages
@@ -72,14 +83,16 @@ pictures: build/.venv ## the README's pictures, taken during a demo
 	@$(BIN)/python -m swarmstrap_server.lab.demo --out build/demo --pictures docs/pictures
 
 bench: build/.venv ## ratios against named peers, see docs/benchmarks.md
-	@$(BIN)/python tests/bench/run.py
+	@$(BIN)/python -m tests.bench.run
 
 install: ## the commands into /opt/swarmstrap, the dracut module where dracut looks
-	$(PYTHON) -m venv /opt/swarmstrap
-	/opt/swarmstrap/bin/pip install --quiet '.[server]'
-	install -d $(DESTDIR)/usr/lib/dracut/modules.d/50swarmstrap
-	install -m 755 dracut/50swarmstrap/*.sh $(DESTDIR)/usr/lib/dracut/modules.d/50swarmstrap/
-	ln -sf /opt/swarmstrap/bin/swarmstrap $(DESTDIR)/usr/bin/swarmstrap
+	$(call debian_packages,$(SERVER_PACKAGES))
+	$(PYTHON) -m venv $(PREFIX)
+	$(PREFIX)/bin/pip install --quiet --disable-pip-version-check '.[server]'
+	$(PREFIX)/bin/python -m swarmstrap_server.stage $(DESTDIR)/usr/lib/swarmstrap/stage
+	install -D -m 755 -t $(DESTDIR)/usr/lib/dracut/modules.d/50swarmstrap dracut/50swarmstrap/*.sh
+	install -d $(DESTDIR)/usr/bin
+	ln -sf $(PREFIX)/bin/swarmstrap $(DESTDIR)/usr/bin/swarmstrap
 
 clean: ## remove build/
 	rm -rf build

@@ -13,10 +13,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from swarmstrap.errors import BadInput, SwarmstrapError
+from swarmstrap.errors import BadInput
 from swarmstrap.units import Bytes
 from swarmstrap_server import overlay, stage
 from swarmstrap_server.run import run
+from swarmstrap_server.shipped import shipped
 
 DRACUT = Path("/usr/lib/dracut")
 MODULE = "50swarmstrap"
@@ -73,7 +74,7 @@ def newest_kernel() -> str:
 
 def generic(release: str, cache: Path) -> Path:
     """The initramfs for `release` without keys, from `cache` when nothing in it has changed."""
-    module = find_module()
+    module = shipped(f"dracut/{MODULE}")
     kept = cache / f"initramfs-{release}-{_fingerprint(release, module)}.img"
     if kept.exists():
         return kept
@@ -116,18 +117,6 @@ def dracut(release: str, module: Path, tree: Path, out: Path) -> None:
             timeout=_DRACUT_SECONDS,
         )
         (scratch / "image").replace(out)
-
-
-def find_module() -> Path:
-    """Our dracut module: of the source tree when run from one, else the installed one."""
-    places = (Path(__file__).parents[2] / "dracut", DRACUT / "modules.d")
-    for place in places:
-        if (place / MODULE / "module-setup.sh").is_file():
-            return place / MODULE
-    raise SwarmstrapError(
-        f"the dracut module {MODULE} is in none of {', '.join(map(str, places))}",
-        hint="install it: make install",
-    )
 
 
 def _fingerprint(release: str, module: Path) -> str:

@@ -2,27 +2,19 @@
 """The texts in boot/ that firmware and its helpers read, and the filling of their @NAME@ places."""
 
 import re
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 
-from swarmstrap.errors import BadInput, SwarmstrapError
+from swarmstrap.errors import BadInput
+from swarmstrap_server.shipped import shipped
 
 _PLACE = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 # Quoting, comments, separators and expansions of iPXE, dnsmasq, dhcpd and JSON.
 _UNSAFE = frozenset("\"'`\\#@;|&${}")
-_FOLDERS = (Path(__file__).parents[2] / "boot", Path(sys.prefix) / "share/swarmstrap/boot")
 
 
 def template(name: str) -> str:
-    """The text of boot/`name`: of the source tree when run from one, else the installed one."""
-    for folder in _FOLDERS:
-        if (folder / name).is_file():
-            return (folder / name).read_text()
-    raise SwarmstrapError(
-        f"the template {name} is in none of {', '.join(map(str, _FOLDERS))}",
-        hint="install Swarmstrap again: make install",
-    )
+    """The text of boot/`name`."""
+    return shipped(f"boot/{name}").read_text()
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

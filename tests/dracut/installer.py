@@ -8,6 +8,7 @@ from pathlib import Path
 
 from swarmstrap_server import initramfs
 from swarmstrap_server.run import run
+from swarmstrap_server.shipped import shipped
 
 BUILD = Path("build/initramfs").resolve()
 SYSTEMD = Path("/usr/lib/systemd/systemd")
@@ -52,7 +53,9 @@ def add_to_default(python_tree: Path, keys: Path, image: Path) -> Path:
     base = image.with_suffix(".dracut")
     shutil.copytree(initramfs.DRACUT, base, symlinks=True)
     shutil.copytree(
-        initramfs.find_module(), base / "modules.d" / initramfs.MODULE, dirs_exist_ok=True
+        shipped(f"dracut/{initramfs.MODULE}"),
+        base / "modules.d" / initramfs.MODULE,
+        dirs_exist_ok=True,
     )
     release = initramfs.newest_kernel()
     command = ["dracut", "--quiet", "--force", "--add", "swarmstrap", "--kver", release]

@@ -9,12 +9,13 @@ from tests.dracut.installer import BUILD
 
 from swarmstrap.errors import BadInput, SwarmstrapError
 from swarmstrap_server import initramfs, stage
+from swarmstrap_server.shipped import shipped
 
 
 @pytest.fixture
 def module(tmp_path: Path) -> Path:
     """A copy of the dracut module, to be spoiled."""
-    return shutil.copytree(initramfs.find_module(), tmp_path / "module")
+    return shutil.copytree(shipped(f"dracut/{initramfs.MODULE}"), tmp_path / "module")
 
 
 def spoil(module: Path, old: str, new: str) -> None:
