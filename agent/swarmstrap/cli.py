@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def boot(cmdline: Path) -> None:
     """Be a node, from the first look to the new system. Comes back only when that fails."""
+    from swarmstrap.effects import clock
     from swarmstrap.effects import log as logs
     from swarmstrap.effects.console import Console, active, terminals
     from swarmstrap.effects.fetch import writer_count
@@ -58,6 +59,7 @@ def boot(cmdline: Path) -> None:
     from swarmstrap.effects.unpack import Writers
 
     logs.start()
+    behind = clock.forward()
     # First of all: the writers are copies of this process, small and without a secret.
     writers = Writers.start(writer_count(look("").memory))
     console = Console(terminals(active()))
@@ -66,6 +68,11 @@ def boot(cmdline: Path) -> None:
 
     async def live(settings: Settings) -> None:
         report = Reporter([console.hear])
+        if behind:
+            report.warn(
+                f"the clock was {behind / 86400:.0f} days behind and was set forward",
+                hint="it is as old as the initramfs now; look at the machine's battery",
+            )
         living = asyncio.create_task(console.live())
         try:
             await run(Machine(settings, report, console, writers), report, settings)

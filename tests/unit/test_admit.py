@@ -129,3 +129,18 @@ def test_another_architecture_is_not(job: Job, place: Path) -> None:
     node = msgspec.structs.replace(NODE, architecture="aarch64")
     with pytest.raises(Untrusted, match="small 1 is for x86_64, this node is aarch64"):
         admit(node, job, place / "allowed_signers")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "cannot read the publisher's keys .*: No such file"), (b"\n", "there is no key in")],
+)
+def test_without_the_publishers_keys_it_says_so(
+    job: Job, tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    allowed_signers = tmp_path / "allowed_signers"
+    if content is not None:
+        allowed_signers.write_bytes(content)
+    with pytest.raises(BadInput, match=said) as refused:
+        admit(NODE, job, allowed_signers)
+    assert "build the initramfs again" in refused.value.hint

@@ -3,15 +3,23 @@
 
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
+
+from swarmstrap.effects.trust import ALLOWED_SIGNERS, CA
 
 log = logging.getLogger(__name__)
 
+# The agent's own age may be that of its release; the site's files are as old as the initramfs.
+MADE_BEFORE_NOW = (CA, ALLOWED_SIGNERS, Path(__file__))
 
-def forward(made_before_now: Path) -> None:
-    """Set the clock to the age of a file of the initramfs, when the clock says it is older."""
-    floor = made_before_now.stat().st_mtime
+
+def forward(files: Iterable[Path] = MADE_BEFORE_NOW) -> float:
+    """Set a clock that is behind the newest of `files` to its time; the seconds it was behind."""
+    floor = max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
     behind = floor - time.time()
-    if behind > 0:
-        log.warning("the clock is %.0f days behind the initramfs: set forward", behind / 86400)
-        time.clock_settime(time.CLOCK_REALTIME, floor)
+    if behind <= 0:
+        return 0.0
+    time.clock_settime(time.CLOCK_REALTIME, floor)
+    log.warning("the clock was %.0f days behind the initramfs: set forward", behind / 86400)
+    return behind

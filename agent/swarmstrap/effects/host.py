@@ -14,7 +14,6 @@ from swarmstrap.display import numbered
 from swarmstrap.effects import (
     bootloader,
     chroot,
-    clock,
     disk,
     fetch,
     filesystems,
@@ -27,6 +26,7 @@ from swarmstrap.effects import (
 from swarmstrap.effects import log as logs
 from swarmstrap.effects.admit import admit
 from swarmstrap.effects.console import Console, active
+from swarmstrap.effects.trust import ALLOWED_SIGNERS, CA
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import StepFailed, SwarmstrapError, Unreachable
 from swarmstrap.failure import NotArmed, Verdict
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUN = Path("/run/swarmstrap")
-KEYS = Path("/etc/swarmstrap")
 INSTALL_LOG = "/var/log/swarmstrap-install.log"
 
 # How long a node waits for a server before it goes back to its firmware to look for another one.
@@ -108,9 +107,8 @@ class Machine:
         await importing
         from swarmstrap.effects.http import NodeApi
 
-        clock.forward(KEYS / "ca.crt")
         self._report.log(f"asking {self._settings.server}")
-        api = NodeApi(self._settings.server, KEYS / "ca.crt", retrying=self._retrying)
+        api = NodeApi(self._settings.server, CA, retrying=self._retrying)
         self._api = api
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         registered = await api.register(
@@ -128,7 +126,7 @@ class Machine:
 
     async def trust(self, inventory: Inventory, job: Job) -> Manifest:
         self._manifest, self._torrent = await asyncio.to_thread(
-            admit, inventory, job, KEYS / "allowed_signers"
+            admit, inventory, job, ALLOWED_SIGNERS
         )
         image = f"{self._manifest.name} {self._manifest.version}"
         self._console.introduce(job.node, image, job.deployment)

@@ -2,8 +2,8 @@
 """The node API over TLS: the only user of aiohttp in the agent.
 
 The site's CA is the one root of trust: no system store, no cookie, no proxy, no redirect. A node's
-clock may be years off, so server certificates are issued with a start far in the past, and
-`clock.forward` brings a clock that is behind the initramfs up to it before the first connection.
+clock may be years off, so server certificates are issued with a start far in the past, and a clock
+that is behind the initramfs is brought up to it (`clock.forward`) before anything else.
 """
 
 import asyncio
