@@ -54,7 +54,7 @@ class Display:
             case "progress":
                 self._sample(event)
                 return []
-            case "finish" if event.result == "fail":
+            case "finish" if event.result in ("fail", "warning"):
                 return self._fail(event)
             case "finish":
                 return []

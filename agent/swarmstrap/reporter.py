@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from swarmstrap.errors import Refused, SwarmstrapError, Unreachable
-from swarmstrap.wire import Event, Events
+from swarmstrap.wire import Event, Events, Result
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +84,10 @@ class Reporter:
     def succeed(self, description: str = "") -> None:
         self._record("finish", description, result="success")
 
-    def fail(self, error: SwarmstrapError) -> None:
-        self._record("finish", error.message, result="fail", hint=error.hint)
+    def fail(self, error: SwarmstrapError, *, again: bool = False) -> None:
+        """`again`: this is not the end, the node is about to have another try."""
+        result: Result = "warning" if again else "fail"
+        self._record("finish", error.message, result=result, hint=error.hint)
 
     def warn(self, description: str, hint: str = "") -> None:
         self._record("log", description, result="warning", hint=hint)
@@ -131,7 +133,7 @@ class Reporter:
         kind: Literal["start", "progress", "finish", "log"],
         description: str = "",
         *,
-        result: Literal["", "success", "warning", "fail"] = "",
+        result: Result = "",
         hint: str = "",
         progress: float | None = None,
         from_seeder: int | None = None,

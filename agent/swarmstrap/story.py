@@ -93,7 +93,9 @@ async def run(host: Host, report: Reporter, settings: Settings) -> None:
         async with _part("say", f"say {len(plan.steps)} steps", host, report, settings):
             await host.say(plan)
     except Exception as error:
-        await _follow(judge(error, policy, attempt=policy.attempts), host, report)
+        verdict = judge(error, policy, attempt=policy.attempts)
+        _tell_failure(error, verdict, report)
+        await _follow(verdict, host, report)
         return
     if settings.dry_run:
         report.start(DRY_RUN, "dry run: stop before the first write")
@@ -105,8 +107,9 @@ async def run(host: Host, report: Reporter, settings: Settings) -> None:
             await do(plan, host, report, settings)
             return
         except Exception as error:
-            await host.clean_up()
             verdict = judge(error, policy, attempt)
+            _tell_failure(error, verdict, report)
+            await host.clean_up()
             await _follow(verdict, host, report)
             if verdict.action != "retry":
                 return
@@ -125,11 +128,7 @@ async def do(plan: Plan, host: Host, report: Reporter, settings: Settings) -> No
             report.succeed()  # nobody will be here to say so afterwards
             await carry_out(step, host)
             return
-        try:
-            await carry_out(step, host)
-        except Exception as error:
-            _tell_failure(error, report)
-            raise
+        await carry_out(step, host)
         report.succeed()
 
 
@@ -175,11 +174,7 @@ async def _part(
 ) -> AsyncIterator[None]:
     await _stop_before(name, host, settings)
     report.start(name, description)
-    try:
-        yield
-    except Exception as error:
-        _tell_failure(error, report)
-        raise
+    yield
     report.succeed()
 
 
@@ -193,9 +188,10 @@ async def _follow(verdict: Verdict, host: Host, report: Reporter) -> None:
     await host.follow(verdict)
 
 
-def _tell_failure(error: Exception, report: Reporter) -> None:
+def _tell_failure(error: Exception, verdict: Verdict, report: Reporter) -> None:
+    """As the end of what was started last."""
     told = explain(error)
     # Where it came from is of use only for what nobody foresaw.
     trace = None if isinstance(error, SwarmstrapError) else error
     log.error("%s failed: %s", report.name, told, exc_info=trace)
-    report.fail(told)
+    report.fail(told, again=verdict.action == "retry")

@@ -23,6 +23,7 @@ DRY_RUN = "dry-run"
 
 Finish = Literal["reboot", "kexec", "poweroff", "shell"]
 OnFailure = Literal["retry", "shell", "reboot", "poweroff"]
+Result = Literal["", "success", "warning", "fail"]
 
 
 class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -111,6 +112,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A curtin-shaped record: `name` is hierarchical (`do/fetch`), `sequence` counts per boot.
 
+    A `finish` with `warning` failed and is tried again, with `fail` it is the end.
     `progress` is 0..1; `from_seeder` and `from_peers` are payload bytes received so far.
     """
 
@@ -119,7 +121,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     kind: Literal["start", "progress", "finish", "log"]
     name: str
     description: str = ""
-    result: Literal["", "success", "warning", "fail"] = ""
+    result: Result = ""
     hint: str = ""
     progress: float | None = None
     from_seeder: int | None = None

@@ -140,7 +140,7 @@ def _counted(deployment: Deployment, event: Event) -> Deployment:
 
 
 def _step_began(deployment: Deployment, event: Event, phase: str) -> Deployment:
-    # A node that failed and begins a step again is retrying: its job allows it.
+    # A node that was given up for its silence may be at work all the same.
     return replace(
         deployment,
         state="active",
@@ -165,6 +165,8 @@ def _step_ended(deployment: Deployment, event: Event, phase: str, now: float) ->
             reason=event.description or f"{event.name} failed",
             hint=event.hint,
         )
+    if event.result == "warning":  # the node is about to try again
+        return deployment
     if phase == "image":
         deployment = replace(deployment, fetched=True)
     # The agent says this before it carries out the last step: afterwards it is gone.

@@ -62,6 +62,8 @@ def after(*texts: str) -> Deployment:
         (["start do/hooks/7", "finish do/hooks/7 fail"], "failed", "hooks"),
         (["start do/bootloader/7", "finish do/bootloader/7 warning"], "active", "bootloader"),
         # A retry: the job allowed it, and the node begins again.
+        (["start do/image/4", "finish do/image/4 warning"], "active", "image"),
+        (["finish do/image/4 warning", "start do/disks/1"], "active", "disks"),
         (["finish do/image/4 fail", "start do/disks/1"], "active", "disks"),
         (["start dry-run"], "active", "ask"),
         (["start say", "finish say success", "finish dry-run success"], "planned", "say"),
@@ -97,6 +99,7 @@ def test_bytes_progress_and_the_moment_the_image_is_there() -> None:
     assert (fetching.progress, fetching.from_seeder, fetching.from_peers) == (0.25, 10, 30)
     assert not fetching.fetched
     assert after("start do/image/1", "finish do/image/1 success").fetched
+    assert not after("start do/image/1", "finish do/image/1 warning").fetched
 
 
 def test_an_event_counts_once_and_never_backwards() -> None:
