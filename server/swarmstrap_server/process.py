@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from swarmstrap.command import ENVIRONMENT
 from swarmstrap.errors import SwarmstrapError
-from swarmstrap_server.run import ENVIRONMENT
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.dracut.installer import SYSTEMD, add_to_default, names_in, write_keys
 
-from swarmstrap_server.run import CommandFailed
+from swarmstrap.command import CommandFailed
 
 
 def test_hooks_agent_and_keys_are_there(default_image: Path) -> None:

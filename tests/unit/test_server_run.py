@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from swarmstrap_server.run import CommandFailed, run
+from swarmstrap.command import CommandFailed
+from swarmstrap_server.run import run
 
 
 def test_environment_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from swarmstrap.effects.run import Argument, Completed, run
+from swarmstrap.command import Argument, Completed
+from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.steps import RemoveFiles, WriteFile
 

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NoReturn
 
+from swarmstrap.command import ENVIRONMENT
 from swarmstrap.effects.chroot import inside
-from swarmstrap.effects.run import ENVIRONMENT, run
+from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.steps import FinishBoot
 

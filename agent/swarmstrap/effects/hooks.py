@@ -9,8 +9,9 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from swarmstrap.command import Completed
 from swarmstrap.effects.chroot import enter, inside
-from swarmstrap.effects.run import Completed, run
+from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest

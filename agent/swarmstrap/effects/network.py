@@ -12,7 +12,8 @@ from typing import TypeVar
 import msgspec
 
 from swarmstrap.cmdline import Lease, Settings
-from swarmstrap.effects.run import Argument, run
+from swarmstrap.command import Argument
+from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed, Unreachable
 
 Found = TypeVar("Found")

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from swarmstrap.command import CommandFailed
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.units import Bytes, human
-from swarmstrap_server.run import CommandFailed, run
+from swarmstrap_server.run import run
 
 # A small server for any machine: one boot loader for each firmware, the tools for its filesystems.
 PACKAGES = (

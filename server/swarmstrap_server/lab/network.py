@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from pathlib import Path
 
-from swarmstrap_server.run import Completed, run
+from swarmstrap.command import Completed
+from swarmstrap_server.run import run
 
 log = logging.getLogger(__name__)
 
