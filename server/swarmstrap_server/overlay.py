@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from swarmstrap_server.run import run
+from swarmstrap_server.cpio import pack
 
 # The kernel looks for the next archive at a multiple of four and skips zeros before it
 # (Documentation/driver-api/early-userspace/buffer-format.rst).
@@ -27,13 +27,7 @@ def append(base: Path, files: Mapping[str, bytes], out: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
             target.chmod(0o600)
-        names = sorted(str(path.relative_to(staging)) for path in staging.rglob("*"))
-        run(
-            ["cpio", "--quiet", "--create", "--format=newc", "--reproducible", "-O", archive],
-            stdin="\n".join(names).encode(),
-            cwd=staging,
-            timeout=30,
-        )
+        pack(staging, archive)
         with base.open("rb") as first, archive.open("rb") as second, whole.open("wb") as joined:
             shutil.copyfileobj(first, joined, 1 << 20)
             joined.write(b"\0" * (-joined.tell() % _ALIGNMENT))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
+from swarmstrap_server.cpio import pack
 from swarmstrap_server.lab.machines import KernelBoot
 from swarmstrap_server.run import run
 
@@ -52,13 +53,7 @@ def tiny_boot(
             shutil.copyfile(module, root / f"modules/{number:02}-{module.name}")
         (root / "init").write_text(_INIT + script)
         (root / "init").chmod(0o755)
-        members = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
-        run(
-            ["cpio", "--quiet", "-o", "-H", "newc", "-F", initramfs.absolute()],
-            timeout=_SECONDS,
-            cwd=root,
-            stdin="\n".join(members).encode(),
-        )
+        pack(root, initramfs)
     # The last console is the one that /dev/console, and so the script, writes to.
     return KernelBoot(kernel, initramfs, "console=tty0 console=ttyS0,115200 panic=-1 loglevel=4")
 
