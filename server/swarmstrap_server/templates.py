@@ -13,8 +13,8 @@ _UNSAFE = frozenset("\"'`\\#@;|&${}")
 
 
 def template(name: str) -> str:
-    """The text of boot/`name`."""
-    return shipped(f"boot/{name}").read_text()
+    """The text of boot/`name` after its licence line: iPXE wants `#!ipxe` at the very start."""
+    return shipped(f"boot/{name}").read_text().partition("\n")[2]
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
