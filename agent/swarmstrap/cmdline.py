@@ -21,7 +21,7 @@ _BOOTIF = re.compile(r"(?:[0-9a-f]{2}-)?((?:[0-9a-f]{2}[-:]){5}[0-9a-f]{2})", re
 _YES = ("", "1", "yes", "on", "true")
 _NO = ("0", "no", "off", "false")
 _LEASE = ("ip", "mask", "gw", "dns")
-_KEYS = ("server", *_LEASE, "dry-run", "break")
+KEYS = ("server", *_LEASE, "dry-run", "break")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,9 @@ def _words(cmdline: str) -> Iterator[str]:
 
 
 def _known(key: str) -> str:
-    if key in _KEYS:
+    if key in KEYS:
         return key
-    near = difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.0)[0]
+    near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.0)[0]
     raise BadInput(
         f"unknown kernel argument swarmstrap.{key}", hint=f"did you mean swarmstrap.{near}?"
     )

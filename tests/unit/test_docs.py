@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pages name every word that the product reads, and no other."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+from swarmstrap import cmdline, selectors
+from swarmstrap.layout import DiskLayout, Format, Layout, Partition, PartitionType, Prefer, Wipe
+from swarmstrap.wire import Finish, Interface, OnFailure
+from swarmstrap_server.settings import DhcpMode, Node, Settings
+
+DOCS = Path(__file__).parents[2] / "docs"
+SITE, LAYOUTS = (DOCS / "site.md").read_text(), (DOCS / "layouts.md").read_text()
+
+
+def words(kind: type[msgspec.Struct]) -> set[str]:
+    return {field.encode_name for field in msgspec.structs.fields(kind)}
+
+
+def paths(kind: type[msgspec.Struct], above: str = "") -> Iterator[str]:
+    """The keys of a struct and, with dots, of the structs in it."""
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            yield from paths(field.type, f"{above}{field.encode_name}.")
+        else:
+            yield above + field.encode_name
+
+
+def spans(text: str) -> set[str]:
+    """Code within lines, without fenced blocks."""
+    return set(re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)))
+
+
+def first_column(text: str, heading: str) -> set[str]:
+    """The code spans in the first column of the table below the row that begins with `heading`."""
+    table = text[text.index(f"| {heading} |") :].partition("\n\n")[0]
+    return {span for row in table.splitlines()[2:] for span in spans(row.split("|")[1])}
+
+
+def test_site_yaml() -> None:
+    section = SITE[SITE.index("## site.yaml") : SITE.index("## nodes/")]
+    assert first_column(section, "key") == set(paths(Settings))
+
+
+def test_node_files() -> None:
+    section = SITE[SITE.index("## nodes/") :]
+    assert first_column(section, "key") == words(Node)
+    assert first_column(section, "key of a NIC") == words(Interface)
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("key of a layout", Layout),
+        ("key of a disk", DiskLayout),
+        ("key of a partition", Partition),
+    ],
+)
+def test_layout_files(heading: str, kind: type[msgspec.Struct]) -> None:
+    assert first_column(LAYOUTS, heading) == words(kind)
+
+
+def test_match() -> None:
+    assert first_column(LAYOUTS, "key of `match`") == set(selectors.KEYS)
+
+
+def test_values_that_are_words() -> None:
+    assert set(get_args(DhcpMode) + get_args(Finish) + get_args(OnFailure)) <= spans(SITE)
+    written = get_args(PartitionType) + get_args(Format) + get_args(Prefer) + get_args(Wipe)
+    assert set(written) <= spans(LAYOUTS)
+
+
+def test_kernel_arguments() -> None:
+    written = {span.partition("=")[0] for span in first_column(SITE, "argument")}
+    assert written == {"BOOTIF", *(f"swarmstrap.{key}" for key in cmdline.KEYS)}
+    assert set(cmdline.STOPS) <= spans(SITE)
+
+
+@pytest.mark.parametrize("page", [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")], ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"(?<!!)\[[^]]*\]\(([^)#]+)\)", page.read_text())
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (page.parent / target).exists()] == []
