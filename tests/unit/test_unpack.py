@@ -170,18 +170,25 @@ def test_a_frame_of_another_size(data: bytes, unpacked: int) -> None:
         decompress(data, unpacked)
 
 
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def writer_processes() -> list[int]:
+    """They are the children of the fork server, which is the only child of this process."""
+    return [child for server in children(os.getpid()) for child in children(server)]
+
+
 async def test_a_writer_that_dies_is_an_error(small: Published, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.mkdir()
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    before = set(children.read_text().split())
     writers = Writers.start(1)
     try:
-        (child,) = set(children.read_text().split()) - before
         directory = small.directory
         index = directory / INDEX_FILE
         await writers.open(target, directory / PAYLOAD_FILE, index, small.manifest)
-        os.kill(int(child), signal.SIGKILL)
+        (child,) = writer_processes()
+        os.kill(child, signal.SIGKILL)
         for _ in range(2):
             with pytest.raises(StepFailed, match=r"writing frame 0: .* was killed by SIGKILL"):
                 await writers.write(0)
@@ -206,13 +213,37 @@ async def test_an_abandoned_writer_answers_nobody_else(small: Published, tmp_pat
         await writers.stop()
 
 
-async def test_writers_end_with_their_parent(tmp_path: Path) -> None:
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    before = children.read_text().split()
+async def test_writers_can_begin_anew_and_leave_no_process(
+    small: Published, tmp_path: Path
+) -> None:
+    directory, before = small.directory, children(os.getpid())
     writers = Writers.start(3)
+    for number in range(2):
+        target = tmp_path / str(number)
+        target.mkdir()
+        index = directory / INDEX_FILE
+        await writers.open(target, directory / PAYLOAD_FILE, index, small.manifest)
+        assert len(writer_processes()) == 3
+        await writers.write(0)
+        await writers.finish()
+        await writers.rest()
+        await writers.rest()
+        assert writer_processes() == []
+        assert (target / "bin/sh").read_bytes().endswith(b"shell")
     await writers.stop()
     await writers.stop()
-    assert children.read_text().split() == before
+    assert children(os.getpid()) == before
+
+
+async def test_a_lost_fork_server_is_one_line(small: Published, tmp_path: Path) -> None:
+    before = children(os.getpid())
+    writers = Writers.start(1)
+    (server,) = set(children(os.getpid())) - set(before)
+    os.kill(server, signal.SIGKILL)
+    index = small.directory / INDEX_FILE
+    with pytest.raises(StepFailed, match="the process that starts the writers is gone"):
+        await writers.open(tmp_path, small.directory / PAYLOAD_FILE, index, small.manifest)
+    await writers.stop()
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import itertools
 import os
 import select
 import signal
-import socket
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import msgspec
 
 from swarmstrap.effects import writer
+from swarmstrap.effects.forkserver import ForkServer
 from swarmstrap.effects.zstd import NotYetReadable, load_index
 from swarmstrap.errors import StepFailed, Untrusted
 from swarmstrap.index import Entry, Index
@@ -35,22 +35,21 @@ _BATCH = 1024
 
 
 class Writers:
-    """Writer processes for one deployment: `start`, then `open`, `write` for each frame in any
-    order and from any number of tasks, `finish`; `stop` in any case, and before unmounting.
+    """Writer processes: `open`, `write` for each frame in any order and from any number of tasks,
+    `finish`; `rest` in any case, and before unmounting. After it all of that may come again.
     """
 
-    def __init__(self, workers: Sequence["_Worker"]) -> None:
-        self._workers = tuple(workers)
+    def __init__(self, forks: ForkServer, count: int) -> None:
+        self._forks = forks
+        self._count = count
+        self._workers: tuple[_Worker, ...] = ()
         self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
         self._index: Index | None = None
 
     @classmethod
     def start(cls, count: int) -> "Writers":
-        """Fork `count` processes. Call it while there are no other threads and no secrets."""
-        workers: list[_Worker] = []
-        for _ in range(count):
-            workers.append(_Worker.fork(workers))
-        return cls(workers)
+        """Make ready for `count` processes. Call it while there are no threads and no secrets."""
+        return cls(ForkServer.start(writer.serve), count)
 
     async def open(self, root: Path, payload: Path, index: Path, manifest: Manifest) -> Index:
         """Check the index file, and make below `root` everything that has no data.
@@ -59,6 +58,8 @@ class Writers:
         what the manifest says and cannot be used, StepFailed when the target refuses.
         """
         loaded = await asyncio.to_thread(load_index, index, manifest)
+        await self.rest()
+        self._workers = tuple(_Worker(self._forks) for _ in range(self._count))
         opening = writer.Open(root=os.fsencode(root), payload=os.fsencode(payload))
         for worker in self._workers:
             await worker.ask(opening, _FRAME_SECONDS, "opening the target")
@@ -102,12 +103,20 @@ class Writers:
         async with self._free() as worker:
             await worker.ask(writer.Sync(), _SYNC_SECONDS, "syncing the target")
 
-    async def stop(self) -> None:
-        """End the processes, whatever they are doing. Safe to repeat."""
-        for worker in self._workers:
+    async def rest(self) -> None:
+        """End the writer processes, whatever they are doing. Safe to repeat."""
+        workers, self._workers = self._workers, ()
+        self._idle = asyncio.Queue()
+        self._index = None
+        for worker in workers:
             worker.close()
-        for worker in self._workers:
+        for worker in workers:
             await asyncio.to_thread(worker.reap)
+
+    async def stop(self) -> None:
+        """Rest, for good."""
+        await self.rest()
+        await asyncio.to_thread(self._forks.stop)
 
     def _opened(self) -> Index:
         if self._index is None:
@@ -147,30 +156,12 @@ def _split_files(index: Index) -> list[Entry]:
 class _Worker:
     """The parent's end of one writer process. `ask` is for one task at a time."""
 
-    def __init__(self, pid: int, connection: socket.socket) -> None:
-        self._pid = pid
-        self._process = os.pidfd_open(pid)
-        self._connection = connection
+    def __init__(self, forks: ForkServer) -> None:
+        self._forks = forks
+        self._pid, self._connection = forks.fork()
+        self._process = os.pidfd_open(self._pid)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._ended = ""
-
-    @classmethod
-    def fork(cls, earlier: Iterable["_Worker"]) -> "_Worker":
-        ours, theirs = socket.socketpair()
-        pid = os.fork()
-        if pid:
-            theirs.close()
-            return cls(pid, ours)
-        status = 1
-        try:
-            # A copy of the parent's end, kept here, would hide the parent's death.
-            for worker in earlier:
-                worker._connection.close()
-            ours.close()
-            writer.serve(theirs)
-            status = 0
-        finally:
-            os._exit(status)
 
     async def ask(self, request: writer.Request, seconds: float, what: str) -> None:
         """Raises what the writer replies, or StepFailed when it is dead or silent."""
@@ -226,5 +217,5 @@ class _Worker:
                 return "cannot be killed: it waits for the disk"
         os.close(self._process)
         self._process = -1
-        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        code = os.waitstatus_to_exitcode(self._forks.status(self._pid))
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"

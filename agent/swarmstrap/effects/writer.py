@@ -7,7 +7,6 @@ A message is its length (4 bytes, little-endian) and MessagePack. Every request 
 import ctypes
 import hashlib
 import os
-import signal
 import socket
 from pathlib import Path
 from typing import Literal, assert_never
@@ -78,10 +77,6 @@ class Reply(msgspec.Struct, frozen=True):
 
 def serve(connection: socket.socket) -> None:
     """The life of a writer process: until the other end is closed."""
-    # The parent's event loop must not see our signals, and Ctrl-C is for the parent to decide.
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.umask(0)
     requests = msgspec.msgpack.Decoder(Request)
     hands = _Hands()
