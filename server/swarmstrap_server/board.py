@@ -62,7 +62,8 @@ class Board:
             case Record(view=NodeView() as view):
                 self._put(view, message.event, message.received)
             case Record():
-                pass
+                if row := self.rows.get(message.node):
+                    self._put(row.view, message.event, message.received)
 
     @property
     def done(self) -> bool:

@@ -114,9 +114,8 @@ class Feed:
         self._tell(node, [self._store.add_event(node, event, now)])
 
     def _tell(self, node: str, records: Sequence[Record]) -> None:
-        if not self._listeners:
+        if not (self._listeners and records):
             return
-        view = self._view(node)
-        for record in records:
-            seen = replace(record, view=view)
-            self._listeners = {listener for listener in self._listeners if listener.offer(seen)}
+        # Only the last one tells what became of the node: who waits for its end has heard the rest.
+        for record in (*records[:-1], replace(records[-1], view=self._view(node))):
+            self._listeners = {listener for listener in self._listeners if listener.offer(record)}

@@ -44,7 +44,7 @@ class Disarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An event of `node` as the server took it; `id` is 0 for progress, which is not kept.
 
-    `view` is the node after the event and those that came with it.
+    Of events that came together only the last has `view`: the node after all of them.
     """
 
     id: int

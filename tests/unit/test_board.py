@@ -211,3 +211,13 @@ def test_an_arming_that_expired_is_told_at_the_end() -> None:
         "n1 failed: the arming expired",
         "  what to do: arm again",
     ]
+
+
+def test_events_that_come_together_are_all_shown_before_the_end() -> None:
+    deploying = view("n1", "deploying", RUNNING)
+    failed = view("n1", "failed", replace(FAILED, node="n1"))
+    reason = replace(record(deploying, kind="finish", result="fail"), view=None)
+    watched = board(Snapshot(nodes=(deploying,)), reason)
+    assert not watched.done
+    watched.take(record(failed, kind="log", description="rebooting in 30 s"))
+    assert watched.done
