@@ -27,7 +27,14 @@ from swarmstrap_server.identity import (
 )
 from swarmstrap_server.images import Image, ImageStore
 from swarmstrap_server.jobs import make_job, new_deployment, signed_hooks
-from swarmstrap_server.nodes import ABSENCE_SECONDS, Deployment, expired, silent, started
+from swarmstrap_server.nodes import (
+    ABSENCE_SECONDS,
+    Deployment,
+    arm_again,
+    expired,
+    silent,
+    started,
+)
 from swarmstrap_server.operator_wire import Arm, NodeView
 from swarmstrap_server.site import Site, read_site
 from swarmstrap_server.store import SeenNode, Store, Token
@@ -217,7 +224,7 @@ class Deployments:
         image = self.images.get(deployment.image, deployment.version)
         if image.manifest.infohash != deployment.infohash:
             raise Refused(
-                f"image {deployment.title} was replaced after arming", hint=_again(deployment)
+                f"image {deployment.title} was replaced after arming", hint=arm_again(deployment)
             )
         return image.directory
 
@@ -258,11 +265,7 @@ def _check_redeemable(token: Token, deployment: Deployment, now: float) -> None:
         reason = f"the arming is gone: {deployment.reason or deployment.state}"
     else:
         return
-    raise Untrusted(reason, hint=_again(deployment))
-
-
-def _again(deployment: Deployment) -> str:
-    return f"arm again: swarmstrap deploy {deployment.title} --to {deployment.node}"
+    raise Untrusted(reason, hint=arm_again(deployment))
 
 
 def digest(secret: str) -> bytes:

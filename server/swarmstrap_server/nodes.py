@@ -85,7 +85,18 @@ def expired(deployment: Deployment, now: float) -> Deployment | None:
     """The arming whose time passed before its node came; None while it still holds."""
     if deployment.state != "armed" or now < deployment.until:
         return None
-    return replace(deployment, state="expired", ended=now, reason="the arming expired")
+    return replace(
+        deployment,
+        state="expired",
+        ended=now,
+        reason="the arming expired before the node came",
+        hint=arm_again(deployment),
+    )
+
+
+def arm_again(deployment: Deployment) -> str:
+    """What to do when this permission is of no use any more."""
+    return f"arm again: swarmstrap deploy {deployment.title} --to {deployment.node}"
 
 
 def silent(deployment: Deployment, now: float) -> Deployment | None:
