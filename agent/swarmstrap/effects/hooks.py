@@ -21,6 +21,7 @@ from swarmstrap.wire import Hook, Job
 _PLACE = Path("/run/swarmstrap/hooks")
 _REPORTED_LINES = 20
 _REPORTED_COLUMNS = 200
+_BY_HAND = "run it by hand with swarmstrap.break=hooks"
 
 
 def environment(
@@ -57,13 +58,16 @@ def run_hook(
                 check=False,
             )
     except StepFailed as error:
-        raise StepFailed(f"hook {hook.name}: {error.message}", hint=error.hint) from error
+        raise StepFailed(
+            f"hook {hook.name}: {error.message}",
+            hint=f"{_BY_HAND}; hook_seconds of site.yaml is its limit",
+        ) from error
     for line in _last_lines(completed):
         tell(f"{hook.name}: {line}")
     if completed.returncode:
         raise StepFailed(
             f"hook {hook.name} exited {completed.returncode}",
-            hint="its last lines are in the events; run it by hand with swarmstrap.break=hooks",
+            hint=f"its last lines are in the events; {_BY_HAND}",
         )
 
 
