@@ -136,8 +136,8 @@ class Live:
         return Operator(self.paths.socket)
 
 
-@pytest.fixture
-async def live(site: SitePaths) -> AsyncIterator[Live]:
+@contextlib.asynccontextmanager
+async def serving(site: SitePaths) -> AsyncIterator[Live]:
     read = read_site(site.root)
     clock = Clock()
     async with contextlib.AsyncExitStack() as stack:
@@ -152,3 +152,9 @@ async def live(site: SitePaths) -> AsyncIterator[Live]:
             NodeApi(read.node_url, site.ca_certificate, retrying=lambda *_: None)
         )
         yield Live(site, services, clock, api, http, read.boot_url, read.node_url)
+
+
+@pytest.fixture
+async def live(site: SitePaths) -> AsyncIterator[Live]:
+    async with serving(site) as live:
+        yield live

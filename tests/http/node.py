@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A node whose agent is real, from the story to the console, and whose machine is not."""
+
+import asyncio
+import contextlib
+import io
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from rich.console import Console as Screen
+from tests.http.conftest import ADDRESS, Live
+
+from swarmstrap import failure
+from swarmstrap.cmdline import Settings
+from swarmstrap.effects import filesystems, finish, hooks, host, http, network
+from swarmstrap.effects import log as logs
+from swarmstrap.effects.console import Console, Terminal
+from swarmstrap.effects.finish import Leave
+from swarmstrap.effects.host import Machine
+from swarmstrap.effects.unpack import Writers
+from swarmstrap.errors import Unreachable
+from swarmstrap.hardware import Inventory
+from swarmstrap.reporter import Reporter
+from swarmstrap.steps import Step
+from swarmstrap.story import run
+from swarmstrap.wire import Event
+from swarmstrap_server.operator_wire import Record, Snapshot
+from swarmstrap_server.watch import watch
+
+DEADLINE = 60.0
+
+
+class Node(Machine):
+    """It has the hardware of `found`. What would write to it is noted in `written`, and how it is
+    left, by shell, reboot or power-off, in `left`.
+    """
+
+    found: Inventory
+
+    def __init__(
+        self, settings: Settings, report: Reporter, console: Console, writers: Writers
+    ) -> None:
+        super().__init__(settings, report, console, writers)
+        self.written: list[str] = []
+        self.left: list[str] = []
+
+    async def look(self) -> Inventory:
+        self._inventory = self.found
+        return self.found
+
+    async def note(self, step: Step) -> None:
+        self.written.append(str(step))
+
+    wipe = write_table = make_filesystem = mount = fetch = write_file = remove_files = note
+    make_host_keys = install_grub = settle = seed = note
+
+    def leave(self, how: Leave) -> None:
+        self.left.append(how)
+
+    def open_shell(self, consoles: list[str]) -> None:
+        self.left.append("shell")
+
+
+@dataclass(frozen=True)
+class Booted:
+    """One boot of a node, as it is seen at the machine and on the server."""
+
+    written: list[str]
+    left: list[str]
+    console: str
+    watched: str
+    records: list[Record]
+
+    @property
+    def box(self) -> str:
+        """What the console says large, on one line."""
+        lines = [line[4:] for line in self.console.splitlines() if line.startswith("!!! ")]
+        return " ".join(" ".join(lines).split())
+
+    @property
+    def failures(self) -> list[Record]:
+        return [record for record in self.records if record.event.result == "fail"]
+
+
+@dataclass
+class Lab:
+    """Boots nodes, one after the other, that trust the CA and the publisher in `keys`."""
+
+    keys: Path
+    place: Path
+    patch: pytest.MonkeyPatch
+    log: pytest.LogCaptureFixture
+    events: list[Event] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.place.mkdir()
+        self.patch.setattr(host, "CA", self.keys / "ca.crt")
+        self.patch.setattr(host, "ALLOWED_SIGNERS", self.keys / "allowed_signers")
+        self.patch.setattr(network, "configure", lambda settings, tell: ADDRESS)
+        self.patch.setattr(filesystems, "TARGET", self.place / "target")
+        self.patch.setattr(logs, "tail", lambda lines: self.log.text)
+        self.patch.setattr(hooks, "_PLACE", self.place / "hooks")
+        # Nobody reads the screen here, and nobody comes to plug the cable in.
+        for module, name in (
+            (failure, "_READ_SECONDS"),
+            (failure, "_NOT_ARMED_SECONDS"),
+            (failure, "_FIRST_RETRY_SECONDS"),
+            (http, "_FIRST_DELAY"),
+        ):
+            self.patch.setattr(module, name, 0.05)
+
+    @property
+    def console(self) -> str:
+        return (self.place / "console").read_text()
+
+    async def hears(self, words: str, *, times: int) -> None:
+        """Wait until so many events of a node say so."""
+        while sum(words in event.description for event in self.events) < times:
+            self.news.clear()
+            await self.news.wait()
+
+    def _hear(self, event: Event) -> None:
+        self.events.append(event)
+        self.news.set()
+
+    async def boot(self, server: str, found: Inventory) -> Node:
+        """The agent's part of one boot, to its end; what it says is in `console`."""
+        fd = os.open(self.place / "console", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            console = Console([Terminal("ttyS0", fd, screen=False)])
+            report = Reporter([console.hear, self._hear])
+            settings = Settings(server, boot_mac=found.boot_mac)
+            node = Node(settings, report, console, Writers.start(0))
+            node.found = found
+            self.patch.setattr(finish, "leave", node.leave)
+            self.patch.setattr(finish, "shell", node.open_shell)
+            async with asyncio.timeout(DEADLINE):
+                await run(node, report, settings)
+                await node.clean_up()
+            return node
+        finally:
+            os.close(fd)
+
+    async def boot_watched(self, live: Live, name: str, found: Inventory) -> Booted:
+        """The same, while an operator runs `swarmstrap watch NAME`."""
+        screen = Screen(file=io.StringIO(), width=400, color_system=None)
+        begun = threading.Event()
+        messages = _announced(live.operator.stream(), begun)
+        watching = asyncio.create_task(asyncio.to_thread(_watch, messages, name, screen))
+        try:
+            assert await asyncio.to_thread(begun.wait, DEADLINE)
+            node = await self.boot(live.node, found)
+        finally:
+            live.services.deployments.feed.end()
+            await watching
+        assert isinstance(screen.file, io.StringIO)
+        return Booted(
+            node.written,
+            node.left,
+            self.console,
+            screen.file.getvalue(),
+            live.services.deployments.store.events(name),
+        )
+
+
+def _announced(
+    messages: Iterable[Snapshot | Record], begun: threading.Event
+) -> Iterator[Snapshot | Record]:
+    for message in messages:
+        begun.set()
+        yield message
+
+
+def _watch(messages: Iterable[Snapshot | Record], name: str, screen: Screen) -> None:
+    """To the end of the stream at the latest: not every refusal ends a deployment."""
+    with contextlib.suppress(Unreachable):
+        watch(messages, [name], screen)
