@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The pages name every word that the product reads, and no other."""
 
+import argparse
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,15 @@ import pytest
 from swarmstrap import cmdline, selectors
 from swarmstrap.layout import DiskLayout, Format, Layout, Partition, PartitionType, Prefer, Wipe
 from swarmstrap.wire import Finish, Interface, OnFailure
+from swarmstrap_server.lab import rehearse
+from swarmstrap_server.lab.machines import Bus, Nic
+from swarmstrap_server.lab.report import PHASES, NodeReport, Report
 from swarmstrap_server.settings import DhcpMode, Node, Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
-SITE, LAYOUTS = (DOCS / "site.md").read_text(), (DOCS / "layouts.md").read_text()
+SITE, LAYOUTS, REHEARSAL = (
+    (DOCS / f"{page}.md").read_text() for page in ("site", "layouts", "rehearsal")
+)
 
 
 def words(kind: type[msgspec.Struct]) -> set[str]:
@@ -79,6 +85,20 @@ def test_kernel_arguments() -> None:
     written = {span.partition("=")[0] for span in first_column(SITE, "argument")}
     assert written == {"BOOTIF", *(f"swarmstrap.{key}" for key in cmdline.KEYS)}
     assert set(cmdline.STOPS) <= spans(SITE)
+
+
+def test_options_of_a_rehearsal() -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    rehearse.add_arguments(parser)
+    known = set(re.findall(r"^  (--[a-z-]+)", parser.format_help(), re.MULTILINE))
+    assert first_column(REHEARSAL, "option") == known
+    assert set(get_args(Bus) + get_args(Nic)) <= spans(REHEARSAL)
+
+
+def test_report_of_a_rehearsal() -> None:
+    nodes = {f"nodes[].{word}" for word in words(NodeReport)}
+    assert first_column(REHEARSAL, "key") == words(Report) - {"nodes"} | nodes
+    assert set(PHASES) <= spans(REHEARSAL)
 
 
 @pytest.mark.parametrize("page", [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")], ids=str)
