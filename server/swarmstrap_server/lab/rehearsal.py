@@ -4,14 +4,13 @@
 import asyncio
 import contextlib
 import json
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from swarmstrap.errors import SwarmstrapError, Unreachable
+from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server.client import Operator
 from swarmstrap_server.images import Image
 from swarmstrap_server.initramfs import newest_kernel
@@ -22,12 +21,11 @@ from swarmstrap_server.lab.machines import VirtualNode
 from swarmstrap_server.lab.network import Network, network
 from swarmstrap_server.lab.pictures import Album
 from swarmstrap_server.lab.report import NodeReport, Report
+from swarmstrap_server.lab.serving import serving
 from swarmstrap_server.lab.speed import Speed, measure
 from swarmstrap_server.lab.verdict import Ended, Expected
 from swarmstrap_server.nodes import Deployment
 from swarmstrap_server.operator_wire import Arm
-from swarmstrap_server.paths import SitePaths
-from swarmstrap_server.process import Child
 from swarmstrap_server.site import Site
 
 Stage = Literal["waiting", "installing", "starting", "deployed", "failed"]
@@ -36,7 +34,6 @@ Stage = Literal["waiting", "installing", "starting", "deployed", "failed"]
 INSTALL_SECONDS = 480.0
 START_SECONDS = 240.0
 QUIET_SECONDS = 150.0
-_SERVER_SECONDS = 30.0
 _REFRESH_SECONDS = 1.0
 
 
@@ -95,7 +92,7 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
     speed = await measure(Path(f"/boot/vmlinuz-{newest_kernel()}"), work / "speed")
     async with network(len(nodes)) as net:
         paths = lab_site.make(work / "site", rehearsal.real, rehearsal.lab, net, rehearsal.nodes)
-        async with _serving(paths, net) as operator:
+        async with serving(paths, net) as operator:
             arm = Arm(
                 nodes=tuple(node.name for node in rehearsal.nodes),
                 image=rehearsal.image.manifest.name,
@@ -219,31 +216,6 @@ class _Lab:
         if found is None:
             raise SwarmstrapError(f"the lab's server has forgotten node {name}")
         return found
-
-
-@contextlib.asynccontextmanager
-async def _serving(paths: SitePaths, net: Network) -> AsyncIterator[Operator]:
-    """`swarmstrap serve` for the lab's site, inside its network."""
-    log = paths.root.parent / "serve.log"
-    log.unlink(missing_ok=True)
-    argv = [sys.executable, "-m", "swarmstrap_server.cli", "--site", str(paths.root), "serve"]
-    child = await Child.start("the lab's server", argv, log_file=log, netns=net.name)
-    try:
-        operator = Operator(paths.socket)
-        deadline = time.monotonic() + _SERVER_SECONDS
-        while True:
-            try:
-                await asyncio.to_thread(operator.status)
-                break
-            except Unreachable:
-                gone = child.process.returncode is not None
-                if gone or time.monotonic() > deadline:
-                    said = child.last_words()
-                    raise SwarmstrapError(f"the lab's server does not answer: {said}") from None
-                await asyncio.sleep(0.2)
-        yield operator
-    finally:
-        await child.stop()
 
 
 async def _watch(
