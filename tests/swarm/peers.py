@@ -11,6 +11,9 @@ import libtorrent as lt
 from aiohttp import web
 
 from swarmstrap import tuning
+from swarmstrap.effects.swarm import Torrent
+from swarmstrap.manifest import PAYLOAD_FILE
+from swarmstrap_server.publish import Published
 
 NAME = "debian-1"
 INDEX_SIZE, PAYLOAD_SIZE = 100_000, 6_000_001
@@ -39,6 +42,22 @@ def make_torrent(folder: Path) -> tuple[bytes, str]:
     info = lt.load_torrent_buffer(data).ti
     assert info is not None
     return data, info.info_hashes().v2.to_bytes().hex()
+
+
+def offer(image: Published, torrent: Torrent, folder: Path, *, corrupt: bool = False) -> Path:
+    """A folder to seed from; when corrupt, every piece of the payload has a wrong byte."""
+    folder.mkdir()
+    if not corrupt:
+        (folder / torrent.name).symlink_to(image.directory)
+        return folder
+    (folder / torrent.name).mkdir()
+    for path, _ in torrent.files:
+        data = bytearray((image.directory / Path(path).name).read_bytes())
+        if path.endswith(PAYLOAD_FILE):
+            for place in range(0, len(data), torrent.piece_length):
+                data[place] ^= 0xFF
+        (folder / path).write_bytes(data)
+    return folder
 
 
 class Peer:

@@ -2,65 +2,25 @@
 """From a published image through a swarm to a tree on disk, with bad data on the way."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from tests.swarm.peers import Peer, tracker
-from tests.trees import differences, nasty_system, needs_root, scratch
+from tests.swarm.peers import Peer, offer, tracker
+from tests.trees import differences, needs_root
 
 from swarmstrap.effects.fetch import fetch, seeder_addresses, writer_count
-from swarmstrap.effects.swarm import Swarm, Torrent, load
+from swarmstrap.effects.swarm import Swarm, Torrent
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import StepFailed
-from swarmstrap.manifest import PAYLOAD_FILE, TORRENT_FILE
 from swarmstrap.reporter import Reporter
 from swarmstrap.wire import Event
-from swarmstrap_server.images import ImageStore
-from swarmstrap_server.publish import Published, publish
-from swarmstrap_server.signing import Key
+from swarmstrap_server.publish import Published
 
 SEEDER = "127.0.0.10"
 DEADLINE = 90.0
 
 pytestmark = needs_root
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    with scratch() as path:
-        yield path
-
-
-@pytest.fixture(scope="module")
-def image(place: Path) -> Published:
-    (place / "source").mkdir()
-    nasty_system(place / "source")
-    key = Key.generate(place / "publisher")
-    store = ImageStore(place / "images")
-    return publish(place / "source", "nasty", "1", store, key, level=1, strip=())
-
-
-@pytest.fixture
-def torrent(image: Published) -> Torrent:
-    return load((image.directory / TORRENT_FILE).read_bytes(), image.manifest.infohash)
-
-
-def offer(image: Published, torrent: Torrent, folder: Path, *, corrupt: bool = False) -> Path:
-    """A folder to seed from; when corrupt, every piece of the payload has a wrong byte."""
-    folder.mkdir()
-    if not corrupt:
-        (folder / torrent.name).symlink_to(image.directory)
-        return folder
-    (folder / torrent.name).mkdir()
-    for path, _ in torrent.files:
-        data = bytearray((image.directory / Path(path).name).read_bytes())
-        if path.endswith(PAYLOAD_FILE):
-            for place in range(0, len(data), torrent.piece_length):
-                data[place] ^= 0xFF
-        (folder / path).write_bytes(data)
-    return folder
 
 
 async def test_two_nodes_and_a_liar_end_with_the_same_tree(

@@ -53,7 +53,10 @@ def unmount_memory(place: Path) -> None:
 
 
 def remove_staged(place: Path) -> None:
+    """As if it had never been: the directory that held it keeps its time, which is the image's."""
+    before = place.parent.stat()
     shutil.rmtree(place)
+    os.utime(place.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def seeder_addresses(urls: Iterable[str]) -> frozenset[str]:

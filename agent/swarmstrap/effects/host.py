@@ -15,17 +15,16 @@ from swarmstrap.effects import (
     bootloader,
     chroot,
     disk,
-    fetch,
     filesystems,
     finish,
     hooks,
     network,
-    swarm,
     udev,
 )
 from swarmstrap.effects import log as logs
 from swarmstrap.effects.admit import admit
 from swarmstrap.effects.console import Console, active
+from swarmstrap.effects.download import Download, Source
 from swarmstrap.effects.trust import ALLOWED_SIGNERS, CA
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import StepFailed, SwarmstrapError, Unreachable
@@ -49,14 +48,14 @@ from swarmstrap.steps import (
     WriteFile,
     WritePartitionTable,
 )
-from swarmstrap.wire import Job, PlanReport, Register, Release
+from swarmstrap.wire import Job, PlanReport, Register
 
 if TYPE_CHECKING:
     from swarmstrap.effects.http import NodeApi
 
 log = logging.getLogger(__name__)
 
-RUN = Path("/run/swarmstrap")
+STAGING = Path("/run/swarmstrap/staging")
 INSTALL_LOG = "/var/log/swarmstrap-install.log"
 
 # How long a node waits for a server before it goes back to its firmware to look for another one.
@@ -64,9 +63,7 @@ SERVER_SECONDS = 600.0
 _JOB_SECONDS = 60.0
 _PLAN_SECONDS = 20.0
 _FLUSH_SECONDS = 15.0
-_RELEASE_SECONDS = 3.0
 _TAIL_LINES = 40
-_STAGING = ".swarmstrap-staging"
 
 
 class Machine:
@@ -78,17 +75,15 @@ class Machine:
         self._settings = settings
         self._report = report
         self._console = console
-        self._writers: Writers | None = writers
         self._root = filesystems.TARGET
+        self._download = Download(writers, report, root=self._root, memory=STAGING)
         self._address = ""
-        self._staging = RUN / "staging"
-        self._swarm: swarm.Swarm | None = None
         self._api: NodeApi | None = None
         self._kexec = False
         self._inventory: Inventory
         self._job: Job
         self._manifest: Manifest
-        self._torrent: swarm.Torrent
+        self._source: Source
         self._plan: Plan
 
     async def look(self) -> Inventory:
@@ -125,12 +120,19 @@ class Machine:
         return self._job
 
     async def trust(self, inventory: Inventory, job: Job) -> Manifest:
-        self._manifest, self._torrent = await asyncio.to_thread(
-            admit, inventory, job, ALLOWED_SIGNERS
+        manifest, torrent = await asyncio.to_thread(admit, inventory, job, ALLOWED_SIGNERS)
+        self._manifest = manifest
+        self._source = Source(
+            manifest=manifest,
+            torrent=torrent,
+            site=self._settings.server,
+            trackers=job.trackers,
+            web_seeds=job.web_seeds,
+            address=self._address,
         )
-        image = f"{self._manifest.name} {self._manifest.version}"
+        image = f"{manifest.name} {manifest.version}"
         self._console.introduce(job.node, image, job.deployment)
-        return self._manifest
+        return manifest
 
     async def say(self, plan: Plan) -> None:
         self._plan = plan
@@ -155,34 +157,7 @@ class Machine:
         await asyncio.to_thread(filesystems.mount, step, self._root)
 
     async def fetch(self, step: FetchImage) -> None:
-        size = self._manifest.index.size + self._manifest.payload.size
-        if step.staging == "memory":
-            await asyncio.to_thread(fetch.mount_memory, self._staging, size)
-        else:
-            self._staging = self._root / _STAGING
-            self._staging.mkdir(mode=0o700)
-        urls = (self._settings.server, *self._job.trackers, *self._job.web_seeds)
-        if self._writers is None:
-            self._writers = Writers.start(fetch.writer_count(self._inventory.memory))
-        self._swarm = swarm.Swarm(
-            self._torrent,
-            self._staging,
-            trackers=self._job.trackers,
-            web_seeds=self._job.web_seeds,
-            seeders=await asyncio.to_thread(fetch.seeder_addresses, urls),
-            tell=self._report.warn,
-            address=self._address,
-        )
-        await fetch.fetch(
-            self._swarm,
-            self._writers,
-            self._torrent,
-            self._manifest,
-            staging=self._staging,
-            root=self._root,
-            report=self._report,
-        )
-        await self._stop_writers()
+        await self._download.fetch(self._source, step.staging)
 
     async def write_file(self, step: WriteFile) -> None:
         await asyncio.to_thread(chroot.write_file, step, self._root)
@@ -210,26 +185,11 @@ class Machine:
         await self._prepare_kexec()
         keep = WriteFile(INSTALL_LOG, logs.read(), 0o640)
         await asyncio.to_thread(chroot.write_file, keep, self._root)
-        if self._staging.is_relative_to(self._root):
-            self._leave_swarm()
-            await asyncio.to_thread(fetch.remove_staged, self._staging)
+        await self._download.forget()
         await asyncio.to_thread(filesystems.settle, self._root)
 
     async def seed(self, step: Seed) -> None:
-        """Serve until the server lets go or the time is over; a silent server changes nothing."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + step.seconds
-        while self._swarm is not None and loop.time() < deadline:
-            try:
-                release = await self._server().seeding(self._swarm.seeding())
-            except Unreachable as error:
-                log.warning("still seeding: %s", error)
-                release = Release(leave=False)
-            if release.leave:
-                self._report.log(f"released: {release.reason or 'no longer needed'}")
-                break
-            await asyncio.sleep(_RELEASE_SECONDS)
-        self._leave_swarm()
+        await self._download.seed(step.seconds, self._server().seeding)
 
     async def finish(self, step: FinishBoot) -> None:
         await self._part_with_server()
@@ -244,14 +204,11 @@ class Machine:
             await asyncio.to_thread(finish.shell, active())
 
     async def clean_up(self) -> None:
-        try:
-            self._leave_swarm()
-            await self._stop_writers()
-            await asyncio.to_thread(filesystems.release, self._root)
-            await asyncio.to_thread(fetch.unmount_memory, RUN / "staging")
-        except (SwarmstrapError, OSError):
-            log.exception("cleaning up after a failure")
-        self._staging = RUN / "staging"
+        for undo in (self._download.stop, self._release):
+            try:
+                await undo()
+            except (SwarmstrapError, OSError):
+                log.exception("cleaning up after a failure")
 
     async def follow(self, verdict: Verdict) -> None:
         if verdict.action == "retry":
@@ -274,21 +231,14 @@ class Machine:
             except StepFailed as error:
                 self._report.warn(f"no kexec, rebooting instead: {error.message}", error.hint)
 
+    async def _release(self) -> None:
+        await asyncio.to_thread(filesystems.release, self._root)
+
     async def _part_with_server(self) -> None:
         await self._report.flush(_FLUSH_SECONDS)
         await self._report.close()
         if self._api is not None:
             await self._api.close()
-
-    def _leave_swarm(self) -> None:
-        if self._swarm is not None:
-            self._swarm.leave()
-            self._swarm = None
-
-    async def _stop_writers(self) -> None:
-        if self._writers is not None:
-            await self._writers.stop()
-            self._writers = None
 
     def _server(self) -> "NodeApi":
         if self._api is None:

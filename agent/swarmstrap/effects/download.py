@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An image on its way through this node: staged, written at once, and served to the peers."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from swarmstrap.effects import fetch
+from swarmstrap.effects.swarm import Swarm, Torrent
+from swarmstrap.effects.unpack import Writers
+from swarmstrap.errors import Unreachable
+from swarmstrap.manifest import Manifest
+from swarmstrap.reporter import Reporter
+from swarmstrap.wire import Release, Seeding
+
+log = logging.getLogger(__name__)
+
+_ON_TARGET = ".swarmstrap-staging"
+_RELEASE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Whence an image comes. `site` is a URL of the server; `address` is this node's own."""
+
+    manifest: Manifest
+    torrent: Torrent
+    site: str
+    trackers: tuple[str, ...]
+    web_seeds: tuple[str, ...]
+    address: str
+
+
+class Download:
+    """`fetch`, `seed` and `forget`, in this order; `stop` at any time, and all of it again.
+
+    `memory` is where a tmpfs for the staged files goes; on the target they go below `root`.
+    """
+
+    def __init__(self, writers: Writers, report: Reporter, *, root: Path, memory: Path) -> None:
+        self._writers = writers
+        self._report = report
+        self._root = root
+        self._memory = memory
+        self._swarm: Swarm | None = None
+        self._on_target: Path | None = None
+
+    async def fetch(self, source: Source, staging: Literal["memory", "target"]) -> None:
+        """The whole image below the root, and its compressed files where they can be served."""
+        place = self._memory
+        if staging == "memory":
+            size = source.manifest.index.size + source.manifest.payload.size
+            await asyncio.to_thread(fetch.mount_memory, place, size)
+        else:
+            place = self._root / _ON_TARGET
+            place.mkdir(mode=0o700)
+            self._on_target = place
+        urls = (source.site, *source.trackers, *source.web_seeds)
+        seeders = await asyncio.to_thread(fetch.seeder_addresses, urls)
+        self._swarm = Swarm(
+            source.torrent,
+            place,
+            trackers=source.trackers,
+            web_seeds=source.web_seeds,
+            seeders=seeders,
+            tell=self._report.warn,
+            address=source.address,
+        )
+        await fetch.fetch(
+            self._swarm,
+            self._writers,
+            source.torrent,
+            source.manifest,
+            staging=place,
+            root=self._root,
+            report=self._report,
+        )
+        await self._writers.rest()
+
+    async def seed(self, seconds: float, ask: Callable[[Seeding], Awaitable[Release]]) -> None:
+        """Serve until the server lets go or the time is over; a silent server changes nothing."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self._swarm is not None and loop.time() < deadline:
+            try:
+                release = await ask(self._swarm.seeding())
+            except Unreachable as error:
+                log.warning("still seeding: %s", error)
+                release = Release(leave=False)
+            if release.leave:
+                self._report.log(f"released: {release.reason or 'no longer needed'}")
+                break
+            await asyncio.sleep(_RELEASE_SECONDS)
+        self._leave()
+
+    async def forget(self) -> None:
+        """Nothing of the staged files stays on the target, and nobody is served from there."""
+        if self._on_target is not None:
+            self._leave()
+            await asyncio.to_thread(fetch.remove_staged, self._on_target)
+            self._on_target = None
+
+    async def stop(self) -> None:
+        """Whatever goes on ends, and nothing keeps the target busy."""
+        self._leave()
+        self._on_target = None
+        await self._writers.rest()
+        await asyncio.to_thread(fetch.unmount_memory, self._memory)
+
+    def _leave(self) -> None:
+        if self._swarm is not None:
+            self._swarm.leave()
+            self._swarm = None

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A published image with one of everything in it, and its torrent."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.trees import nasty_system, scratch
+
+from swarmstrap.effects.swarm import Torrent, load
+from swarmstrap.manifest import TORRENT_FILE
+from swarmstrap_server.images import ImageStore
+from swarmstrap_server.publish import Published, publish
+from swarmstrap_server.signing import Key
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    with scratch() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def image(place: Path) -> Published:
+    (place / "source").mkdir()
+    nasty_system(place / "source")
+    key = Key.generate(place / "publisher")
+    store = ImageStore(place / "images")
+    return publish(place / "source", "nasty", "1", store, key, level=1, strip=())
+
+
+@pytest.fixture
+def torrent(image: Published) -> Torrent:
+    return load((image.directory / TORRENT_FILE).read_bytes(), image.manifest.infohash)
