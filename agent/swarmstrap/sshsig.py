@@ -17,7 +17,7 @@ def not_signed(namespace: str, signature: bytes, said: str) -> Untrusted:
     """The error for a signature that `verify_command` did not accept; `said` is its stderr."""
     what = namespace.removeprefix("swarmstrap-")
     if signature:
-        reason = said.strip().splitlines()[-1] if said.strip() else "no reason given"
+        reason = said.strip().splitlines()[-1].rstrip(".") if said.strip() else "no reason given"
         message = f"the {what}'s signature does not hold: {reason}"
     else:
         message = f"the {what} has no signature"

@@ -191,7 +191,7 @@ CASES = {
     "arming expired": Case(
         after=expired,
         message="the arming expired before the node came",
-        console=r"n1: the arming for tiny:1 expired at \d{4}-.+ the local disk boots next",
+        console=r"the arming for tiny:1 expired at \d{4}-.+ the local disk boots next",
         hint=AGAIN,
         event="server/expired",
         part="ask",
@@ -252,7 +252,7 @@ async def test_one_clear_line_everywhere_and_not_a_byte_written(
     assert booted.left == (["poweroff"] if case.has_job else ["reboot"])
     assert live.services.deployments.view(NODE).state == case.state
 
-    assert re.search(f"^FAILED: {case.part}", booted.box), booted.console
+    assert booted.box.startswith(f"FAILED: {case.part} on {NODE} "), booted.console
     # Wrapped to the screen, so without the alignment of a table.
     assert re.search(re.sub(r" +|\\s\+", " +", case.console or case.message), booted.box)
 

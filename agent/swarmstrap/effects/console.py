@@ -80,9 +80,13 @@ class Console:
     def hear(self, event: Event) -> None:
         self.lines(self._display.hear(event))
 
-    def introduce(self, node: str, image: str, deployment: str) -> None:
+    def call(self, node: str) -> None:
+        """From now on it is known whose console this is."""
         self._display.node = node
-        self.lines(heading(node, image, deployment))
+
+    def introduce(self, image: str, deployment: str) -> None:
+        """What is trusted and goes onto this node."""
+        self.lines(heading(self._display.node, image, deployment))
 
     def lines(self, lines: Sequence[str]) -> None:
         for terminal in self._terminals:

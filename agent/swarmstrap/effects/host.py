@@ -110,9 +110,10 @@ class Machine:
             Register(inventory=inventory, boot_id=boot_id, version=__version__),
             patience=SERVER_SECONDS,
         )
+        self._console.call(registered.node)
         if not registered.token:
             raise NotArmed(
-                f"{registered.node}: {registered.reason or 'nothing to do'}",
+                registered.reason or "the server has nothing to do for this node",
                 hint="the local disk boots next; to install, run swarmstrap deploy",
             )
         self._job = await api.job(registered.token, patience=_JOB_SECONDS)
@@ -131,7 +132,7 @@ class Machine:
             address=self._address,
         )
         image = f"{manifest.name} {manifest.version}"
-        self._console.introduce(job.node, image, job.deployment)
+        self._console.introduce(image, job.deployment)
         return manifest
 
     async def say(self, plan: Plan) -> None:
