@@ -139,10 +139,11 @@ def line(record: Record) -> str | None:
     event = record.event
     if not _worth_a_line(event):
         return None
-    mark = {"fail": "FAILED ", "warning": "warning: "}.get(event.result, "")
-    done = "done: " if event.kind == "finish" and not mark else ""
     text = with_hint(event.description, event.hint)
-    return f"{record.node}  {event.name}  {mark}{done}{text}"
+    mark = {"fail": "FAILED ", "warning": "warning: "}.get(event.result, "")
+    if event.kind == "finish" and not mark:
+        mark = "done: " if text else "done"
+    return f"{record.node}  {event.name}  {mark}{text}"
 
 
 def _worth_a_line(event: Event) -> bool:

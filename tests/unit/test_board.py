@@ -170,6 +170,8 @@ def test_lines_for_a_log() -> None:
     assert line(record(node, description="wipe it")) == "n1  do/image/1  wipe it"
     ended = record(node, kind="finish", result="success", description="wipe it")
     assert line(ended) == "n1  do/image/1  done: wipe it"
+    silent = record(node, kind="finish", result="success", name="look", description="")
+    assert line(silent) == "n1  look  done"
     failed = record(node, kind="finish", result="fail", description="no disk", hint="add one")
     assert line(failed) == "n1  do/image/1  FAILED no disk (add one)"
     assert line(record(node, kind="progress")) is None
