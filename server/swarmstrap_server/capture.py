@@ -9,6 +9,7 @@ from pathlib import Path
 
 from swarmstrap.errors import BadInput, SwarmstrapError
 from swarmstrap.index import MAX_TIME, MIN_TIME, ROOT, Entry, Kind, shown
+from swarmstrap.mountinfo import contains, parse_mounts
 from swarmstrap_server.strip import Strip
 from swarmstrap_server.tarstream import Extents
 
@@ -44,14 +45,6 @@ class Found:
     extents: Extents = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """A line of /proc/self/mountinfo."""
-
-    point: bytes
-    filesystem: str
-
-
 class Walk:
     """Iterate once: parents first, names in byte order, the root `.` before all.
 
@@ -67,9 +60,9 @@ class Walk:
         self._first: dict[tuple[int, int], bytes] = {}
         if not os.path.isdir(self.source):
             raise BadInput(f"{source} is no directory", hint="name the root of a system to capture")
-        mounts = read_mounts(Path("/proc/self/mountinfo").read_bytes())
+        mounts = parse_mounts(Path("/proc/self/mountinfo").read_bytes())
         self._mount_points = {mount.point for mount in mounts}
-        below = [mount for mount in mounts if _contains(mount.point, self.source)]
+        below = [mount for mount in mounts if contains(mount.point, self.source)]
         if below and sorted(below, key=lambda mount: len(mount.point))[-1].filesystem in _PSEUDO:
             raise BadInput(
                 f"{source} is a filesystem of the kernel's", hint="capture a system's root"
@@ -125,22 +118,6 @@ class Walk:
         # The directory below the mount is hidden. The time of the mounted one changes by itself.
         mode = stat.S_IMODE(status.st_mode)
         return Found(Entry(path, "d", mode, status.st_uid, status.st_gid, 0))
-
-
-def read_mounts(mountinfo: bytes) -> list[Mount]:
-    """The mounts that /proc/self/mountinfo lists."""
-    mounts = []
-    for line in mountinfo.splitlines():
-        mounted, _, filesystem = line.partition(b" - ")
-        # Blanks, tabs, newlines and backslashes come as octal escapes.
-        point = mounted.split(b" ")[4].decode("latin-1")
-        plain = point.encode("latin-1").decode("unicode_escape").encode("latin-1")
-        mounts.append(Mount(plain, filesystem.split(b" ")[0].decode()))
-    return mounts
-
-
-def _contains(directory: bytes, path: bytes) -> bool:
-    return path == directory or path.startswith(directory.rstrip(b"/") + b"/")
 
 
 def _entry(

@@ -11,7 +11,7 @@ import pytest
 
 from swarmstrap.effects import bootloader, udev
 from swarmstrap.effects.chroot import inside, remove_files, run_in, write_file
-from swarmstrap.effects.filesystems import mount_points
+from swarmstrap.effects.mounts import mount_points
 from swarmstrap.errors import StepFailed
 from swarmstrap.steps import DiskId, InstallGrub, RemoveFiles, WriteFile
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from swarmstrap.effects import filesystems, udev
+from swarmstrap.effects.mounts import mount_points
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.layout import Format
@@ -94,10 +95,10 @@ def tree(sparse: Sparse, attach: Attach, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_tree_goes_up_and_comes_down(tree: Path) -> None:
-    assert filesystems.mount_points(tree) == [str(tree), str(tree / "var/lib")]
+    assert mount_points(tree) == [str(tree), str(tree / "var/lib")]
     (tree / "var/lib/here").write_text("x")
     filesystems.settle(tree)
-    assert filesystems.mount_points(tree) == []
+    assert mount_points(tree) == []
     assert not (tree / "var").exists()
 
 
@@ -108,4 +109,4 @@ def test_a_busy_tree_is_named_and_can_be_released(tree: Path) -> None:
         ):
             filesystems.settle(tree)
         filesystems.release(tree)
-        assert filesystems.mount_points(tree) == []
+        assert mount_points(tree) == []

@@ -14,7 +14,7 @@ from swarmstrap.errors import BadInput
 from swarmstrap.index import Index, decode
 from swarmstrap.manifest import INDEX_FILE, Kernel
 from swarmstrap_server import compress
-from swarmstrap_server.capture import CaptureFailed, Found, Walk, coarser, read_mounts
+from swarmstrap_server.capture import CaptureFailed, Found, Walk, coarser
 from swarmstrap_server.facts import inside, natural, read_architecture, read_facts
 from swarmstrap_server.framing import FRAME, Framer
 from swarmstrap_server.images import ImageStore
@@ -167,14 +167,6 @@ def test_mounts_below_the_source_are_left_out(source: Path) -> None:
     assert b"other/kept" in paths
     assert not any(path.startswith(b"a b/") for path in paths)
     assert walk.warnings == ["left out what is mounted at 'a b'"]
-
-
-def test_mountinfo() -> None:
-    lines = rb"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
-23 22 0:21 / /a\040b\134\303 rw - proc proc rw
-"""
-    points = [(mount.point, mount.filesystem) for mount in read_mounts(lines)]
-    assert points == [(b"/", "ext4"), (b"/a b\\\xc3", "proc")]
 
 
 @pytest.mark.parametrize("source", ["/proc", "/sys", "/proc/self", "/dev/null", "/missing"])

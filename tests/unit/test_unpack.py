@@ -24,6 +24,7 @@ from swarmstrap.effects.zstd import NotYetReadable, decompress, load_index
 from swarmstrap.errors import StepFailed, Untrusted
 from swarmstrap.index import Entry
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE, File
+from swarmstrap.mountinfo import Mount
 from swarmstrap_server.images import ImageStore
 from swarmstrap_server.publish import Published, publish
 from swarmstrap_server.signing import Key
@@ -303,7 +304,7 @@ def test_open_directories_are_bounded(tmp_path: Path) -> None:
 
 
 def test_filesystems_that_know_no_owners() -> None:
-    mounts = "36 22 259:1 / /boot/efi rw - vfat /dev/sda1 rw\n22 1 8:2 / / rw - ext4 /dev/sda2 rw\n"
+    mounts = [Mount(b"/boot/efi", (259, 1), "vfat"), Mount(b"/", (8, 2), "ext4")]
     assert ownerless_devices(mounts) == {os.makedev(259, 1)}
 
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Filesystems of the new system: making them, mounting them as one tree, taking it down."""
 
-import os
-import re
 from pathlib import Path
 from typing import assert_never
 
 from swarmstrap.effects import udev
 from swarmstrap.effects.chroot import inside
+from swarmstrap.effects.mounts import mount_points, sync
 from swarmstrap.effects.run import run
 from swarmstrap.steps import MakeFilesystem, MountVolume
 
@@ -15,7 +14,6 @@ TARGET = Path("/run/swarmstrap/target")
 
 # FAT is FAT32 from 65,525 clusters on (fatgen103), and a cluster is a sector at least.
 _FAT32_SECTORS = 67_000
-_OCTAL = re.compile(rb"\\([0-7]{3})")  # how mountinfo writes blanks
 _MKFS_SECONDS = 900.0
 _MOUNT_SECONDS = 120.0
 _FLUSH_SECONDS = 1800.0
@@ -65,7 +63,7 @@ def mount(step: MountVolume, root: Path = TARGET) -> None:
 
 def settle(root: Path = TARGET) -> None:
     """Everything reaches the disks; nothing is mounted at `root` or below any more."""
-    os.sync()
+    sync(root)
     unmount(root)
 
 
@@ -79,15 +77,3 @@ def release(root: Path = TARGET) -> None:
     """After a failure: the tree is gone from sight at once, and from the disk when unused."""
     for point in reversed(mount_points(root)):
         run(["umount", "--lazy", point], timeout=_MOUNT_SECONDS, check=False)
-
-
-def mount_points(root: Path) -> list[str]:
-    """What is mounted at `root` and below, in the order in which it was mounted."""
-    top = os.path.realpath(root)
-    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    points = [os.fsdecode(_OCTAL.sub(_byte, line.split()[4])) for line in lines]
-    return [point for point in points if point == top or point.startswith(f"{top}/")]
-
-
-def _byte(match: re.Match[bytes]) -> bytes:
-    return bytes([int(match[1], 8)])

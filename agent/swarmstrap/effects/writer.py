@@ -4,19 +4,21 @@
 A message is its length (4 bytes, little-endian) and MessagePack. Every request gets one `Reply`.
 """
 
-import ctypes
 import hashlib
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, assert_never
 
 import msgspec
 
 from swarmstrap.effects.entries import Target
+from swarmstrap.effects.mounts import read_mounts, sync
 from swarmstrap.effects.zstd import NotYetReadable, decompress
 from swarmstrap.errors import StepFailed, SwarmstrapError, Untrusted
-from swarmstrap.index import Entry, Segment, shown
+from swarmstrap.index import Entry, Segment
+from swarmstrap.mountinfo import Mount
 
 LENGTH_BYTES = 4
 _OWNERLESS = frozenset({"vfat", "msdos", "exfat"})
@@ -106,13 +108,12 @@ class _Hands:
     def __init__(self) -> None:
         self._target: Target | None = None
         self._payload = -1
-        self._root = b""
+        self._root = Path()
 
     def do(self, request: Request) -> None:
         if isinstance(request, Open):
-            mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
-            self._root = request.root
-            self._target = Target(Path(os.fsdecode(request.root)), ownerless_devices(mounts))
+            self._root = Path(os.fsdecode(request.root))
+            self._target = Target(self._root, ownerless_devices(read_mounts()))
             self._payload = os.open(request.payload, os.O_RDONLY | os.O_CLOEXEC)
             return
         if self._target is None:
@@ -131,7 +132,7 @@ class _Hands:
             case WriteFrame():
                 self._write(target, request)
             case Sync():
-                _sync(self._root)
+                sync(self._root)
             case _:
                 assert_never(request)
 
@@ -147,30 +148,9 @@ class _Hands:
                 target.write_part(piece.entry, piece.segments, data)
 
 
-def ownerless_devices(mountinfo: str) -> frozenset[int]:
-    """Device numbers of mounted filesystems that know no owners, from /proc/self/mountinfo."""
-    devices = set()
-    for line in mountinfo.splitlines():
-        mounted, _, filesystem = line.partition(" - ")
-        if filesystem.partition(" ")[0] in _OWNERLESS:
-            major, _, minor = mounted.split()[2].partition(":")
-            devices.add(os.makedev(int(major), int(minor)))
-    return frozenset(devices)
-
-
-def _sync(root: bytes) -> None:
-    # sync() reaches the filesystems mounted below the root too; only syncfs() tells of errors.
-    os.sync()
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
-            reason = os.strerror(ctypes.get_errno())
-            raise StepFailed(
-                f"cannot sync {shown(root)}: {reason}",
-                hint="the disk lost what was written to it: see the kernel log, replace it",
-            )
-    finally:
-        os.close(descriptor)
+def ownerless_devices(mounts: Iterable[Mount]) -> frozenset[int]:
+    """Device numbers (st_dev) of mounted filesystems that know no owners."""
+    return frozenset(os.makedev(*m.device) for m in mounts if m.filesystem in _OWNERLESS)
 
 
 def _receive(connection: socket.socket) -> bytearray | None:
