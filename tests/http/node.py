@@ -92,6 +92,7 @@ class Lab:
 
     keys: Path
     place: Path
+    writers: Writers
     patch: pytest.MonkeyPatch
     log: pytest.LogCaptureFixture
     events: list[Event] = field(default_factory=list)
@@ -135,13 +136,12 @@ class Lab:
             console = Console([Terminal("ttyS0", fd, screen=False)])
             report = Reporter([console.hear, self._hear])
             settings = Settings(server, boot_mac=found.boot_mac)
-            node = Node(settings, report, console, Writers.start(0))
+            node = Node(settings, report, console, self.writers)
             node.found = found
             self.patch.setattr(finish, "leave", node.leave)
             self.patch.setattr(finish, "shell", node.open_shell)
             async with asyncio.timeout(DEADLINE):
                 await run(node, report, settings)
-                await node.clean_up()
             return node
         finally:
             os.close(fd)
