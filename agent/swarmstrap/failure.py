@@ -2,6 +2,7 @@
 """What a node does after a failure: decided from the error and the job, never from its mood."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from swarmstrap.errors import (
     BadInput,
@@ -28,22 +29,29 @@ _READ_SECONDS = 30.0
 _NOT_ARMED_SECONDS = 5.0
 _FIRST_RETRY_SECONDS = 5.0
 _LAST_RETRY_SECONDS = 60.0
+# A shell that nobody types into for so long is one that nobody came for.
+SHELL_SECONDS = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What happens next, after `delay` seconds. `str()` of it is shown to people."""
+    """What happens next, after `delay` seconds, and `then` after a shell. `str()` of it is shown to
+    people.
+    """
 
     action: OnFailure
     delay: float
     attempts_left: int = 0
+    then: Literal["reboot", "poweroff"] = "reboot"
 
     def __str__(self) -> str:
         match self.action:
             case "retry":
                 return f"trying again in {self.delay:.0f} s ({self.attempts_left} more)"
             case "shell":
-                return "a shell is open on this console; leave it to reboot"
+                end = "power off" if self.then == "poweroff" else "reboot"
+                alone = f"leave it alone for {SHELL_SECONDS / 60:.0f} min"
+                return f"a shell is open on this console; leave it, or {alone}, to {end}"
             case "reboot":
                 return f"rebooting in {self.delay:.0f} s"
             case "poweroff":
@@ -64,7 +72,9 @@ def judge(error: Exception, policy: Failure, attempt: int) -> Verdict:
             delay = min(_FIRST_RETRY_SECONDS * 2 ** (attempt - 1), _LAST_RETRY_SECONDS)
             return Verdict("retry", delay, left)
         action = policy.then
-    return Verdict(action, 0.0 if action == "shell" else _READ_SECONDS)
+    if action == "shell":
+        return Verdict("shell", 0.0, then="poweroff" if policy.then == "poweroff" else "reboot")
+    return Verdict(action, _READ_SECONDS)
 
 
 def explain(error: Exception) -> SwarmstrapError:

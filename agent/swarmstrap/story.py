@@ -69,7 +69,7 @@ class Host(Protocol):
     async def finish(self, step: FinishBoot) -> None: ...
 
     async def shell(self, why: str) -> None:
-        """Returns when the person at the console leaves the shell."""
+        """Returns when a person leaves the shell; raises StepFailed when nobody uses it."""
 
     async def clean_up(self) -> None:
         """Undo what a failed attempt left: mounts, the swarm, worker processes. Never raises."""
@@ -120,10 +120,10 @@ async def do(plan: Plan, host: Host, report: Reporter, settings: Settings) -> No
     last: Phase | None = None
     for number, step in enumerate(plan.steps, start=1):
         now = phase(step)
+        report.start(f"do/{now}/{number}", str(step))
         if now != last:
             await _stop_before(now, host, settings)
         last = now
-        report.start(f"do/{now}/{number}", str(step))
         if isinstance(step, FinishBoot):
             report.succeed()  # nobody will be here to say so afterwards
             await carry_out(step, host)
@@ -172,8 +172,8 @@ async def carry_out(step: Step, host: Host) -> None:
 async def _part(
     name: str, description: str, host: Host, report: Reporter, settings: Settings
 ) -> AsyncIterator[None]:
-    await _stop_before(name, host, settings)
     report.start(name, description)
+    await _stop_before(name, host, settings)
     yield
     report.succeed()
 

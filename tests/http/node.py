@@ -61,7 +61,7 @@ class Node(Machine):
     def leave(self, how: Leave) -> None:
         self.left.append(how)
 
-    def open_shell(self, consoles: list[str]) -> None:
+    def open_shell(self, consoles: list[str], patience: float) -> None:
         self.left.append("shell")
 
 

@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ def ptys(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Pty]]:
 
 async def test_leaving_one_shell_ends_them_all(ptys: list[Pty]) -> None:
     names = [ptys[0].name, "no-such-tty", ptys[1].name]
-    running = asyncio.create_task(asyncio.to_thread(shell, names))
+    running = asyncio.create_task(asyncio.to_thread(shell, names, DEADLINE))
     try:
         for pty in ptys:
             await pty.expect(b"swarmstrap# ")
@@ -56,6 +57,25 @@ async def test_leaving_one_shell_ends_them_all(ptys: list[Pty]) -> None:
             await running
 
 
+async def test_a_shell_that_nobody_uses_ends(ptys: list[Pty]) -> None:
+    with pytest.raises(StepFailed, match="nobody typed into the shell for 0 min"):
+        await asyncio.to_thread(shell, [pty.name for pty in ptys], 0.5)
+
+
+async def test_whoever_types_keeps_the_shell(ptys: list[Pty]) -> None:
+    [pty, other] = ptys
+    os.utime(f"/dev/{pty.name}", (1, 1))
+    patience, began = 3.0, time.monotonic()
+    running = asyncio.create_task(asyncio.to_thread(shell, [other.name, pty.name], patience))
+    await pty.expect(b"swarmstrap# ")
+    await asyncio.sleep(1.0)
+    os.write(pty.ours, b"true\n")
+    async with asyncio.timeout(DEADLINE):
+        with pytest.raises(StepFailed, match="nobody typed"):
+            await running
+    assert time.monotonic() - began >= 1.0 + patience
+
+
 async def test_no_console_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(StepFailed, match=r"no console for a shell \(boot with console="):
-        await asyncio.to_thread(shell, ["no-such-tty"])
+        await asyncio.to_thread(shell, ["no-such-tty"], DEADLINE)

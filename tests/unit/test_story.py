@@ -168,6 +168,19 @@ async def test_a_step_that_fails_is_tried_again_from_the_first_step() -> None:
     assert events[-1].name == EVENTS[-1]
 
 
+@pytest.mark.parametrize(("place", "name"), [("decide", "decide"), ("image", "do/image")])
+async def test_a_break_that_nobody_came_for_is_a_failure(place: str, name: str) -> None:
+    policy = Failure(action="shell", then="poweroff")
+    machine = Machine(
+        msgspec.structs.replace(JOB, failure=policy), shell=StepFailed("nobody typed", hint="h")
+    )
+    events = await tell(machine, Settings("https://192.0.2.1:8443", break_at=place))
+    [(failed, description, _)] = failures(events)
+    assert failed.startswith(name)
+    assert description == "nobody typed"
+    assert machine.verdicts == [Verdict("shell", 0.0, then="poweroff")]
+
+
 async def test_attempts_have_an_end() -> None:
     policy = Failure(action="retry", attempts=1, then="shell")
     machine = Machine(
@@ -194,7 +207,10 @@ async def test_a_bug_is_one_line_and_not_tried_again() -> None:
         (Verdict("retry", 5.0, 1), "trying again in 5 s (1 more)"),
         (Verdict("reboot", 30.0), "rebooting in 30 s"),
         (Verdict("poweroff", 30.0), "powering off in 30 s"),
-        (Verdict("shell", 0.0), "a shell is open on this console; leave it to reboot"),
+        (
+            Verdict("shell", 0.0, then="poweroff"),
+            "a shell is open on this console; leave it, or leave it alone for 30 min, to power off",
+        ),
     ],
 )
 def test_what_comes_next_is_said(verdict: Verdict, said: str) -> None:

@@ -28,6 +28,7 @@ _SYNC_SECONDS = 120.0
 _LOAD_SECONDS = 60.0
 # A driver that hangs while devices are shut down must not keep the node for ever.
 _PATIENCE_SECONDS = 60.0
+_LOOK_SECONDS = 5.0
 
 Leave = Literal["reboot", "kexec", "poweroff"]
 
@@ -57,9 +58,12 @@ def leave(how: Leave) -> NoReturn:
         time.sleep(_PATIENCE_SECONDS)
 
 
-def shell(consoles: Sequence[str]) -> None:
-    """A shell on each console at once; when a person leaves one of them, all end. Blocking."""
-    shells = {}
+def shell(consoles: Sequence[str], patience: float) -> None:
+    """A shell on each console at once; when a person leaves one of them, all end. Blocking.
+
+    Raises StepFailed when nobody has typed on any of them for `patience` seconds.
+    """
+    shells, terminals = {}, []
     for name in consoles:
         try:
             pid = _spawn_shell(f"/dev/{name}")
@@ -67,14 +71,36 @@ def shell(consoles: Sequence[str]) -> None:
             log.warning("no shell on %s: %s", name, error)
             continue
         shells[os.pidfd_open(pid)] = pid
+        terminals.append(f"/dev/{name}")
     if not shells:
         raise StepFailed("no console for a shell", hint="boot with console=tty0 or console=ttyS0")
-    select.select(list(shells), [], [])
+    left = _left_by_a_person(list(shells), terminals, patience)
     for process, pid in shells.items():
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(process)
+    if not left:
+        raise StepFailed(
+            f"nobody typed into the shell for {patience / 60:.0f} min",
+            hint="boot with the same arguments again for another one",
+        )
+
+
+def _left_by_a_person(processes: list[int], terminals: list[str], patience: float) -> bool:
+    """False when nobody has typed for `patience` seconds."""
+    typed, deadline = _typed(terminals), time.monotonic() + patience
+    while not select.select(processes, [], [], min(patience, _LOOK_SECONDS))[0]:
+        if typed != (now := _typed(terminals)):
+            typed, deadline = now, time.monotonic() + patience
+        elif time.monotonic() >= deadline:
+            return False
+    return True
+
+
+def _typed(terminals: list[str]) -> list[float]:
+    """When each was read last: the kernel notes it, to 8 seconds (tty_io.c, tty_update_time)."""
+    return [os.stat(terminal).st_atime for terminal in terminals]
 
 
 def _spawn_shell(terminal: str) -> int:

@@ -28,7 +28,7 @@ from swarmstrap.effects.download import Download, Source
 from swarmstrap.effects.trust import ALLOWED_SIGNERS, CA
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import StepFailed, SwarmstrapError, Unreachable
-from swarmstrap.failure import NotArmed, Verdict
+from swarmstrap.failure import SHELL_SECONDS, NotArmed, Verdict
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
 from swarmstrap.reporter import Reporter
@@ -195,14 +195,14 @@ class Machine:
     async def finish(self, step: FinishBoot) -> None:
         await self._part_with_server()
         if step.how == "shell":
-            await self.shell("the deployment is done")
+            await self._last_shell("the deployment is done")
         how: finish.Leave = "poweroff" if step.how == "poweroff" else "reboot"
         await asyncio.to_thread(finish.leave, "kexec" if self._kexec else how)
 
     async def shell(self, why: str) -> None:
         self._console.lines([f"shell: {why}; leave it with exit"])
         with self._console.silent():
-            await asyncio.to_thread(finish.shell, active())
+            await asyncio.to_thread(finish.shell, active(), SHELL_SECONDS)
 
     async def clean_up(self) -> None:
         for undo in (self._download.stop, self._release):
@@ -218,10 +218,17 @@ class Machine:
         self._report.attach(logs.tail(_TAIL_LINES))
         await self._part_with_server()
         await asyncio.sleep(verdict.delay)
-        if verdict.action == "shell":
-            await self.shell("the deployment failed")
         how: finish.Leave = "poweroff" if verdict.action == "poweroff" else "reboot"
+        if verdict.action == "shell":
+            await self._last_shell("the deployment failed")
+            how = verdict.then
         await asyncio.to_thread(finish.leave, how)
+
+    async def _last_shell(self, why: str) -> None:
+        try:
+            await self.shell(why)
+        except StepFailed as error:
+            self._console.lines([str(error)])
 
     async def _prepare_kexec(self) -> None:
         last = self._plan.steps[-1]
