@@ -18,7 +18,8 @@ from swarmstrap.manifest import Manifest
 from swarmstrap.steps import Plan, WipeDisk
 from swarmstrap.wire import Hook, Job
 
-_PLACE = Path("/run/swarmstrap/hooks")
+# Beside the agent: dracut mounts /run so that nothing on it can be executed.
+_PLACE = Path("/opt/swarmstrap/hooks")
 _REPORTED_LINES = 20
 _REPORTED_COLUMNS = 200
 _BY_HAND = "run it by hand with swarmstrap.break=hooks"
