@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A shell for a person, on every console at once, over real pseudo-terminals."""
+"""How a node leaves: by kexec, or through a shell on every console, on real pseudo-terminals."""
 
 import asyncio
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from swarmstrap.effects.finish import shell
+from swarmstrap.effects.finish import load_command, shell
 from swarmstrap.errors import StepFailed
+from swarmstrap.steps import FinishBoot
 
 DEADLINE = 20.0
 
@@ -79,3 +81,23 @@ async def test_whoever_types_keeps_the_shell(ptys: list[Pty]) -> None:
 async def test_no_console_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(StepFailed, match=r"no console for a shell \(boot with console="):
         await asyncio.to_thread(shell, ["no-such-tty"], DEADLINE)
+
+
+def test_kexec_starts_the_kernel_of_the_new_system(tmp_path: Path) -> None:
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot/vmlinuz-6.1").write_bytes(b"")
+    (tmp_path / "vmlinuz").symlink_to("/boot/vmlinuz-6.1")
+    step = FinishBoot("kexec", "/vmlinuz", "/boot/initrd", "root=UUID=1 console=ttyS0 quiet")
+    assert load_command(step, tmp_path) == [
+        "kexec",
+        "--kexec-syscall-auto",
+        "--command-line=root=UUID=1 console=ttyS0 quiet",
+        f"--initrd={tmp_path}/boot/initrd",
+        "--load",
+        f"{tmp_path}/boot/vmlinuz-6.1",
+    ]
+
+
+def test_a_kernel_without_an_initrd(tmp_path: Path) -> None:
+    step = FinishBoot("kexec", "/boot/bzImage", "", "root=/dev/vda1")
+    assert not [word for word in load_command(step, tmp_path) if "initrd" in word]

@@ -35,10 +35,15 @@ Leave = Literal["reboot", "kexec", "poweroff"]
 
 def load_kernel(step: FinishBoot, root: Path) -> None:
     """Read the new kernel into memory, while the new system is still mounted."""
+    run(load_command(step, root), timeout=_LOAD_SECONDS)
+
+
+def load_command(step: FinishBoot, root: Path) -> list[str]:
+    """Kernel and initrd as files of the new system, wherever its symlinks would lead from here."""
     command = ["kexec", "--kexec-syscall-auto", f"--command-line={step.arguments}"]
     if step.initrd:
         command.append(f"--initrd={inside(root, step.initrd)}")
-    run([*command, "--load", inside(root, step.kernel)], timeout=_LOAD_SECONDS)
+    return [*command, "--load", str(inside(root, step.kernel))]
 
 
 def leave(how: Leave) -> NoReturn:

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the node's hands do around the steps: cleaning up, the log that stays, and leaving."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.plans.test_plans import inventory_of, job_of, manifest_of
+from tests.trees import needs_root
+
+from swarmstrap.cmdline import Settings
+from swarmstrap.effects import fetch, filesystems, finish, host, log
+from swarmstrap.effects.console import Console
+from swarmstrap.effects.host import INSTALL_LOG, Machine
+from swarmstrap.effects.mounts import mount_points
+from swarmstrap.effects.run import run
+from swarmstrap.effects.unpack import Writers
+from swarmstrap.errors import StepFailed
+from swarmstrap.failure import Verdict
+from swarmstrap.plan import make_plan
+from swarmstrap.reporter import Reporter
+from swarmstrap.steps import FinishBoot, Settle
+from swarmstrap.wire import Event
+
+CASE = Path(__file__).parent.parent / "plans" / "kexec"
+
+
+class Node(Machine):
+    """It has said its plan, which ends in kexec, and is left only in `left`."""
+
+    def __init__(self, events: list[Event], writers: Writers) -> None:
+        settings = Settings("https://192.0.2.1:8443")
+        super().__init__(settings, Reporter([events.append]), Console([]), writers)
+        self._plan = make_plan(inventory_of(CASE), job_of(CASE), manifest_of(CASE))
+        self.left: list[str] = []
+
+    @property
+    def last(self) -> FinishBoot:
+        last = self._plan.steps[-1]
+        assert isinstance(last, FinishBoot)
+        return last
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+async def node(
+    tmp_path: Path, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Node]:
+    target, memory = tmp_path / "target", tmp_path / "memory"
+    target.mkdir()
+    monkeypatch.setattr(filesystems, "TARGET", target)
+    monkeypatch.setattr(host, "STAGING", memory)
+    writers = Writers.start(1)
+    node = Node(events, writers)
+    monkeypatch.setattr(finish, "leave", node.left.append)
+    yield node
+    await writers.stop()
+    filesystems.release(target)
+    fetch.unmount_memory(memory)
+
+
+def mount_some_of_it(tmp_path: Path) -> None:
+    """As far as an attempt may have come: two of the volumes, and the staging area."""
+    for point in (tmp_path / "target", tmp_path / "target/var"):
+        point.mkdir(exist_ok=True)
+        run(["mount", "-t", "tmpfs", "tmpfs", point], timeout=30)
+    fetch.mount_memory(tmp_path / "memory", 4096)
+
+
+@needs_root
+async def test_nothing_stays_mounted_after_a_failure(node: Node, tmp_path: Path) -> None:
+    mount_some_of_it(tmp_path)
+    with (tmp_path / "target/var/busy").open("w"):
+        await node.clean_up()
+    assert mount_points(tmp_path) == []
+    await node.clean_up()
+
+
+@needs_root
+async def test_one_thing_that_cannot_be_undone_does_not_keep_the_rest(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(place: Path) -> None:
+        raise StepFailed(f"umount did not end: {place}")
+
+    mount_some_of_it(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "unmount_memory", refuse)
+        await node.clean_up()
+    assert mount_points(tmp_path) == [str(tmp_path / "memory")]
+
+
+async def test_a_kernel_that_cannot_be_loaded_means_a_reboot(
+    node: Node, events: list[Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "read", lambda: "what was done\n")
+    await node.settle(Settle())
+    kept = tmp_path / "target" / INSTALL_LOG.lstrip("/")
+    assert kept.read_text() == "what was done\n"
+    assert kept.stat().st_mode & 0o777 == 0o640
+    [warning] = [event for event in events if event.result == "warning"]
+    assert warning.description.startswith("no kexec, rebooting instead: kexec ended with")
+    await node.finish(node.last)
+    assert node.left == ["reboot"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "how"),
+    [
+        (Verdict("reboot", 0.0), "reboot"),
+        (Verdict("poweroff", 0.0), "poweroff"),
+        (Verdict("shell", 0.0, then="poweroff"), "poweroff"),
+        (Verdict("shell", 0.0), "reboot"),
+    ],
+)
+async def test_after_a_failure_it_leaves_as_the_verdict_says(
+    node: Node, verdict: Verdict, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shells: list[float] = []
+
+    def nobody_comes(consoles: list[str], patience: float) -> None:
+        shells.append(patience)
+        raise StepFailed("nobody typed")
+
+    monkeypatch.setattr(finish, "shell", nobody_comes)
+    await node.follow(verdict)
+    assert node.left == [how]
+    assert shells == ([1800.0] if verdict.action == "shell" else [])
+
+
+async def test_a_retry_leaves_nothing(node: Node) -> None:
+    await node.follow(Verdict("retry", 0.0, attempts_left=1))
+    assert node.left == []
