@@ -82,6 +82,14 @@ class Walk:
     def location(self, path: bytes) -> bytes:
         return self.source if path == ROOT else self.source + b"/" + path
 
+    def reaches(self, place: Path) -> bool:
+        """Whether `place` is in the tree, and not below something that is mounted there."""
+        wanted = os.fsencode(place.resolve())
+        mounts = (point for point in self._mount_points if point != self.source)
+        return contains(self.source, wanted) and not any(
+            contains(self.source, point) and contains(point, wanted) for point in mounts
+        )
+
     def _is_mount(self, path: bytes) -> bool:
         return path != ROOT and self.location(path) in self._mount_points
 

@@ -3,7 +3,6 @@
 
 import hashlib
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from swarmstrap.manifest import (
 from swarmstrap_server import compress, signing
 from swarmstrap_server.facts import natural
 from swarmstrap_server.torrents import make_torrent, read_infohash, torrent_name
+from swarmstrap_server.workspace import discard
 
 FILES = (MANIFEST_FILE, SIGNATURE_FILE, TORRENT_FILE, INDEX_FILE, PAYLOAD_FILE)
 
@@ -84,13 +84,7 @@ class ImageStore:
         return images[-1]
 
     def rm(self, name: str, version: str) -> None:
-        """Gone for readers at once, then from the disk."""
-        directory = self.get(name, version).directory
-        doomed = directory.with_name(f".{version}.removed")
-        directory.rename(doomed)
-        shutil.rmtree(doomed)
-        if not any(self.root.joinpath(name).iterdir()):
-            self.root.joinpath(name).rmdir()
+        discard(self.get(name, version).directory)
 
     def place(self, name: str, version: str) -> Path:
         """Where this version is, or would be."""

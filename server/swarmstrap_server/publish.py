@@ -3,11 +3,8 @@
 
 import errno
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -38,6 +35,7 @@ from swarmstrap_server.signing import Key
 from swarmstrap_server.strip import RULES, Rule, Strip
 from swarmstrap_server.tarstream import TRAILER
 from swarmstrap_server.torrents import make_torrent, torrent_name
+from swarmstrap_server.workspace import workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +81,13 @@ def publish(
     if place.exists():
         raise _exists(name, version)
     walk = Walk(source, Strip(strip))
+    if walk.reaches(store.root):
+        raise BadInput(
+            f"{store.root} is inside {source}: the image would contain the images",
+            hint="capture from outside, or keep the site on a filesystem of its own",
+        )
     architecture, facts = read_architecture(source), read_facts(source)
-    with _workspace(place) as work:
+    with workspace(place) as work:
         framer, payload, frames = _write_payload(walk, work / PAYLOAD_FILE, level, progress)
         index = _write_index(work / INDEX_FILE, Index(INDEX_FORMAT, tuple(framer.entries), frames))
         torrent = make_torrent(work, torrent_name(name, version))
@@ -140,20 +143,6 @@ def _write_index(path: Path, index: Index) -> File:
     data = compress(encode(index), INDEX_LEVEL)
     path.write_bytes(data)
     return File(len(data), sha256(data).hexdigest())
-
-
-@contextmanager
-def _workspace(place: Path) -> Iterator[Path]:
-    """A hidden folder beside `place`, gone at the end unless it was moved there."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-    try:
-        work.chmod(0o755)
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        with suppress(OSError):  # it has other versions
-            place.parent.rmdir()
 
 
 def _move(work: Path, place: Path) -> None:

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,7 @@ from swarmstrap_server.images import FILES, ImageStore, verify
 from swarmstrap_server.publish import Progress, publish
 from swarmstrap_server.signing import Key
 from swarmstrap_server.torrents import make_torrent, piece_length
+from swarmstrap_server.workspace import workspace
 
 
 class Site:
@@ -123,6 +125,59 @@ def test_an_interruption_leaves_nothing(site: Site, monkeypatch: pytest.MonkeyPa
     with pytest.raises(KeyboardInterrupt):
         site.publish(version="1")
     assert not (site.store.root / "system").exists()
+
+
+def killed_while_publishing(site: Site, version: str) -> None:
+    """A process that publishes, and is killed when everything but the torrent is there."""
+    pid = os.fork()
+    if not pid:
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(publishing, "make_torrent", lambda *_: os.kill(os.getpid(), 9))
+                site.publish(version=version)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+
+def test_what_a_killed_publisher_left_is_swept(site: Site) -> None:
+    killed_while_publishing(site, "1")
+    [left] = (site.store.root / "system").iterdir()
+    assert left.name.startswith(".1.")
+    assert site.store.ls() == []
+    mine = site.store.root / "system" / ".mine"
+    mine.mkdir()
+    with workspace(site.store.place("system", "3")) as alive:
+        site.publish(version="2")
+        assert alive.exists()
+    assert sorted((site.store.root / "system").iterdir()) == [mine, mine.with_name("2")]
+
+
+def test_what_a_killed_remover_left_is_swept(site: Site) -> None:
+    site.publish(version="1").rename(site.store.root / "system" / ".1.removed")
+    site.publish(name="other", version="1")
+    assert [path.name for path in site.store.root.iterdir()] == ["other"]
+    site.store.rm("other", "1")
+    assert list(site.store.root.iterdir()) == []
+
+
+def test_a_system_that_contains_its_own_images_is_refused(site: Site) -> None:
+    site.store = ImageStore(site.source / "srv/images")
+    with pytest.raises(BadInput, match=r"srv/images is inside .*source: the image would contain"):
+        site.publish(version="1")
+    assert not (site.source / "srv").exists()
+
+
+@needs_root
+def test_images_on_a_filesystem_of_their_own_are_left_out(site: Site) -> None:
+    (site.source / "srv").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", site.source / "srv"], check=True)
+    try:
+        site.store = ImageStore(site.source / "srv/images")
+        site.publish(version="1")
+        assert [image.label for image in site.store.ls()] == ["system:1"]
+    finally:
+        subprocess.run(["umount", site.source / "srv"], check=True)
 
 
 def test_without_a_key_there_is_no_image(site: Site) -> None:

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Folders of the image store that are being made or removed: hidden, and locked meanwhile.
+
+The kernel lets go of a lock when its process ends, however it ends. So a hidden folder that
+nobody has locked belongs to nobody, and is swept away.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+# As mkdtemp and `discard` call them below.
+_OURS = re.compile(r"\..+\.([a-z0-9_]{8}|removed)")
+
+
+@contextmanager
+def workspace(place: Path) -> Iterator[Path]:
+    """A hidden folder beside `place`, which is ROOT/NAME/VERSION; it is gone at the end unless it
+    was moved there.
+    """
+    root = place.parent.parent
+    root.mkdir(parents=True, exist_ok=True)
+    sweep(root)
+    with ExitStack() as stack:
+        # Nobody else looks for abandoned folders until this one is locked.
+        with _locked(root):
+            place.parent.mkdir(exist_ok=True)
+            work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+            stack.enter_context(_locked(work))
+        work.chmod(0o755)
+        try:
+            yield work
+        finally:
+            _remove(root, work)
+
+
+def discard(place: Path) -> None:
+    """ROOT/NAME/VERSION is gone for readers at once, then from the disk."""
+    root = place.parent.parent
+    sweep(root)
+    with _locked(place):
+        doomed = place.rename(place.with_name(f".{place.name}.removed"))
+        _remove(root, doomed)
+
+
+def sweep(root: Path) -> None:
+    """Remove what publishers and removers left that were killed."""
+    with ExitStack() as stack:
+        abandoned = []
+        with _locked(root):
+            for folder in root.glob("[!.]*/.*/"):
+                if _OURS.fullmatch(folder.name):
+                    with suppress(BlockingIOError):
+                        stack.enter_context(_locked(folder, wait=False))
+                        abandoned.append(folder)
+        for folder in abandoned:
+            _remove(root, folder)
+
+
+def _remove(root: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with _locked(root), suppress(OSError):  # there are other versions
+        folder.parent.rmdir()
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Raises BlockingIOError when it is not to `wait` and another process has the lock."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
