@@ -21,7 +21,7 @@ WIDTH = 80
 PREFIX = "swarmstrap: "
 PARTS: tuple[str, ...] = (*get_args(Part), *get_args(Phase))
 
-_BAR = 20
+_BAR = 12
 _RATE_SECONDS = 8.0
 
 

@@ -70,7 +70,7 @@ def test_the_board_fits_whatever_the_part() -> None:
 
 def test_progress_has_rate_time_left_and_both_sources() -> None:
     assert fetching(10).status(10.0) == (
-        "[#####---------------]  25% 1 MiB/s, 0:30 left  seeder 2.5 MiB, peers 7.5 MiB"
+        "[###---------]  25% 1 MiB/s, 0:30 left  seeder 2.5 MiB, peers 7.5 MiB"
     )
 
 

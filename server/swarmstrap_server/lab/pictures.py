@@ -3,6 +3,7 @@
 
 import contextlib
 import io
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from swarmstrap_server.nodes import Deployment
 
 CONSOLE, WATCH = "console.png", "watch.svg"
 _COLUMNS = 118
+_WEB_FONT = re.compile(r"@font-face\s*\{.*?\}", re.DOTALL)
 # Taken when this many nodes are at least this far with the image: then everything moves.
 _NODES, _PROGRESS = 2, 0.3
 
@@ -41,7 +43,9 @@ class Album:
         self._taken = True
         console = Console(record=True, width=_COLUMNS, file=io.StringIO(), force_terminal=True)
         console.print(live(self._board))
-        console.save_svg(str(self._folder / WATCH), title="swarmstrap watch")
+        svg = console.export_svg(title="swarmstrap watch")
+        # rich names web fonts there; a picture in a tree fetches nothing.
+        (self._folder / WATCH).write_text(_WEB_FONT.sub("", svg))
         await busy[0].screenshot(self._folder / CONSOLE)
 
     def _follow(self, operator: Operator) -> None:
