@@ -57,7 +57,7 @@ check: build/.venv ## ruff, mypy, walls, shell; under two minutes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports >build/walls.log || { cat build/walls.log; exit 1; }
+	@$(BIN)/lint-imports --cache-dir build/import_linter >build/walls.log || { cat build/walls.log; exit 1; }
 	@shellcheck --shell=bash --exclude=SC2154 $(SHELLS)
 	@shfmt -i 4 -d $(SHELLS)
 	@$(BIN)/pytest --quiet tests/unit/test_tree.py >build/tree.log || { cat build/tree.log; exit 1; }
@@ -88,7 +88,7 @@ install: ## the commands into /opt/swarmstrap, the dracut module where dracut lo
 	$(call debian_packages,$(SERVER_PACKAGES))
 	$(PYTHON) -m venv $(PREFIX)
 	$(PREFIX)/bin/pip install --quiet --disable-pip-version-check '.[server]'
-	$(PREFIX)/bin/python -m swarmstrap_server.stage $(DESTDIR)/usr/lib/swarmstrap/stage
+	$(PREFIX)/bin/python -m swarmstrap_server.installer.stage $(DESTDIR)/usr/lib/swarmstrap/stage
 	install -D -m 755 -t $(DESTDIR)/usr/lib/dracut/modules.d/50swarmstrap dracut/50swarmstrap/*.sh
 	install -d $(DESTDIR)/usr/bin
 	ln -sf $(PREFIX)/bin/swarmstrap $(DESTDIR)/usr/bin/swarmstrap

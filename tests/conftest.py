@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Counts what ran per tier (the folder below tests/), and says why a test was skipped."""
 
+import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+BUILD = Path(__file__).parents[1] / "build"
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(BUILD / "hypothesis"))
 
 
 def _tier(nodeid: str) -> str:

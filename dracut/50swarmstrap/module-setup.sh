@@ -3,7 +3,7 @@
 # dracut module: the Swarmstrap agent, the programs it calls, and drivers for any machine.
 #
 # Taken from the environment:
-#   swarmstrap_stage  tree with Python and the agent (python -m swarmstrap_server.stage DIR)
+#   swarmstrap_stage  tree with Python and the agent (python -m swarmstrap_server.installer.stage DIR)
 #   swarmstrap_keys   folder with ca.crt and allowed_signers; set but empty: appended afterwards
 
 # What the agent runs. All of them, or there is no initramfs.
@@ -58,7 +58,7 @@ install() {
 
     [[ -x $_stage/usr/bin/swarmstrap-agent ]] ||
         swarmstrap_fail "no agent in $_stage;" \
-            "make it with: python -m swarmstrap_server.stage $_stage"
+            "make it with: python -m swarmstrap_server.installer.stage $_stage"
     cp -a "$_stage/." "$initdir/" || swarmstrap_fail "cannot copy $_stage"
 
     for _name in ${_keys:+ca.crt allowed_signers}; do

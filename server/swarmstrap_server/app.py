@@ -12,11 +12,11 @@ from aiohttp import web
 from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Untrusted
 from swarmstrap.manifest import TORRENT_FILE
 from swarmstrap.wire import Problem
-from swarmstrap_server.deployments import Deployments
-from swarmstrap_server.images import Image, ImageStore
-from swarmstrap_server.seeder import Offer
-from swarmstrap_server.seeding import Seeding
-from swarmstrap_server.tracker import Tracker
+from swarmstrap_server.control.deployments import Deployments
+from swarmstrap_server.images.library import Image, ImageStore
+from swarmstrap_server.swarm.seeder import Offer
+from swarmstrap_server.swarm.seeding import Seeding
+from swarmstrap_server.swarm.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
-from swarmstrap_server import cli_images, cli_nodes, cli_site
+from swarmstrap_server.commands import images as cli_images
+from swarmstrap_server.commands import nodes as cli_nodes
+from swarmstrap_server.commands import site as cli_site
 
 log = logging.getLogger(__name__)
 

@@ -16,15 +16,17 @@ from aiohttp import web
 
 from swarmstrap.errors import BadInput, SwarmstrapError
 from swarmstrap.units import parse_size
-from swarmstrap_server import boot_api, dhcp, node_api, operator_api, pki
 from swarmstrap_server.app import Services
-from swarmstrap_server.deployments import Deployments
-from swarmstrap_server.images import ImageStore
-from swarmstrap_server.seeding import Seeding
-from swarmstrap_server.site import Site, read_site
-from swarmstrap_server.sitecheck import dhcp_settings
-from swarmstrap_server.store import Store
-from swarmstrap_server.tracker import Tracker
+from swarmstrap_server.control import node_api, operator_api
+from swarmstrap_server.control.deployments import Deployments
+from swarmstrap_server.control.store import Store
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.netboot import boot_api, dhcp
+from swarmstrap_server.site import pki
+from swarmstrap_server.site.checks import dhcp_settings
+from swarmstrap_server.site.reading import Site, read_site
+from swarmstrap_server.swarm.seeding import Seeding
+from swarmstrap_server.swarm.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE
 from swarmstrap.units import MiB
-from swarmstrap_server.images import Image
+from swarmstrap_server.images.library import Image
 
 
 @dataclass(frozen=True, slots=True)

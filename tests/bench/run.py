@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.bench import apply, swarm
 
-from swarmstrap_server.images import Image, ImageStore
+from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.lab import demo
 
 DEMO = Path("build/demo")

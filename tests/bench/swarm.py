@@ -22,14 +22,14 @@ from typing import Literal
 from tests.bench.links import Machine, machines
 
 from swarmstrap.manifest import PAYLOAD_FILE, TORRENT_FILE
-from swarmstrap_server import newsite
-from swarmstrap_server.client import Operator
-from swarmstrap_server.images import ImageStore
-from swarmstrap_server.operator_wire import Status
-from swarmstrap_server.paths import SitePaths
-from swarmstrap_server.publish import Published, publish
-from swarmstrap_server.signing import Key
-from swarmstrap_server.torrents import torrent_name
+from swarmstrap_server.control.client import Operator
+from swarmstrap_server.control.operator_wire import Status
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.images.publish import Published, publish
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.torrents import torrent_name
+from swarmstrap_server.site import making as newsite
+from swarmstrap_server.site.paths import SitePaths
 
 Way = Literal["swarm", "http"]
 

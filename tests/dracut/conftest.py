@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.dracut.installer import BUILD, Installer, add_to_default, unpack, write_keys
 
-from swarmstrap_server import initramfs, stage
+from swarmstrap_server.installer import initramfs, stage
 
 
 @pytest.fixture(scope="session")

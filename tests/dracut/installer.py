@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from swarmstrap_server import initramfs
+from swarmstrap_server.installer import initramfs
 from swarmstrap_server.run import run
 from swarmstrap_server.shipped import shipped
 

@@ -9,7 +9,7 @@ import pytest
 from tests.dracut.installer import BUILD, SYSTEMD, Installer
 
 from swarmstrap.units import Bytes, GiB
-from swarmstrap_server import overlay
+from swarmstrap_server.installer import overlay
 from swarmstrap_server.lab.guest import powered_on
 from swarmstrap_server.lab.machines import REPORT_PORT, KernelBoot, PowerOn, VirtualNode
 from swarmstrap_server.lab.speed import Speed, measure

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.dracut.installer import Installer
 
 import swarmstrap
-from swarmstrap_server import stage
+from swarmstrap_server.installer import stage
 from swarmstrap_server.run import run
 
 AGENT = Path(swarmstrap.__file__).parent

@@ -8,7 +8,7 @@ import pytest
 from tests.dracut.installer import BUILD
 
 from swarmstrap.errors import BadInput, SwarmstrapError
-from swarmstrap_server import initramfs, stage
+from swarmstrap_server.installer import initramfs, stage
 from swarmstrap_server.shipped import shipped
 
 

@@ -16,16 +16,16 @@ from tests.trees import ELF_X86_64
 from swarmstrap.effects.http import NodeApi, tls
 from swarmstrap.hardware import Disk, Inventory, Nic
 from swarmstrap.wire import Register
-from swarmstrap_server import newsite
 from swarmstrap_server.app import Services
-from swarmstrap_server.client import Operator
-from swarmstrap_server.images import ImageStore
-from swarmstrap_server.paths import SitePaths
-from swarmstrap_server.publish import publish
+from swarmstrap_server.control.client import Operator
+from swarmstrap_server.control.store import Store
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.images.publish import publish
+from swarmstrap_server.images.signing import Key
 from swarmstrap_server.serve import listeners, make_services
-from swarmstrap_server.signing import Key
-from swarmstrap_server.site import read_site
-from swarmstrap_server.store import Store
+from swarmstrap_server.site import making as newsite
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import read_site
 
 ADDRESS = "127.0.0.1"
 INITRAMFS = bytes(range(256)) * 400

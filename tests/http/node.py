@@ -28,8 +28,8 @@ from swarmstrap.reporter import Reporter
 from swarmstrap.steps import Step
 from swarmstrap.story import run
 from swarmstrap.wire import Event
-from swarmstrap_server.operator_wire import Record, Snapshot
-from swarmstrap_server.watch import watch
+from swarmstrap_server.commands.watch import watch
+from swarmstrap_server.control.operator_wire import Record, Snapshot
 
 DEADLINE = 60.0
 

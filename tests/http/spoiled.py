@@ -11,11 +11,11 @@ from tests.http.conftest import SYSTEM, Live, inventory
 from swarmstrap.hardware import Disk, Inventory
 from swarmstrap.manifest import MANIFEST_FILE, SIGNATURE_FILE, SIGNATURE_NAMESPACE
 from swarmstrap.units import GiB, MiB
-from swarmstrap_server.hooks import sign_hooks
-from swarmstrap_server.paths import SitePaths
-from swarmstrap_server.publish import publish
-from swarmstrap_server.signing import Key
-from swarmstrap_server.site import read_site
+from swarmstrap_server.images.publish import publish
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.site.hooks import sign_hooks
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import read_site
 
 WHOLE = inventory()
 

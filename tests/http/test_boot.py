@@ -4,7 +4,7 @@
 import pytest
 from tests.http.conftest import CLAIM, INITRAMFS, MAC, UUID, Live, inventory, register
 
-from swarmstrap_server.operator_wire import Arm
+from swarmstrap_server.control.operator_wire import Arm
 
 KNOWN = "52:54:00:00:00:02"
 

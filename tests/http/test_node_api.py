@@ -12,9 +12,9 @@ from swarmstrap.effects.http import NodeApi
 from swarmstrap.errors import Refused, Untrusted
 from swarmstrap.manifest import HOOK_NAMESPACE, parse_manifest
 from swarmstrap.wire import Event, Events, PlanReport, Seeding
-from swarmstrap_server import pki
-from swarmstrap_server.operator_wire import Arm
-from swarmstrap_server.signing import Key
+from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.site import pki
 
 OTHER_MAC = "52:54:00:00:00:03"
 

@@ -14,11 +14,11 @@ from tests.http.conftest import CLAIM, Live, register
 
 from swarmstrap.errors import SwarmstrapError, Unreachable
 from swarmstrap.wire import Event, Events
-from swarmstrap_server.board import Board
-from swarmstrap_server.client import Operator
-from swarmstrap_server.operator_wire import Arm, Disarm, Record, Snapshot
-from swarmstrap_server.paths import SitePaths
-from swarmstrap_server.watch import Messages, watch
+from swarmstrap_server.commands.board import Board
+from swarmstrap_server.commands.watch import Messages, watch
+from swarmstrap_server.control.client import Operator
+from swarmstrap_server.control.operator_wire import Arm, Disarm, Record, Snapshot
+from swarmstrap_server.site.paths import SitePaths
 
 SECONDS = 10.0
 

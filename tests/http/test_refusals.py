@@ -13,10 +13,11 @@ from tests.http.spoiled import AGAIN, CASES, WHOLE, Case, add_hook, disks, fails
 
 from swarmstrap.effects import host
 from swarmstrap.effects.unpack import Writers
-from swarmstrap_server import deployments, pki
-from swarmstrap_server.operator_wire import Arm
-from swarmstrap_server.paths import SitePaths
-from swarmstrap_server.site import read_site
+from swarmstrap_server.control import deployments
+from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.site import pki
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import read_site
 
 NODE = "n1"
 # What the node's file says to do after a failure, and how the machine is then left.

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 from tests.http.conftest import ADDRESS
 
-from swarmstrap_server.client import Operator
-from swarmstrap_server.paths import SitePaths
-from swarmstrap_server.site import read_site
+from swarmstrap_server.control.client import Operator
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import read_site
 
 SECONDS = 30.0
 

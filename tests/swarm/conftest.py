@@ -9,9 +9,9 @@ from tests.trees import nasty_system, scratch
 
 from swarmstrap.effects.swarm import Torrent, load
 from swarmstrap.manifest import TORRENT_FILE
-from swarmstrap_server.images import ImageStore
-from swarmstrap_server.publish import Published, publish
-from swarmstrap_server.signing import Key
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.images.publish import Published, publish
+from swarmstrap_server.images.signing import Key
 
 
 @pytest.fixture(scope="module")

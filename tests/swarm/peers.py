@@ -13,7 +13,7 @@ from aiohttp import web
 from swarmstrap import tuning
 from swarmstrap.effects.swarm import Torrent
 from swarmstrap.manifest import PAYLOAD_FILE
-from swarmstrap_server.publish import Published
+from swarmstrap_server.images.publish import Published
 
 NAME = "debian-1"
 INDEX_SIZE, PAYLOAD_SIZE = 100_000, 6_000_001

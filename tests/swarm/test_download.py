@@ -19,7 +19,7 @@ from swarmstrap.errors import StepFailed
 from swarmstrap.manifest import PAYLOAD_FILE
 from swarmstrap.reporter import Reporter
 from swarmstrap.wire import Release, Seeding
-from swarmstrap_server.publish import Published
+from swarmstrap_server.images.publish import Published
 
 SEEDER, NODE, PEER = "127.0.0.10", "127.0.0.31", "127.0.0.32"
 DEADLINE = 90.0

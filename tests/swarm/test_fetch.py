@@ -15,7 +15,7 @@ from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import StepFailed
 from swarmstrap.reporter import Reporter
 from swarmstrap.wire import Event
-from swarmstrap_server.publish import Published
+from swarmstrap_server.images.publish import Published
 
 SEEDER = "127.0.0.10"
 DEADLINE = 90.0

@@ -21,9 +21,9 @@ from swarmstrap.manifest import (
     parse_manifest,
 )
 from swarmstrap.wire import Hook, Job
-from swarmstrap_server.images import ImageStore
-from swarmstrap_server.publish import publish
-from swarmstrap_server.signing import Key
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.images.publish import publish
+from swarmstrap_server.images.signing import Key
 
 NODE = Inventory(firmware="uefi", architecture="x86_64")
 Change = Callable[[Job, Key], Job]

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from rich.console import Console, RenderableType
 
 from swarmstrap.wire import Event
-from swarmstrap_server.board import Board, line, live, result
-from swarmstrap_server.nodes import Deployment, State
-from swarmstrap_server.operator_wire import NodeView, Record, Snapshot
+from swarmstrap_server.commands.board import Board, line, live, result
+from swarmstrap_server.control.nodes import Deployment, State
+from swarmstrap_server.control.operator_wire import NodeView, Record, Snapshot
 
 MIB = 1 << 20
 RUNNING = Deployment(

@@ -13,14 +13,14 @@ from tests.trees import ELF_X86_64, nasty_system, needs_root, scratch, small_sys
 from swarmstrap.errors import BadInput
 from swarmstrap.index import Index, decode
 from swarmstrap.manifest import INDEX_FILE, Kernel
-from swarmstrap_server import compress
-from swarmstrap_server.capture import CaptureFailed, Found, Walk, coarser
-from swarmstrap_server.facts import inside, natural, read_architecture, read_facts
-from swarmstrap_server.framing import FRAME, Framer
-from swarmstrap_server.images import ImageStore
-from swarmstrap_server.publish import Published, publish
-from swarmstrap_server.signing import Key
-from swarmstrap_server.strip import Strip
+from swarmstrap_server.images import compress
+from swarmstrap_server.images.capture import CaptureFailed, Found, Walk, coarser
+from swarmstrap_server.images.facts import inside, natural, read_architecture, read_facts
+from swarmstrap_server.images.framing import FRAME, Framer
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.images.publish import Published, publish
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.strip import Strip
 
 
 @pytest.fixture

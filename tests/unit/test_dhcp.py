@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from swarmstrap.errors import BadInput
-from swarmstrap_server import dhcp
-from swarmstrap_server.dhcp import DhcpSettings, lines_for, render
+from swarmstrap_server.netboot import dhcp
+from swarmstrap_server.netboot.dhcp import DhcpSettings, lines_for, render
+from swarmstrap_server.netboot.templates import fill, template
 from swarmstrap_server.process import ChildFailed
 from swarmstrap_server.run import run
-from swarmstrap_server.templates import fill, template
 
 SERVER = IPv4Address("192.0.2.1")
 NETWORK = IPv4Network("192.0.2.0/24")

@@ -16,7 +16,7 @@ from swarmstrap.wire import Finish, Interface, OnFailure
 from swarmstrap_server.lab import rehearse
 from swarmstrap_server.lab.machines import Bus, Nic
 from swarmstrap_server.lab.report import PHASES, NodeReport, Report
-from swarmstrap_server.settings import DhcpMode, Node, Settings
+from swarmstrap_server.site.settings import DhcpMode, Node, Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 SITE, LAYOUTS, REHEARSAL = (

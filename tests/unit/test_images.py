@@ -25,14 +25,14 @@ from swarmstrap.manifest import (
     File,
 )
 from swarmstrap.units import GiB, KiB, MiB
-from swarmstrap_server import publish as publishing
-from swarmstrap_server.capture import CaptureFailed
-from swarmstrap_server.compress import compress, decompress
-from swarmstrap_server.images import FILES, ImageStore, verify
-from swarmstrap_server.publish import Progress, publish
-from swarmstrap_server.signing import Key
-from swarmstrap_server.torrents import make_torrent, piece_length
-from swarmstrap_server.workspace import workspace
+from swarmstrap_server.images import publish as publishing
+from swarmstrap_server.images.capture import CaptureFailed
+from swarmstrap_server.images.compress import compress, decompress
+from swarmstrap_server.images.library import FILES, ImageStore, verify
+from swarmstrap_server.images.publish import Progress, publish
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.torrents import make_torrent, piece_length
+from swarmstrap_server.images.workspace import workspace
 
 
 class Site:

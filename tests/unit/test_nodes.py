@@ -6,9 +6,9 @@ from msgspec.structs import replace
 
 from swarmstrap.errors import Refused
 from swarmstrap.wire import Event
-from swarmstrap_server import nodes
-from swarmstrap_server.identity import Known, Marks, identify, marks, name_for_unknown
-from swarmstrap_server.nodes import Deployment, after_event, node_state
+from swarmstrap_server.control import nodes
+from swarmstrap_server.control.identity import Known, Marks, identify, marks, name_for_unknown
+from swarmstrap_server.control.nodes import Deployment, after_event, node_state
 
 ARMED = Deployment(
     id="d",

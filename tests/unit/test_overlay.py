@@ -4,7 +4,7 @@
 import subprocess
 from pathlib import Path
 
-from swarmstrap_server import overlay
+from swarmstrap_server.installer import overlay
 
 
 def test_base_is_kept_and_files_follow(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from swarmstrap_server import pki
+from swarmstrap_server.site import pki
 
 CA = pki.make_ca("test")
 SERVER = pki.make_server(CA, ["192.0.2.1", "server.example", "2001:db8::1"])

@@ -10,8 +10,8 @@ import pytest
 from swarmstrap.effects.trust import verify_signature
 from swarmstrap.errors import BadInput, Untrusted
 from swarmstrap.manifest import HOOK_NAMESPACE, SIGNATURE_NAMESPACE
-from swarmstrap_server import signing
-from swarmstrap_server.signing import Key
+from swarmstrap_server.images import signing
+from swarmstrap_server.images.signing import Key
 
 DATA = b'{"name": "debian"}\n'
 

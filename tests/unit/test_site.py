@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from swarmstrap.errors import BadInput
-from swarmstrap_server import cli, newsite, pki
-from swarmstrap_server.paths import SitePaths
-from swarmstrap_server.site import examine_site, read_site
+from swarmstrap_server import cli
+from swarmstrap_server.site import making as newsite
+from swarmstrap_server.site import pki
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import examine_site, read_site
 
 LAYOUT = """\
 disks:

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.hardware import Inventory
 from swarmstrap.wire import Event, PlanReport
-from swarmstrap_server.identity import marks
-from swarmstrap_server.nodes import Deployment
-from swarmstrap_server.store import SeenNode, Store, Token
+from swarmstrap_server.control.identity import marks
+from swarmstrap_server.control.nodes import Deployment
+from swarmstrap_server.control.store import SeenNode, Store, Token
 
 INVENTORY = Inventory(firmware="bios", architecture="x86_64", uuid="U", memory=1 << 30)
 

@@ -9,7 +9,7 @@ import pytest
 from tests.trees import acl
 
 from swarmstrap.index import Entry
-from swarmstrap_server.tarstream import TRAILER, acl_text, header, padding
+from swarmstrap_server.images.tarstream import TRAILER, acl_text, header, padding
 
 
 def read(

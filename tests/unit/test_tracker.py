@@ -8,7 +8,7 @@ from urllib.parse import quote_from_bytes
 import libtorrent as lt
 import pytest
 
-from swarmstrap_server.tracker import INTERVAL_SECONDS, Tracker, bencode
+from swarmstrap_server.swarm.tracker import INTERVAL_SECONDS, Tracker, bencode
 
 # Bytes that are no text, `%`, `&`, `=` and `+` among them: all must survive the query string.
 FULL = bytes(range(30, 62))

@@ -25,9 +25,9 @@ from swarmstrap.errors import StepFailed, Untrusted
 from swarmstrap.index import Entry
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE, File
 from swarmstrap.mountinfo import Mount
-from swarmstrap_server.images import ImageStore
-from swarmstrap_server.publish import Published, publish
-from swarmstrap_server.signing import Key
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.images.publish import Published, publish
+from swarmstrap_server.images.signing import Key
 
 
 @pytest.fixture(scope="module")

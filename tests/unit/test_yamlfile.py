@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from swarmstrap.errors import BadInput
 from swarmstrap.layout import Layout
-from swarmstrap_server.settings import Node, NodesFile, Settings
-from swarmstrap_server.yamlfile import load, parse
+from swarmstrap_server.site.settings import Node, NodesFile, Settings
+from swarmstrap_server.site.yamlfile import load, parse
 
 CASES = sorted((Path(__file__).parent / "yaml_cases").iterdir())
 

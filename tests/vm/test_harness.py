@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swarmstrap.units import Bytes, MiB
-from swarmstrap_server.initramfs import newest_kernel
+from swarmstrap_server.installer.initramfs import newest_kernel
 from swarmstrap_server.lab.files import NodeFiles, decoy_change, prepare
 from swarmstrap_server.lab.guest import powered_on
 from swarmstrap_server.lab.machines import VirtualNode

@@ -15,9 +15,7 @@ import pytest
 
 from swarmstrap import cmdline
 from swarmstrap.units import Bytes, MiB
-from swarmstrap_server import dhcp
-from swarmstrap_server.dhcp import DhcpSettings
-from swarmstrap_server.initramfs import newest_kernel
+from swarmstrap_server.installer.initramfs import newest_kernel
 from swarmstrap_server.lab.files import NodeFiles, prepare
 from swarmstrap_server.lab.guest import powered_on
 from swarmstrap_server.lab.machines import VirtualNode
@@ -25,9 +23,11 @@ from swarmstrap_server.lab.network import BRIDGE, Network, network
 from swarmstrap_server.lab.probe import tiny_boot
 from swarmstrap_server.lab.speed import measure
 from swarmstrap_server.lab.verdict import End, Ended, Expected
+from swarmstrap_server.netboot import dhcp
+from swarmstrap_server.netboot.dhcp import DhcpSettings
+from swarmstrap_server.netboot.templates import fill, template
 from swarmstrap_server.process import Child
 from swarmstrap_server.run import run
-from swarmstrap_server.templates import fill, template
 
 KERNEL = Path("/boot") / f"vmlinuz-{newest_kernel()}"
 PROOF = "this is the proof"

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from swarmstrap_server.hooks import sign_hooks
-from swarmstrap_server.initramfs import newest_kernel
+from swarmstrap_server.control.nodes import Deployment
+from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.installer.initramfs import newest_kernel
 from swarmstrap_server.lab import demo, files, lab_site
 from swarmstrap_server.lab.guest import powered_on
 from swarmstrap_server.lab.lab_site import LabSite
@@ -20,11 +22,9 @@ from swarmstrap_server.lab.network import Network, network
 from swarmstrap_server.lab.serving import serving
 from swarmstrap_server.lab.speed import Speed, measure
 from swarmstrap_server.lab.verdict import End, Ended, Expected
-from swarmstrap_server.nodes import Deployment
-from swarmstrap_server.operator_wire import Arm
-from swarmstrap_server.paths import SitePaths
-from swarmstrap_server.signing import Key
-from swarmstrap_server.site import read_site
+from swarmstrap_server.site.hooks import sign_hooks
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import read_site
 
 DEMO = Path(__file__).parents[2] / "build" / "demo"
 # On the reference machine, with one guest.

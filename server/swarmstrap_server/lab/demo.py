@@ -15,7 +15,7 @@ from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server import cli
-from swarmstrap_server.images import ImageStore
+from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.lab.debian import build_debian
 from swarmstrap_server.lab.network import ADDRESS
 

@@ -19,14 +19,15 @@ import yaml
 from swarmstrap.errors import BadInput
 from swarmstrap.manifest import HOOK_NAMESPACE
 from swarmstrap.wire import Failure, Finish
-from swarmstrap_server import overlay, pki
-from swarmstrap_server.initramfs import ALLOWED_SIGNERS, CA_CERTIFICATE
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.installer import overlay
+from swarmstrap_server.installer.initramfs import ALLOWED_SIGNERS, CA_CERTIFICATE
 from swarmstrap_server.lab.machines import VirtualNode
 from swarmstrap_server.lab.network import BRIDGE, Network
-from swarmstrap_server.paths import SitePaths
-from swarmstrap_server.settings import Defaults, Dhcp, Node, NodesFile, Settings, Swarm
-from swarmstrap_server.signing import Key
-from swarmstrap_server.site import SIGNATURE_SUFFIX, Site
+from swarmstrap_server.site import pki
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import SIGNATURE_SUFFIX, Site
+from swarmstrap_server.site.settings import Defaults, Dhcp, Node, NodesFile, Settings, Swarm
 
 REPORT_HOOK = "90-report-boot"
 # A node of a lab never waits for a person, and what ends badly ends.

@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from swarmstrap.units import human
+from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.lab.rehearsal import Progress
-from swarmstrap_server.nodes import Deployment
 
 _BAR_CELLS = 20
 _STYLES = {"deployed": "bold green", "failed": "bold red", "starting": "cyan"}

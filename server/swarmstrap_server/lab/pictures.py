@@ -11,10 +11,10 @@ from pathlib import Path
 from rich.console import Console
 
 from swarmstrap.errors import SwarmstrapError
-from swarmstrap_server.board import Board, live
-from swarmstrap_server.client import Operator
+from swarmstrap_server.commands.board import Board, live
+from swarmstrap_server.control.client import Operator
+from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.lab.guest import Guest
-from swarmstrap_server.nodes import Deployment
 
 CONSOLE, WATCH = "console.png", "watch.svg"
 _COLUMNS = 118

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
-from swarmstrap_server.cpio import pack
+from swarmstrap_server.installer.cpio import pack
 from swarmstrap_server.lab.machines import KernelBoot
 from swarmstrap_server.run import run
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from swarmstrap.errors import SwarmstrapError
-from swarmstrap_server.client import Operator
-from swarmstrap_server.images import Image
-from swarmstrap_server.initramfs import newest_kernel
+from swarmstrap_server.control.client import Operator
+from swarmstrap_server.control.nodes import Deployment
+from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.images.library import Image
+from swarmstrap_server.installer.initramfs import newest_kernel
 from swarmstrap_server.lab import files, lab_site
 from swarmstrap_server.lab.guest import Guest, powered_on
 from swarmstrap_server.lab.lab_site import LabSite
@@ -24,9 +26,7 @@ from swarmstrap_server.lab.report import NodeReport, Report
 from swarmstrap_server.lab.serving import serving
 from swarmstrap_server.lab.speed import Speed, measure
 from swarmstrap_server.lab.verdict import Ended, Expected
-from swarmstrap_server.nodes import Deployment
-from swarmstrap_server.operator_wire import Arm
-from swarmstrap_server.site import Site
+from swarmstrap_server.site.reading import Site
 
 Stage = Literal["waiting", "installing", "starting", "deployed", "failed"]
 

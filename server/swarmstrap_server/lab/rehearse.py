@@ -13,13 +13,13 @@ from rich.console import Console
 
 from swarmstrap.units import Bytes, parse_size
 from swarmstrap.wire import Finish
-from swarmstrap_server.images import ImageStore
+from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.lab import fleet, report
 from swarmstrap_server.lab.lab_site import LabSite
 from swarmstrap_server.lab.live import Screen
 from swarmstrap_server.lab.machines import VirtualNode
 from swarmstrap_server.lab.rehearsal import Rehearsal, rehearse
-from swarmstrap_server.site import read_site
+from swarmstrap_server.site.reading import read_site
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

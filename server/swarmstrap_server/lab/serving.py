@@ -8,10 +8,10 @@ import time
 from collections.abc import AsyncIterator
 
 from swarmstrap.errors import SwarmstrapError, Unreachable
-from swarmstrap_server.client import Operator
+from swarmstrap_server.control.client import Operator
 from swarmstrap_server.lab.network import Network
-from swarmstrap_server.paths import SitePaths
 from swarmstrap_server.process import Child
+from swarmstrap_server.site.paths import SitePaths
 
 _SECONDS = 30.0
 

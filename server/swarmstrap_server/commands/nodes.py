@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands about nodes: node ls, node show, plan, deploy, disarm, watch."""
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import indent
+from typing import TypeAlias, get_args
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from swarmstrap.errors import BadInput, with_hint
+from swarmstrap.hardware import Inventory
+from swarmstrap.manifest import Manifest
+from swarmstrap.plan import make_plan
+from swarmstrap.units import human
+from swarmstrap.wire import Finish
+from swarmstrap_server.commands.images import split
+from swarmstrap_server.commands.watch import watch, watch_json
+from swarmstrap_server.control import views
+from swarmstrap_server.control.client import Operator
+from swarmstrap_server.control.jobs import make_job, new_deployment
+from swarmstrap_server.control.nodes import Deployment
+from swarmstrap_server.control.operator_wire import Arm, Disarm, NodeView
+from swarmstrap_server.control.store import Store
+from swarmstrap_server.images.library import Image, ImageStore
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.site.hooks import sign_hooks
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import Site, read_site
+from swarmstrap_server.site.yamlfile import nearest
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_SHOWN_EVENTS = 20
+_DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)?")
+_MINUTES = {"": 1, "m": 1, "h": 60, "d": 24 * 60}
+
+
+def add_commands(commands: Commands) -> None:
+    node = commands.add_parser("node", help="list and show nodes")
+    actions = node.add_subparsers(metavar="ACTION", required=True)
+    ls = actions.add_parser("ls", help="all nodes of the site, and machines that were discovered")
+    ls.set_defaults(run=_ls)
+    show = actions.add_parser("show", help="one node: hardware, plan, last events")
+    show.add_argument("node")
+    show.set_defaults(run=_show)
+
+    plan = commands.add_parser("plan", help="print what a deployment would do to a node")
+    plan.add_argument("node")
+    plan.add_argument("--image", metavar="NAME[:VERSION]", help="default: the one last armed")
+    plan.set_defaults(run=_plan)
+
+    deploy = commands.add_parser("deploy", help="arm nodes for an image")
+    deploy.add_argument("image", metavar="IMAGE[:VERSION]")
+    deploy.add_argument("--to", nargs="+", required=True, metavar="NODE")
+    deploy.add_argument("--watch", action="store_true", help="stay until all have ended")
+    deploy.add_argument(
+        "--for", dest="minutes", type=_minutes, metavar="TIME", help="how long, as in 30m or 2h"
+    )
+    deploy.set_defaults(run=_deploy)
+    for command in (plan, deploy):
+        command.add_argument("--layout", default="", help="default: the node's, or the site's")
+        command.add_argument("--finish", choices=get_args(Finish), help="default: the site's")
+
+    disarm = commands.add_parser("disarm", help="take an arming back")
+    disarm.add_argument("node", nargs="+")
+    disarm.set_defaults(run=_disarm)
+
+    follow = commands.add_parser("watch", help="show deployments until all have ended")
+    follow.add_argument("node", nargs="*", help="default: every node")
+    follow.set_defaults(run=_watch)
+    for command in (ls, show, plan, deploy, follow):
+        command.add_argument("--json", action="store_true", help="for machines")
+
+
+def _ls(args: argparse.Namespace) -> int:
+    site, store = _open(args.site)
+    nodes = views.node_views(site, store)
+    if args.json:
+        print(msgspec.json.encode(nodes).decode())
+        return 0
+    table = Table(box=None, pad_edge=False)
+    for title in ("node", "state", "image", "macs", "seen", "remarks"):
+        table.add_column(title)
+    for node in nodes:
+        deployment = node.deployment
+        table.add_row(
+            node.name,
+            node.state,
+            deployment.title if deployment else "",
+            " ".join(node.macs),
+            _ago(node.seen),
+            _remark(node),
+        )
+    Console().print(table)
+    return 0
+
+
+def _remark(node: NodeView) -> str:
+    deployment = node.deployment
+    match node.state:
+        case "failed" | "planned" if deployment:
+            return deployment.reason
+        case "armed" if deployment:
+            return f"until {time.strftime('%H:%M:%S', time.localtime(deployment.until))}"
+        case "deploying" if deployment:
+            return deployment.phase
+        case "discovered":
+            return "not in the site's node files"
+        case _:
+            return "" if node.has_inventory else "never seen"
+
+
+def _show(args: argparse.Namespace) -> int:
+    site, store = _open(args.site)
+    name = _known(site, store, args.node)
+    view = views.node_view(site, store, name)
+    inventory = store.inventory(name)
+    plan = store.plan(view.deployment.id) if view.deployment else None
+    events = store.events(name, limit=_SHOWN_EVENTS)
+    if args.json:
+        whole = {"node": view, "inventory": inventory, "plan": plan, "events": events}
+        print(msgspec.json.encode(whole).decode())
+        return 0
+    print(f"{name}: {view.state}{', ' + _remark(view) if _remark(view) else ''}")
+    if inventory:
+        _show_hardware(inventory)
+    if plan:
+        print(f"\nplan {plan.digest[:16]}")
+        print("\n".join(f"  {line}" for line in plan.lines))
+    if events:
+        print("\nlast events")
+    for record in events:
+        clock = time.strftime("%H:%M:%S", time.localtime(record.received))
+        result = f" [{record.event.result}]" if record.event.result else ""
+        text = indent(with_hint(record.event.description, record.event.hint), " " * 11).lstrip()
+        print(f"  {clock} {record.event.name}{result}: {text}")
+    return 0
+
+
+def _show_hardware(found: Inventory) -> None:
+    print(f"  {found.vendor} {found.product} {found.serial}".rstrip())
+    print(
+        f"  {found.cpus} x {found.cpu}, {human(found.memory)}, {found.firmware}, uuid {found.uuid}"
+    )
+    for disk in found.disks:
+        holds = f", holds {', '.join(disk.signatures)}" if disk.signatures else ""
+        print(f"  {disk.name} {human(disk.size)} {disk.tran} {disk.model} {disk.serial}{holds}")
+    for nic in found.nics:
+        link = f"{nic.speed} Mbit/s" if nic.link else "no link"
+        print(f"  {nic.name} {nic.mac} {nic.driver} {link}")
+    for device in found.driverless:
+        print(f"  no driver for {device}")
+
+
+def _plan(args: argparse.Namespace) -> int:
+    site, store = _open(args.site)
+    name = _known(site, store, args.node)
+    inventory = store.inventory(name)
+    if inventory is None:
+        raise BadInput(
+            f"the hardware of {name} is not known yet", hint="boot it over the network once"
+        )
+    latest = store.latest_deployment(name)
+    image = _image(site, args.image, latest)
+    deployment = _planned(site, name, image.manifest, latest, args)
+    job = make_job(site, image.directory, deployment, session="")
+    plan = make_plan(inventory, job, image.manifest)
+    if args.json:
+        print(msgspec.json.encode({"digest": plan.digest, "lines": plan.lines()}).decode())
+    else:
+        print("\n".join(plan.lines()))
+        print(f"digest {plan.digest}")
+    return 0
+
+
+def _planned(
+    site: Site, node: str, image: Manifest, latest: Deployment | None, args: argparse.Namespace
+) -> Deployment:
+    order = Arm(nodes=(node,), image=image.name, layout=args.layout, finish=args.finish)
+    deployment = new_deployment(site, image, order, node, time.time())
+    if latest is not None and latest.state in ("armed", "active"):
+        # Identifiers on disk derive from the deployment's: this is then the node's own plan.
+        return msgspec.structs.replace(deployment, id=latest.id)
+    return deployment
+
+
+def _image(site: Site, wanted: str | None, latest: Deployment | None) -> Image:
+    store = ImageStore(site.paths.images)
+    if wanted:
+        return store.get(*split(wanted))
+    if latest is None:
+        raise BadInput("no image was ever armed for this node", hint="say --image NAME")
+    return store.get(latest.image, latest.version)
+
+
+def _deploy(args: argparse.Namespace) -> int:
+    site = read_site(args.site)
+    if site.paths.publisher.exists():
+        for hook in sign_hooks(site, Key(site.paths.publisher)):
+            print(f"signed hook {hook.name}", file=sys.stderr)
+    name, version = split(args.image)
+    operator = Operator(site.paths.socket)
+    order = Arm(
+        nodes=tuple(args.to),
+        image=name,
+        version=version or "",
+        layout=args.layout,
+        finish=args.finish,
+        minutes=args.minutes,
+    )
+    armed = operator.arm(order)
+    if args.json and not args.watch:
+        print(msgspec.json.encode(armed).decode())
+    for deployment in armed if not args.json else ():
+        until = time.strftime("%H:%M:%S", time.localtime(deployment.until))
+        print(f"{deployment.node} is armed for {deployment.title} until {until}")
+    return _follow(operator, order.nodes, as_json=args.json) if args.watch else 0
+
+
+def _disarm(args: argparse.Namespace) -> int:
+    Operator(SitePaths(args.site).socket).disarm(Disarm(nodes=tuple(args.node)))
+    return 0
+
+
+def _watch(args: argparse.Namespace) -> int:
+    return _follow(Operator(SitePaths(args.site).socket), args.node, as_json=args.json)
+
+
+def _follow(operator: Operator, nodes: Sequence[str], *, as_json: bool) -> int:
+    messages = operator.stream()
+    if as_json:
+        board = watch_json(messages, nodes, lambda line: print(line, flush=True))
+    else:
+        board = watch(messages, nodes, Console())
+    return 1 if board.failed else 0
+
+
+def _open(root: Path) -> tuple[Site, Store]:
+    site = read_site(root)
+    return site, Store(site.paths.database)
+
+
+def _known(site: Site, store: Store, name: str) -> str:
+    names = views.node_names(site, store)
+    if name not in names:
+        raise BadInput(f"no node {name!r}{nearest(name, names)}", hint="see swarmstrap node ls")
+    return name
+
+
+def _minutes(text: str) -> int:
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time, as in 30m, 2h or 1d")
+    return int(found[1]) * _MINUTES[found[2] or ""]
+
+
+def _ago(seen: float | None) -> str:
+    if seen is None:
+        return ""
+    minutes = max(0, int(time.time() - seen)) // 60
+    if minutes < 1:
+        return "just now"
+    return f"{minutes} min ago" if minutes < 120 else f"{minutes // 60} h ago"

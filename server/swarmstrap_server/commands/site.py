@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands about the site: init, check, serve, initramfs, dhcp, hook sign, rehearse."""
+
+import argparse
+import json
+import logging
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TypeAlias, get_args
+
+from swarmstrap.errors import BadInput
+from swarmstrap.units import human
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.installer.initramfs import build
+from swarmstrap_server.lab import rehearse
+from swarmstrap_server.netboot import dhcp
+from swarmstrap_server.site import making as newsite
+from swarmstrap_server.site import pki
+from swarmstrap_server.site.hooks import is_signed, sign_hooks
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import Site, examine_site, read_site
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_commands(commands: Commands) -> None:
+    init = commands.add_parser("init", help="make a site folder with keys and a CA")
+    init.add_argument("--name", default=_host_name(), help="of the site (default: this host's)")
+    init.add_argument(
+        "--address",
+        action="append",
+        default=[],
+        help="of this server on the node network; more of them, or names, for its certificate",
+    )
+    init.add_argument(
+        "--publisher", type=Path, metavar="KEY", help="sign with this SSH key, or trust this .pub"
+    )
+    init.set_defaults(run=_init)
+
+    check = commands.add_parser("check", help="read the whole site and say what is wrong")
+    check.add_argument("--json", action="store_true", help="problems as JSON")
+    check.set_defaults(run=_check)
+
+    serve = commands.add_parser("serve", help="run the server")
+    serve.set_defaults(run=_serve)
+
+    initramfs = commands.add_parser("initramfs", help="build the installer's kernel and initramfs")
+    initramfs.add_argument("--kernel", metavar="RELEASE", help="default: the newest installed")
+    initramfs.add_argument(
+        "--cache", type=Path, metavar="DIR", help="keep what all sites share here"
+    )
+    initramfs.set_defaults(run=_initramfs)
+
+    trial = commands.add_parser("rehearse", help="deploy an image to virtual nodes first")
+    rehearse.add_arguments(trial)
+    trial.set_defaults(run=rehearse.run)
+
+    lines = commands.add_parser("dhcp", help="print the lines for your own DHCP server")
+    lines.add_argument("flavour", choices=get_args(dhcp.Flavour))
+    lines.set_defaults(run=_dhcp)
+
+    hook = commands.add_parser("hook", help="sign the site's hooks")
+    actions = hook.add_subparsers(metavar="ACTION", required=True)
+    sign = actions.add_parser("sign", help="sign every hook that changed")
+    sign.add_argument("--key", type=Path, help="the publisher's key (default: the site's)")
+    sign.set_defaults(run=_sign_hooks)
+
+
+def _init(args: argparse.Namespace) -> int:
+    paths = SitePaths(args.site)
+    addresses = args.address
+    if not addresses and paths.settings.exists():
+        addresses = [read_site(args.site).settings.address]
+    if not addresses:
+        raise BadInput("init needs --address", hint="this server's address on the node network")
+    made = newsite.init(args.site, args.name, addresses, args.publisher)
+    for line in made:
+        print(f"made {line}")
+    print(f"{args.site} is complete" if not made else "next: swarmstrap initramfs, then serve")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    site, problems = examine_site(args.site)
+    lines = [str(problem) for problem in problems]
+    if site is not None:
+        lines += _key_problems(site)
+    if args.json:
+        print(json.dumps({"problems": lines}, indent=2))
+    elif lines or site is None:
+        print("\n".join(lines), file=sys.stderr)
+    else:
+        print(
+            f"site {site.settings.name}: nothing wrong "
+            f"(nodes: {len(site.nodes)}, layouts: {len(site.layouts)}, hooks: {len(site.hooks)})"
+        )
+    return 1 if lines else 0
+
+
+def _key_problems(site: Site) -> Iterator[str]:
+    paths = site.paths
+    again = "run swarmstrap init again: it makes what is missing"
+    for path in (paths.ca_certificate, paths.server_certificate, paths.server_key):
+        if not path.exists():
+            yield f"{path.relative_to(paths.root)}: missing ({again})"
+    if paths.server_certificate.exists() and not pki.covers(
+        paths.server_certificate.read_bytes(), site.settings.address
+    ):
+        yield f"keys/server.crt: not for {site.settings.address} ({again})"
+    if not paths.allowed_signers.exists():
+        yield f"keys/allowed_signers: missing ({again})"
+        return
+    for hook in site.hooks:
+        if not is_signed(hook, paths):
+            name = hook.path.relative_to(paths.root)
+            yield f"{name}: not signed as it is now (run swarmstrap hook sign)"
+
+
+def _serve(args: argparse.Namespace) -> int:
+    # aiohttp and its friends: other commands start sooner without.
+    from swarmstrap_server.serve import serve
+
+    logging.getLogger("swarmstrap_server").setLevel(logging.INFO)
+    serve(args.site, lambda line: print(line, flush=True))
+    return 0
+
+
+def _initramfs(args: argparse.Namespace) -> int:
+    paths = read_site(args.site).paths
+    built = build(
+        out_dir=paths.boot,
+        kernel=args.kernel,
+        ca_cert=paths.ca_certificate,
+        allowed_signers=paths.allowed_signers,
+        cache=args.cache or paths.boot / "cache",
+    )
+    print(f"{built.initramfs}: {human(built.size)}, kernel {built.release}, {built.seconds:.0f} s")
+    return 0
+
+
+def _dhcp(args: argparse.Namespace) -> int:
+    settings = read_site(args.site).settings
+    print(dhcp.lines_for(args.flavour, IPv4Address(settings.address), settings.ports.boot), end="")
+    return 0
+
+
+def _sign_hooks(args: argparse.Namespace) -> int:
+    site = read_site(args.site)
+    signed = sign_hooks(site, Key(args.key or site.paths.publisher))
+    for hook in signed:
+        print(f"signed {hook.path.relative_to(site.paths.root)}")
+    if not signed:
+        print("every hook is signed as it is now")
+    return 0
+
+
+def _host_name() -> str:
+    name = re.sub("[^A-Za-z0-9._-]", "", socket.gethostname().partition(".")[0])
+    return name.lstrip("._-") or "site"

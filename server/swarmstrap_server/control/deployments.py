@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From an operator's word to a node's job: arm, register, exchange a token.
+
+An arming is used once. Whoever registers as an armed node gets a token; the token buys the job,
+once, and the arming is gone with it. Every refusal is an event of the node.
+"""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Untrusted
+from swarmstrap.wire import Job, Register, Registered
+from swarmstrap_server.control import views
+from swarmstrap_server.control.events import Feed
+from swarmstrap_server.control.identity import (
+    Known,
+    Marks,
+    identify,
+    marks_of_inventory,
+    marks_of_node,
+    name_for_unknown,
+)
+from swarmstrap_server.control.jobs import make_job, new_deployment, signed_hooks
+from swarmstrap_server.control.nodes import (
+    ABSENCE_SECONDS,
+    Deployment,
+    arm_again,
+    expired,
+    silent,
+    started,
+)
+from swarmstrap_server.control.operator_wire import Arm, NodeView
+from swarmstrap_server.control.store import SeenNode, Store, Token
+from swarmstrap_server.images.library import Image, ImageStore
+from swarmstrap_server.site.reading import Site, read_site
+from swarmstrap_server.site.yamlfile import nearest
+
+TOKEN_SECONDS = 600.0
+# An agent that got no answer tries again for a minute, and a try ends after half of one.
+CLAIM_SECONDS = 90.0
+_SECRET_BYTES = 32
+
+
+class Deployments:
+    """The one place that grants anything. `clock` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        site: Site,
+        store: Store,
+        images: ImageStore,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.site = site
+        self.store = store
+        self.images = images
+        self.clock = clock
+        self.feed = Feed(store, self.view)
+        self._adopt()
+
+    def view(self, node: str) -> NodeView:
+        return views.node_view(self.site, self.store, node)
+
+    def reload(self) -> None:
+        """Read the site folder again; raises BadInput and keeps the old site when it is wrong."""
+        self.site = read_site(self.site.paths.root)
+        self._adopt()
+
+    def _adopt(self) -> None:
+        """Machines that were discovered take the name that the site now gives them."""
+        for seen in self.store.nodes():
+            if seen.name in self.site.nodes:
+                continue
+            name = identify(seen.marks, self._site_nodes())
+            if name is not None and self.store.node(name) is None:
+                self.store.rename_node(seen.name, name)
+
+    def _site_nodes(self) -> list[Known]:
+        return [Known(name, marks_of_node(node)) for name, node in self.site.nodes.items()]
+
+    def known_as(self, seen: Marks) -> str | None:
+        """The node that these marks belong to; raises Refused when it cannot be told."""
+        name = identify(seen, self._site_nodes())
+        if name is not None:
+            return name
+        strangers = [n.known for n in self.store.nodes() if n.name not in self.site.nodes]
+        return identify(seen, strangers)
+
+    # The operator's side
+
+    def arm(self, order: Arm) -> list[Deployment]:
+        """All of the nodes, or none: raises BadInput or Refused before anything is written."""
+        now = self.clock()
+        self.reload()
+        self.tick()
+        self._check_installer()
+        image = self.images.get(order.image, order.version or None)
+        armed = [self._arming(name, image, order, now) for name in dict.fromkeys(order.nodes)]
+        with self.store.transaction():
+            for deployment in armed:
+                self._take_back(deployment.node, "replaced by a new arming", now)
+                self.store.save_deployment(deployment)
+        for deployment in armed:
+            until = clock_time(deployment.until)
+            self.feed.note(
+                deployment.node, "armed", f"armed for {deployment.title} until {until}", now
+            )
+        return armed
+
+    def disarm(self, nodes: Sequence[str]) -> None:
+        now = self.clock()
+        for name in nodes:
+            self._check_known(name)
+            if self._take_back(name, "disarmed by the operator", now):
+                self.feed.note(name, "disarmed", "disarmed", now)
+
+    def _arming(self, name: str, image: Image, order: Arm, now: float) -> Deployment:
+        self._check_known(name)
+        self._check_idle(name, now)
+        signed_hooks(self.site, name)
+        return new_deployment(self.site, image.manifest, order, name, now)
+
+    def _check_installer(self) -> None:
+        for path in (self.site.paths.kernel, self.site.paths.initramfs):
+            if not path.exists():
+                raise Refused(f"there is no {path}", hint="build it: swarmstrap initramfs")
+
+    def _check_known(self, name: str) -> None:
+        names = views.node_names(self.site, self.store)
+        if name not in names:
+            raise BadInput(
+                f"no node {name!r}{nearest(name, names)}",
+                hint="write it into the site's node files, or let it register first",
+            )
+
+    def _check_idle(self, name: str, now: float) -> None:
+        latest = self.store.latest_deployment(name)
+        if latest is None or latest.state != "active":
+            return
+        if now - (latest.heard or now) < ABSENCE_SECONDS:
+            raise Refused(
+                f"node {name} is being deployed, phase {latest.phase}",
+                hint=f"wait until it ends, or until it has been silent for {ABSENCE_SECONDS:.0f} s",
+            )
+
+    def _take_back(self, name: str, reason: str, now: float) -> bool:
+        """Ends what is armed or abandoned under `name`; whether there was anything."""
+        latest = self.store.latest_deployment(name)
+        if latest is None or latest.state not in ("armed", "active"):
+            return False
+        state = "disarmed" if latest.state == "armed" else "failed"
+        self.store.save_deployment(replace(latest, state=state, ended=now, reason=reason))
+        return True
+
+    def tick(self) -> None:
+        """End what time has ended; to be called every few seconds."""
+        now = self.clock()
+        for deployment in self.store.deployments("armed", "active"):
+            ended = expired(deployment, now) or silent(deployment, now)
+            if ended is not None:
+                self.store.save_deployment(ended)
+                self.feed.note(
+                    ended.node, ended.state, ended.reason, now, failed=True, hint=ended.hint
+                )
+
+    # The node's side
+
+    def register(self, register: Register, address: str) -> Registered:
+        """Notes the node and its inventory; a token only for an armed one."""
+        now = self.clock()
+        self.tick()
+        marks = marks_of_inventory(register.inventory)
+        name = self.known_as(marks) or name_for_unknown(marks, register.inventory.boot_mac)
+        self.store.save_node(SeenNode(name, marks, address, now), register.inventory)
+        latest = self.store.last_arming(name)
+        if latest is None or latest.state != "armed":
+            reason = _why_not(name, latest)
+            self.feed.note(name, "not-armed", f"registered, and boots its disk: {reason}", now)
+            return Registered(node=name, reason=reason)
+        token = secrets.token_urlsafe(_SECRET_BYTES)
+        expires = min(now + TOKEN_SECONDS, latest.until)
+        self.store.add_token(digest(token), latest.id, expires)
+        self.feed.note(name, "registered", f"registered from {address}", now)
+        return Registered(node=name, token=token)
+
+    def take_job(self, token: str, claim: str) -> Job:
+        """Exchange `token` for its job; raises Untrusted, saying when it was used or expired.
+
+        For CLAIM_SECONDS the same `claim` gets it again, with a session that replaces the first.
+        """
+        now = self.clock()
+        found = self.store.token(digest(token))
+        deployment = self.store.deployment(found.deployment) if found else None
+        if found is None or deployment is None:
+            raise Untrusted("token is not one of this server", hint="register again")
+        try:
+            if not _answered_before(found, deployment, claim, now):
+                _check_redeemable(found, deployment, now)
+            job = self._grant(deployment, token, claim, now)
+        except SwarmstrapError as error:
+            self.feed.note(
+                deployment.node, "refused", error.message, now, failed=True, hint=error.hint
+            )
+            raise
+        self.feed.note(deployment.node, "started", f"takes the job for {deployment.title}", now)
+        return job
+
+    def _grant(self, deployment: Deployment, token: str, claim: str, now: float) -> Job:
+        session = secrets.token_urlsafe(_SECRET_BYTES)
+        job = make_job(self.site, self._image_of(deployment), deployment, session)
+        with self.store.transaction():
+            self.store.set_session(digest(session), deployment.id)
+            if deployment.state == "armed":
+                self.store.use_token(digest(token), digest(claim), now)
+                self.store.save_deployment(started(deployment, now))
+        return job
+
+    def _image_of(self, deployment: Deployment) -> Path:
+        image = self.images.get(deployment.image, deployment.version)
+        if image.manifest.infohash != deployment.infohash:
+            raise Refused(
+                f"image {deployment.title} was replaced after arming", hint=arm_again(deployment)
+            )
+        return image.directory
+
+    def session(self, bearer: str) -> Deployment:
+        """The deployment whose session this is; raises Untrusted."""
+        deployment = self.store.session(digest(bearer))
+        if deployment is None:
+            raise Untrusted("session is not one of this server")
+        return deployment
+
+    def current(self, deployment: Deployment) -> Deployment:
+        """As it is in the store now."""
+        return self.store.deployment(deployment.id) or deployment
+
+    def seeds(self, deployment: Deployment, uploaded: int) -> Deployment:
+        """The node is seeding and has given `uploaded` payload bytes so far."""
+        deployment = replace(deployment, uploaded=uploaded, heard=self.clock())
+        self.store.save_deployment(deployment)
+        return deployment
+
+
+def _answered_before(token: Token, deployment: Deployment, claim: str, now: float) -> bool:
+    """Whether this is the one who used the token up, and who may not have heard the answer."""
+    return (
+        token.used is not None
+        and token.claim == digest(claim)
+        and now - token.used < CLAIM_SECONDS
+        and deployment.state == "active"
+    )
+
+
+def _check_redeemable(token: Token, deployment: Deployment, now: float) -> None:
+    if token.used is not None:
+        reason = f"token was already used at {clock_time(token.used)}"
+    elif now >= token.expires:
+        reason = f"token expired at {clock_time(token.expires)}"
+    elif deployment.state != "armed":
+        reason = f"the arming is gone: {deployment.reason or deployment.state}"
+    else:
+        return
+    raise Untrusted(reason, hint=arm_again(deployment))
+
+
+def digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def clock_time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _why_not(name: str, latest: Deployment | None) -> str:
+    match latest.state if latest else None:
+        case "expired" if latest:
+            return f"the arming for {latest.title} expired at {clock_time(latest.until)}"
+        case "active" if latest and latest.started:
+            return f"{latest.title} is under way since {clock_time(latest.started)}"
+        case _:
+            return f"not armed: swarmstrap deploy IMAGE --to {name}"

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which node of the site is this? Decided from what it says about itself.
+
+That says who a machine is, never what may be done to it: only an operator's arming does.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from swarmstrap.errors import Refused
+from swarmstrap.hardware import Inventory
+from swarmstrap_server.site.settings import Node
+
+# Left by board makers who never wrote one: all zeros, all ones, and AMI's sample value.
+_MEANINGLESS = frozenset(
+    {
+        "",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "03000200-0400-0500-0006-000700080009",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """SMBIOS UUID (lower case, empty when unknown) and MACs (lower case, colons)."""
+
+    uuid: str
+    macs: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    name: str
+    marks: Marks
+
+
+def marks(uuid: str, macs: Iterable[str]) -> Marks:
+    """Normalised; a UUID that says nothing is dropped."""
+    uuid = uuid.strip().lower()
+    return Marks(
+        "" if uuid in _MEANINGLESS else uuid,
+        frozenset(mac.strip().lower().replace("-", ":") for mac in macs if mac.strip()),
+    )
+
+
+def marks_of_inventory(inventory: Inventory) -> Marks:
+    return marks(inventory.uuid, [inventory.boot_mac, *(nic.mac for nic in inventory.nics)])
+
+
+def marks_of_node(node: Node) -> Marks:
+    return marks(node.uuid, node.macs)
+
+
+def fits(seen: Marks, known: Marks) -> bool:
+    """Every kind of mark that both sides have must agree, and one kind must be there."""
+    comparable = []
+    if seen.uuid and known.uuid:
+        comparable.append(seen.uuid == known.uuid)
+    if seen.macs and known.macs:
+        comparable.append(bool(seen.macs & known.macs))
+    return bool(comparable) and all(comparable)
+
+
+def identify(seen: Marks, nodes: Iterable[Known]) -> str | None:
+    """The name of the one node that fits; raises Refused when several do."""
+    names = sorted(known.name for known in nodes if fits(seen, known.marks))
+    if len(names) > 1:
+        raise Refused(
+            f"this machine fits {len(names)} nodes: {', '.join(names)}",
+            hint="give each node its own mac and uuid in the site's node files",
+        )
+    return names[0] if names else None
+
+
+def name_for_unknown(seen: Marks, boot_mac: str) -> str:
+    """`node-525400123456`, from the NIC it booted from or the first there is."""
+    mac = boot_mac.lower().replace("-", ":") or min(seen.macs, default=seen.uuid)
+    return f"node-{mac.replace(':', '').replace('-', '')}"

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The job: everything one node needs for one deployment, put together from site and image."""
+
+import secrets
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from swarmstrap.errors import Refused
+from swarmstrap.layout import Layout
+from swarmstrap.manifest import MANIFEST_FILE, SIGNATURE_FILE, TORRENT_FILE, Manifest
+from swarmstrap.wire import Hook, Job
+from swarmstrap_server.control.nodes import Deployment
+from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.site.reading import Site
+
+
+def new_deployment(site: Site, image: Manifest, order: Arm, node: str, now: float) -> Deployment:
+    """What `order` makes of `node`: where it says nothing the node's word holds, then the site's.
+
+    Raises BadInput when the layout does not exist.
+    """
+    spec = site.nodes.get(node)
+    defaults = site.settings.defaults
+    layout = order.layout or (spec.layout if spec else "") or defaults.layout
+    site.layout(layout)
+    minutes = order.minutes if order.minutes is not None else defaults.arm_minutes
+    return Deployment(
+        id=secrets.token_hex(8),
+        node=node,
+        image=image.name,
+        version=image.version,
+        infohash=image.infohash,
+        payload=image.payload.size,
+        layout=layout,
+        finish=order.finish or (spec.finish if spec else None) or defaults.finish,
+        armed_at=now,
+        until=now + 60 * minutes,
+    )
+
+
+def make_job(site: Site, image: Path, deployment: Deployment, session: str) -> Job:
+    """`image` is the published image's directory. Raises Refused when a hook is not signed.
+
+    A signature that is missing is sent as no bytes: whether to trust an image is the node's to say.
+    """
+    signature = image / SIGNATURE_FILE
+    spec = site.nodes.get(deployment.node)
+    defaults = site.settings.defaults
+    return Job(
+        deployment=deployment.id,
+        node=deployment.node,
+        session=session,
+        manifest=(image / MANIFEST_FILE).read_bytes(),
+        signature=signature.read_bytes() if signature.exists() else b"",
+        torrent=(image / TORRENT_FILE).read_bytes(),
+        layout=_layout(site, deployment),
+        trackers=(f"{site.boot_url}/announce",),
+        web_seeds=web_seeds(site, deployment.infohash),
+        hostname=(spec.hostname if spec else "") or deployment.node,
+        network=spec.network if spec else (),
+        hooks=signed_hooks(site, deployment.node),
+        authorized_keys=defaults.authorized_keys,
+        finish=deployment.finish,
+        failure=(spec.failure if spec else None) or defaults.failure,
+        seed_seconds=defaults.seed_seconds,
+    )
+
+
+def web_seeds(site: Site, infohash: str) -> tuple[str, ...]:
+    """BEP 19: to a URL that ends in a slash, clients append the torrent's name and the file's."""
+    return (f"{site.boot_url}/images/{infohash}/",) if site.settings.swarm.web_seed else ()
+
+
+def signed_hooks(site: Site, node: str) -> tuple[Hook, ...]:
+    """The hooks of `node` in their order; raises Refused when one of them is not signed."""
+    hooks = site.hooks_of(node)
+    for hook in hooks:
+        if not hook.signature:
+            raise Refused(f"hook {hook.name} is not signed", hint="run swarmstrap hook sign")
+    return tuple(
+        Hook(
+            name=hook.name,
+            where=hook.where,
+            content=hook.content,
+            signature=hook.signature,
+            timeout=site.settings.defaults.hook_seconds,
+        )
+        for hook in hooks
+    )
+
+
+def _layout(site: Site, deployment: Deployment) -> Layout:
+    layout = site.layout(deployment.layout)
+    spec = site.nodes.get(deployment.node)
+    words = f"{layout.kernel_arguments} {spec.kernel_arguments if spec else ''}".split()
+    return replace(layout, kernel_arguments=" ".join(words))

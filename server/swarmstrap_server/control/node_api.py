@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The node API over TLS: the routes of `swarmstrap.wire`. docs/node-api.md shows each with curl."""
+
+from aiohttp import web
+
+from swarmstrap import wire
+from swarmstrap_server.app import SERVICES, Services, answer, bearer, body, new_app
+from swarmstrap_server.control.nodes import Deployment, release
+
+
+def init_app(services: Services) -> web.Application:
+    app = new_app(services)
+    app.router.add_post(wire.REGISTER, _register)
+    app.router.add_post(wire.JOB, _job)
+    app.router.add_post(wire.EVENTS, _events)
+    app.router.add_post(wire.PLAN, _plan)
+    app.router.add_post(wire.SEEDING, _seeding)
+    return app
+
+
+async def _register(request: web.Request) -> web.Response:
+    register = await body(request, wire.Register)
+    deployments = request.app[SERVICES].deployments
+    return answer(deployments.register(register, request.remote or ""))
+
+
+async def _job(request: web.Request) -> web.Response:
+    token = bearer(request)
+    claim = await body(request, wire.Claim)
+    return answer(request.app[SERVICES].deployments.take_job(token, claim.claim))
+
+
+async def _events(request: web.Request) -> web.Response:
+    deployment = _session(request)
+    batch = await body(request, wire.Events)
+    deployments = request.app[SERVICES].deployments
+    # Read again: another batch may have come in while this one was on the wire.
+    deployments.feed.take(deployments.current(deployment), batch, deployments.clock())
+    return web.Response(status=204)
+
+
+async def _plan(request: web.Request) -> web.Response:
+    deployment = _session(request)
+    report = await body(request, wire.PlanReport)
+    request.app[SERVICES].deployments.store.save_plan(deployment.id, report)
+    return web.Response(status=204)
+
+
+async def _seeding(request: web.Request) -> web.Response:
+    session = _session(request)
+    seeding = await body(request, wire.Seeding)
+    deployments = request.app[SERVICES].deployments
+    mine = deployments.seeds(deployments.current(session), seeding.uploaded)
+    return answer(release(mine, deployments.store.active(), deployments.clock()))
+
+
+def _session(request: web.Request) -> Deployment:
+    return request.app[SERVICES].deployments.session(bearer(request))

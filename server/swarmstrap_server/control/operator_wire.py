@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The JSON of the operator API, spoken over a Unix socket by the CLI, and later by a dashboard."""
+
+import msgspec
+
+from swarmstrap.wire import Event, Finish
+from swarmstrap_server.control.nodes import Deployment, State
+
+NODES = "/v1/nodes"  # GET -> NodeView list
+DEPLOYMENTS = "/v1/deployments"  # GET; POST Arm; both -> Deployment list; DELETE Disarm -> 204
+STREAM = "/v1/stream"  # GET, server-sent events: one Snapshot, then a Record each
+STATUS = "/v1/status"  # GET -> Status
+
+
+class NodeView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`deployment` is the latest that was not taken back; `seen` is when the node last spoke."""
+
+    name: str
+    state: State
+    in_site: bool
+    uuid: str
+    macs: tuple[str, ...]
+    address: str
+    seen: float | None
+    has_inventory: bool
+    deployment: Deployment | None
+
+
+class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Empty `version`, `layout` and `finish` mean the newest, and what site and node say."""
+
+    nodes: tuple[str, ...]
+    image: str
+    version: str = ""
+    layout: str = ""
+    finish: Finish | None = None
+    minutes: int | None = None
+
+
+class Disarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    nodes: tuple[str, ...]
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An event of `node` as the server took it; `id` is 0 for progress, which is not kept.
+
+    Of events that came together only the last has `view`: the node after all of them.
+    """
+
+    id: int
+    received: float
+    node: str
+    event: Event
+    view: NodeView | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    nodes: tuple[NodeView, ...]
+
+
+class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`announces` and `peers` are the tracker's, the rest the seeder's; `rate` is bytes/s."""
+
+    site: str
+    boot_url: str
+    node_url: str
+    announces: int
+    peers: int
+    seeder_running: bool
+    seeder_uploaded: int
+    seeder_rate: int

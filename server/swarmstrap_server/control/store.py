@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Run-time state in SQLite: what was seen, armed, said. The only module that speaks SQL.
+
+One connection, used from one thread; a write takes some ten microseconds (WAL, synced at
+checkpoints), so the event loop does not wait for it in a thread of its own. A power cut can lose
+the last moments and never the consistency.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from swarmstrap.errors import SwarmstrapError
+from swarmstrap.hardware import Inventory
+from swarmstrap.wire import Event, PlanReport
+from swarmstrap_server.control.identity import Known, Marks
+from swarmstrap_server.control.nodes import Deployment
+from swarmstrap_server.control.operator_wire import Record
+
+# One entry per version of the schema; `user_version` counts those that were applied.
+_MIGRATIONS = (
+    """
+    CREATE TABLE nodes (
+        name TEXT PRIMARY KEY, uuid TEXT NOT NULL, macs BLOB NOT NULL, address TEXT NOT NULL,
+        seen REAL NOT NULL, inventory BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE deployments (
+        id TEXT PRIMARY KEY, node TEXT NOT NULL, state TEXT NOT NULL, armed_at REAL NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX deployments_of_node ON deployments (node, armed_at);
+    CREATE INDEX deployments_in_state ON deployments (state);
+    CREATE TABLE tokens (
+        hash BLOB PRIMARY KEY, deployment TEXT NOT NULL, expires REAL NOT NULL, used REAL
+    ) STRICT;
+    CREATE TABLE sessions (hash BLOB PRIMARY KEY, deployment TEXT NOT NULL) STRICT;
+    CREATE TABLE plans (deployment TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY, node TEXT NOT NULL, received REAL NOT NULL, body BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX events_of_node ON events (node, id);
+    """,
+    "ALTER TABLE tokens ADD COLUMN claim BLOB",
+)
+_BUSY_MILLISECONDS = 5000
+_SELECT_NODE = "SELECT name, uuid, macs, address, seen FROM nodes"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenNode:
+    """A machine that registered; `seen` is when it did so last, `address` from where."""
+
+    name: str
+    marks: Marks
+    address: str
+    seen: float
+
+    @property
+    def known(self) -> Known:
+        return Known(self.name, self.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`claim` is the digest of the word with which it was `used`."""
+
+    deployment: str
+    expires: float
+    used: float | None
+    claim: bytes | None
+
+
+class Store:
+    """Raises SwarmstrapError when the file cannot be opened or is of a newer version."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+            self._migrate(path)
+            self._active = {d.id: d for d in self.deployments("active")}
+        except (OSError, sqlite3.Error) as error:
+            raise SwarmstrapError(f"cannot open the database {path}: {error}") from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _migrate(self, path: Path) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > len(_MIGRATIONS):
+            raise SwarmstrapError(
+                f"the database {path} is of a newer Swarmstrap", hint="upgrade this server"
+            )
+        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+            self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing. Not to be held over an await."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            self._active = {d.id: d for d in self.deployments("active")}
+            raise
+        self._db.execute("COMMIT")
+
+    # Nodes
+
+    def save_node(self, node: SeenNode, inventory: Inventory) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                node.name,
+                node.marks.uuid,
+                msgspec.json.encode(sorted(node.marks.macs)),
+                node.address,
+                node.seen,
+                msgspec.json.encode(inventory),
+            ),
+        )
+
+    def node(self, name: str) -> SeenNode | None:
+        row = self._db.execute(f"{_SELECT_NODE} WHERE name = ?", (name,)).fetchone()
+        return _seen_node(row) if row else None
+
+    def nodes(self) -> list[SeenNode]:
+        return [_seen_node(row) for row in self._db.execute(f"{_SELECT_NODE} ORDER BY name")]
+
+    def inventory(self, node: str) -> Inventory | None:
+        row = self._db.execute("SELECT inventory FROM nodes WHERE name = ?", (node,)).fetchone()
+        return msgspec.json.decode(row[0], type=Inventory) if row else None
+
+    def rename_node(self, old: str, new: str) -> None:
+        """Gives what was seen, deployed and said under `old` to `new`, which was never seen."""
+        with self.transaction():
+            self._db.execute("UPDATE nodes SET name = ? WHERE name = ?", (new, old))
+            self._db.execute("UPDATE events SET node = ? WHERE node = ?", (new, old))
+            for deployment in self._deployments("WHERE node = ?", (old,)):
+                self.save_deployment(msgspec.structs.replace(deployment, node=new))
+
+    # Deployments
+
+    def save_deployment(self, deployment: Deployment) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO deployments VALUES (?, ?, ?, ?, ?)",
+            (
+                deployment.id,
+                deployment.node,
+                deployment.state,
+                deployment.armed_at,
+                msgspec.json.encode(deployment),
+            ),
+        )
+        self._active.pop(deployment.id, None)
+        if deployment.state == "active":
+            self._active[deployment.id] = deployment
+
+    def active(self) -> Iterable[Deployment]:
+        """Those in state active, from memory: every node that seeds makes the server look at all.
+
+        True for the process that writes them, which is the server.
+        """
+        return self._active.values()
+
+    def deployment(self, key: str) -> Deployment | None:
+        return next(iter(self._deployments("WHERE id = ?", (key,))), None)
+
+    def latest_deployment(self, node: str) -> Deployment | None:
+        """The newest that neither expired nor was disarmed."""
+        where = "WHERE node = ? AND state NOT IN ('expired', 'disarmed')"
+        found = self._deployments(f"{where} ORDER BY armed_at DESC LIMIT 1", (node,))
+        return next(iter(found), None)
+
+    def last_arming(self, node: str) -> Deployment | None:
+        """The newest, whatever became of it."""
+        found = self._deployments("WHERE node = ? ORDER BY armed_at DESC LIMIT 1", (node,))
+        return next(iter(found), None)
+
+    def deployments(self, *states: str) -> list[Deployment]:
+        """All, or those in one of `states`, oldest first."""
+        marks = ", ".join("?" * len(states))
+        where = f"WHERE state IN ({marks}) " if states else ""
+        return self._deployments(f"{where}ORDER BY armed_at", states)
+
+    def _deployments(self, clause: str, values: Iterable[str]) -> list[Deployment]:
+        rows = self._db.execute(f"SELECT body FROM deployments {clause}", tuple(values))
+        return [msgspec.json.decode(body, type=Deployment) for (body,) in rows]
+
+    def save_plan(self, deployment: str, plan: PlanReport) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO plans VALUES (?, ?)", (deployment, msgspec.json.encode(plan))
+        )
+
+    def plan(self, deployment: str) -> PlanReport | None:
+        query = "SELECT body FROM plans WHERE deployment = ?"
+        row = self._db.execute(query, (deployment,)).fetchone()
+        return msgspec.json.decode(row[0], type=PlanReport) if row else None
+
+    # Secrets: only their SHA-256 is ever here
+
+    def add_token(self, digest: bytes, deployment: str, expires: float) -> None:
+        self._db.execute(
+            "INSERT INTO tokens VALUES (?, ?, ?, NULL, NULL)", (digest, deployment, expires)
+        )
+
+    def token(self, digest: bytes) -> Token | None:
+        query = "SELECT deployment, expires, used, claim FROM tokens WHERE hash = ?"
+        row = self._db.execute(query, (digest,)).fetchone()
+        return Token(*row) if row else None
+
+    def use_token(self, digest: bytes, claim: bytes, now: float) -> None:
+        self._db.execute(
+            "UPDATE tokens SET used = ?, claim = ? WHERE hash = ?", (now, claim, digest)
+        )
+
+    def set_session(self, digest: bytes, deployment: str) -> None:
+        """The only session of `deployment` from now on."""
+        self._db.execute("DELETE FROM sessions WHERE deployment = ?", (deployment,))
+        self._db.execute("INSERT INTO sessions VALUES (?, ?)", (digest, deployment))
+
+    def session(self, digest: bytes) -> Deployment | None:
+        query = "SELECT deployment FROM sessions WHERE hash = ?"
+        row = self._db.execute(query, (digest,)).fetchone()
+        return self.deployment(row[0]) if row else None
+
+    # Events
+
+    def add_event(self, node: str, event: Event, received: float) -> Record:
+        cursor = self._db.execute(
+            "INSERT INTO events (node, received, body) VALUES (?, ?, ?)",
+            (node, received, msgspec.json.encode(event)),
+        )
+        return Record(id=cursor.lastrowid or 0, received=received, node=node, event=event)
+
+    def events(self, node: str, *, limit: int = 200) -> list[Record]:
+        """The last `limit` events of `node`, oldest first."""
+        query = "SELECT id, received, body FROM events WHERE node = ? ORDER BY id DESC LIMIT ?"
+        rows = self._db.execute(query, (node, limit)).fetchall()
+        return [
+            Record(id=key, received=at, node=node, event=msgspec.json.decode(body, type=Event))
+            for key, at, body in reversed(rows)
+        ]
+
+
+def _seen_node(row: tuple[str, str, bytes, str, float]) -> SeenNode:
+    name, uuid, macs, address, seen = row
+    known = frozenset(msgspec.json.decode(macs, type=list[str]))
+    return SeenNode(name, Marks(uuid, known), address, seen)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Nodes as an operator sees them: what the site says, and what was seen, in one."""
+
+from swarmstrap_server.control.identity import marks_of_node
+from swarmstrap_server.control.nodes import node_state
+from swarmstrap_server.control.operator_wire import NodeView
+from swarmstrap_server.control.store import Store
+from swarmstrap_server.site.reading import Site
+
+
+def node_view(site: Site, store: Store, name: str) -> NodeView:
+    """`name` need not have been seen, nor be in the site any more."""
+    spec = site.nodes.get(name)
+    seen = store.node(name)
+    latest = store.latest_deployment(name)
+    marks = seen.marks if seen else marks_of_node(spec) if spec else None
+    return NodeView(
+        name=name,
+        state=node_state(spec is not None, latest),
+        in_site=spec is not None,
+        uuid=marks.uuid if marks else "",
+        macs=tuple(sorted(marks.macs)) if marks else (),
+        address=seen.address if seen else "",
+        seen=seen.seen if seen else None,
+        has_inventory=seen is not None,
+        deployment=latest,
+    )
+
+
+def node_names(site: Site, store: Store) -> list[str]:
+    return sorted({*site.nodes, *(seen.name for seen in store.nodes())})
+
+
+def node_views(site: Site, store: Store) -> tuple[NodeView, ...]:
+    return tuple(node_view(site, store, name) for name in node_names(site, store))

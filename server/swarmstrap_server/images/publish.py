@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a directory tree to a signed image: captured beside its place, then moved there whole."""
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from swarmstrap.errors import BadInput
+from swarmstrap.index import FORMAT as INDEX_FORMAT
+from swarmstrap.index import Frame, Index, encode
+from swarmstrap.manifest import (
+    FORMAT,
+    INDEX_FILE,
+    MANIFEST_FILE,
+    PAYLOAD_FILE,
+    SIGNATURE_FILE,
+    SIGNATURE_NAMESPACE,
+    TORRENT_FILE,
+    File,
+    Manifest,
+)
+from swarmstrap_server.images.capture import CaptureFailed, Walk
+from swarmstrap_server.images.compress import INDEX_LEVEL, LEVELS, FrameWriter, compress
+from swarmstrap_server.images.facts import read_architecture, read_facts
+from swarmstrap_server.images.framing import Framer, RawFrame
+from swarmstrap_server.images.library import ImageStore, check_name
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.strip import RULES, Rule, Strip
+from swarmstrap_server.images.tarstream import TRAILER
+from swarmstrap_server.images.torrents import make_torrent, torrent_name
+from swarmstrap_server.images.workspace import workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """So far: entries and bytes of data read, compressed bytes written."""
+
+    entries: int
+    read: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    manifest: Manifest
+    directory: Path
+    seconds: float
+    warnings: tuple[str, ...]
+
+
+def publish(
+    source: Path,
+    name: str,
+    version: str | None,
+    store: ImageStore,
+    signer: Key,
+    *,
+    level: int = 9,
+    progress: Callable[[Progress], None] = lambda _: None,
+    strip: tuple[Rule, ...] = RULES,
+) -> Published:
+    """Capture `source` as image `name`, and sign it. Without a version it is today's next.
+
+    Raises BadInput for names, a version that exists and a source that is no system, CaptureFailed
+    when the source cannot be read. An interruption leaves the store as it was.
+    """
+    started = time.monotonic()
+    created = _now()
+    check_name(name, "an image")
+    if level not in LEVELS:
+        raise BadInput(f"no compression level: {level}", hint=f"{LEVELS[0]} to {LEVELS[-1]}")
+    version = version or store.next_version(name, f"{created:%Y-%m-%d}")
+    place = store.place(name, version)
+    if place.exists():
+        raise _exists(name, version)
+    walk = Walk(source, Strip(strip))
+    if walk.reaches(store.root):
+        raise BadInput(
+            f"{store.root} is inside {source}: the image would contain the images",
+            hint="capture from outside, or keep the site on a filesystem of its own",
+        )
+    architecture, facts = read_architecture(source), read_facts(source)
+    with workspace(place) as work:
+        framer, payload, frames = _write_payload(walk, work / PAYLOAD_FILE, level, progress)
+        index = _write_index(work / INDEX_FILE, Index(INDEX_FORMAT, tuple(framer.entries), frames))
+        torrent = make_torrent(work, torrent_name(name, version))
+        manifest = Manifest(
+            format=FORMAT,
+            name=name,
+            version=version,
+            kind="tree",
+            architecture=architecture,
+            created=f"{created:%Y-%m-%dT%H:%M:%SZ}",
+            entries=len(framer.entries),
+            unpacked=framer.data_bytes,
+            index=index,
+            payload=payload,
+            infohash=torrent.infohash,
+            facts=facts,
+            stripped=walk.strip.summary(),
+        )
+        data = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+        (work / TORRENT_FILE).write_bytes(torrent.data)
+        (work / MANIFEST_FILE).write_bytes(data)
+        (work / SIGNATURE_FILE).write_bytes(signer.sign(data, SIGNATURE_NAMESPACE))
+        _move(work, place)
+    warnings = (*walk.warnings, *_doubts(framer))
+    return Published(manifest, place, time.monotonic() - started, warnings)
+
+
+def _write_payload(
+    walk: Walk, path: Path, level: int, progress: Callable[[Progress], None]
+) -> tuple[Framer, File, tuple[Frame, ...]]:
+    framer = Framer(walk)
+
+    def written(frame: Frame) -> None:
+        done = frame.offset + frame.length
+        progress(Progress(len(framer.entries), framer.data_bytes, done))
+
+    with path.open("xb") as file:
+        try:
+            with FrameWriter(file, level, written) as writer:
+                for frame in framer:
+                    writer.put(frame)
+                writer.put(RawFrame(bytearray(TRAILER)))
+        except OSError as error:
+            what = os.fsdecode(error.filename) if error.filename else path
+            raise CaptureFailed(
+                f"cannot capture {what}: {error.strerror}",
+                hint="capture as root, to a disk with room for the image",
+            ) from error
+    return framer, File(writer.size, writer.sha256), tuple(writer.frames)
+
+
+def _write_index(path: Path, index: Index) -> File:
+    data = compress(encode(index), INDEX_LEVEL)
+    path.write_bytes(data)
+    return File(len(data), sha256(data).hexdigest())
+
+
+def _move(work: Path, place: Path) -> None:
+    for path in (*work.iterdir(), work):
+        _fsync(path)
+    try:
+        work.rename(place)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise _exists(place.parent.name, place.name) from error
+        raise
+    _fsync(place.parent)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _exists(name: str, version: str) -> BadInput:
+    return BadInput(
+        f"image {name}:{version} exists already",
+        hint="published images do not change: choose another version, or remove this one",
+    )
+
+
+def _doubts(framer: Framer) -> Iterator[str]:
+    root = framer.entries[0]
+    if root.mode & 0o555 != 0o555:
+        yield f"the root directory has mode {root.mode:04o}: only root will get in"
+
+
+def _now() -> datetime:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)

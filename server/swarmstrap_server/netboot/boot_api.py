@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The boot listener: plain HTTP for firmware and swarm. Nothing here is secret or trusted."""
+
+import logging
+import re
+
+from aiohttp import web
+
+from swarmstrap.errors import Refused
+from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE
+from swarmstrap_server.app import SERVICES, Services, new_app
+from swarmstrap_server.control.identity import marks
+from swarmstrap_server.netboot import boot
+
+log = logging.getLogger(__name__)
+
+_MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5}", re.IGNORECASE)
+
+
+def init_app(services: Services) -> web.Application:
+    app = new_app(services)
+    app.router.add_get("/boot/entry.ipxe", _entry)
+    app.router.add_get("/boot/ipxe", _ipxe)
+    app.router.add_get(boot.KERNEL, _kernel)
+    app.router.add_get(boot.INITRAMFS, _initramfs)
+    app.router.add_get("/announce", _announce)
+    app.router.add_get("/images/{infohash}/{directory}/{file}", _image)
+    return app
+
+
+async def _entry(request: web.Request) -> web.Response:
+    return web.Response(text=boot.entry_script(request.app[SERVICES].deployments.site))
+
+
+async def _ipxe(request: web.Request) -> web.Response:
+    """`?mac=&uuid=&platform=`; whatever cannot be made sense of boots its own disk."""
+    deployments = request.app[SERVICES].deployments
+    site = deployments.site
+    mac = request.query.get("mac", "")
+    if not _MAC.fullmatch(mac):
+        return web.Response(text=boot.node_script(site, "local", "this machine"))
+    seen = marks(request.query.get("uuid", ""), [mac])
+    try:
+        name = deployments.known_as(seen)
+    except Refused as error:
+        log.warning("%s: %s", mac, error)
+        return web.Response(text=boot.node_script(site, "local", "this machine"))
+    view = deployments.view(name) if name else None
+    decided = boot.verdict(
+        armed=view is not None and view.state == "armed",
+        has_inventory=view is not None and view.has_inventory,
+        discovery=site.settings.discovery,
+    )
+    shown = name or mac.lower().replace("-", ":")
+    log.info("%s boots: %s", shown, decided)
+    return web.Response(text=boot.node_script(site, decided, shown))
+
+
+async def _kernel(request: web.Request) -> web.FileResponse:
+    return web.FileResponse(request.app[SERVICES].deployments.site.paths.kernel)
+
+
+async def _initramfs(request: web.Request) -> web.FileResponse:
+    return web.FileResponse(request.app[SERVICES].deployments.site.paths.initramfs)
+
+
+async def _announce(request: web.Request) -> web.Response:
+    # The raw query: info_hash is bytes that are no text in any encoding.
+    query = request.raw_path.partition("?")[2]
+    tracker = request.app[SERVICES].tracker
+    return web.Response(
+        body=tracker.announce(query, request.remote or ""), content_type="text/plain"
+    )
+
+
+async def _image(request: web.Request) -> web.FileResponse:
+    """Web seed (BEP 19) of the published images."""
+    image = request.app[SERVICES].published.get(request.match_info["infohash"])
+    file = request.match_info["file"]
+    if image is None or file not in (INDEX_FILE, PAYLOAD_FILE):
+        raise web.HTTPNotFound
+    return web.FileResponse(image.directory / file)

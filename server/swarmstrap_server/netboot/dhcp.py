@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""DHCP and TFTP by a supervised dnsmasq, or the lines for a DHCP server that is already there."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import signal
+import time
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from swarmstrap.errors import BadInput
+from swarmstrap_server.netboot.templates import fill, template
+from swarmstrap_server.process import Child, ChildFailed
+from swarmstrap_server.run import run
+
+log = logging.getLogger(__name__)
+
+Mode = Literal["full", "proxy"]
+Flavour = Literal["dnsmasq", "isc", "kea"]
+
+# Debian's ipxe package; dnsmasq serves undionly.kpxe and snponly.efi straight from there.
+TFTP_ROOT = Path("/usr/lib/ipxe")
+_NIC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+_CHECK_SECONDS = 10.0
+_RESTARTS = 5
+# A dnsmasq that ran this long was healthy: its end is a new trouble, not the old one again.
+_HEALTHY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DhcpSettings:
+    """What dnsmasq needs to know. `server` and `boot_port` are the boot listener's.
+
+    `pool` (first and last address to lease) belongs to mode full, and so do `router` and `dns`:
+    left out, nodes are told of none. `ipv6_prefix` makes dnsmasq announce that prefix, which
+    spares Debian's iPXE a wait of 16 s; only for a network with nobody else on it.
+    Raises BadInput for values that do not belong together.
+    """
+
+    mode: Mode
+    interface: str
+    server: IPv4Address
+    boot_port: int
+    network: IPv4Network
+    pool: tuple[IPv4Address, IPv4Address] | None = None
+    router: IPv4Address | None = None
+    dns: tuple[IPv4Address, ...] = ()
+    ipv6_prefix: IPv6Network | None = None
+
+    def __post_init__(self) -> None:
+        if not _NIC_NAME.fullmatch(self.interface):
+            raise BadInput(f"dhcp: {self.interface!r} is not a network interface")
+        if (self.mode == "full") != (self.pool is not None):
+            raise BadInput("dhcp: mode full needs a range of addresses, mode proxy has none")
+        for address in (self.server, *(self.pool or ())):
+            if address not in self.network:
+                raise BadInput(
+                    f"dhcp: {address} is not in {self.network}",
+                    hint="server and range share one network",
+                )
+        if self.pool is not None and self.pool[0] > self.pool[1]:
+            raise BadInput(f"dhcp: the range {self.pool[0]} to {self.pool[1]} is backwards")
+
+
+def render(settings: DhcpSettings, state: Path) -> str:
+    """The configuration of the supervised dnsmasq, which keeps leases and pid file in `state`."""
+    first, last = settings.pool or ("", "")
+    prefix = settings.ipv6_prefix
+    values = {
+        **_boot_values(settings.server, settings.boot_port),
+        "INTERFACE": settings.interface,
+        "STATE": str(state),
+        "TFTP": str(TFTP_ROOT),
+        "FIRST": str(first),
+        "LAST": str(last),
+        "NETWORK": str(settings.network.network_address),
+        "NETMASK": str(settings.network.netmask),
+        "ROUTER": f",{settings.router}" if settings.router else "",
+        "DNS": "".join(f",{address}" for address in settings.dns),
+        "PREFIX": str(prefix.network_address) if prefix else "",
+        "LENGTH": str(prefix.prefixlen) if prefix else "",
+    }
+    parts = ["dnsmasq.conf.in"]
+    match settings.mode:
+        case "full":
+            parts += ["dhcp-dnsmasq.in", "dnsmasq-full.conf.in"]
+        case "proxy":
+            parts += ["dnsmasq-proxy.conf.in"]
+    if prefix:
+        parts += ["dnsmasq-ipv6.conf.in"]
+    return "".join(fill(template(part), values) for part in parts)
+
+
+def lines_for(flavour: Flavour, server: IPv4Address, boot_port: int) -> str:
+    """What to add to a DHCP server of one's own; `server` must then also be its TFTP server."""
+    text = fill(template(f"dhcp-{flavour}.in"), _boot_values(server, boot_port))
+    return text.lstrip("\n")
+
+
+async def serve(settings: DhcpSettings, state: Path, *, netns: str | None = None) -> NoReturn:
+    """Run dnsmasq until cancelled, starting it again a few times when it ends by itself.
+
+    It runs in the network namespace `netns`, or where the server runs.
+    Raises ChildFailed with dnsmasq's own words when it does not stay up, and CommandFailed at
+    once for a configuration that it refuses.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    config = state / "dnsmasq.conf"
+    config.write_text(render(settings, state))
+    run(["dnsmasq", "--test", f"--conf-file={config}"], timeout=_CHECK_SECONDS)
+    argv = ["dnsmasq", "--keep-in-foreground", f"--conf-file={config}"]
+    restarts = 0
+    while True:
+        _end_leftover(state)
+        started = time.monotonic()
+        child = await Child.start("dnsmasq", argv, log_file=state / "dnsmasq.log", netns=netns)
+        try:
+            status = await child.wait()
+        finally:
+            await child.stop()
+        restarts = 0 if time.monotonic() - started > _HEALTHY_SECONDS else restarts + 1
+        if restarts > _RESTARTS:
+            raise ChildFailed(
+                f"dnsmasq does not stay up (status {status}): {child.last_words()}",
+                hint="is another DHCP or TFTP server running here? see `ss -lunp`",
+            )
+        log.warning("dnsmasq ended with status %d, starting it again", status)
+        await asyncio.sleep(min(2.0 ** (restarts - 1), 10.0))
+
+
+def _end_leftover(state: Path) -> None:
+    """dnsmasq drops root, so the kernel does not end it when a server is killed: end it here."""
+    with contextlib.suppress(OSError, ValueError):
+        pid = int((state / "dnsmasq.pid").read_text())
+        if str(state / "dnsmasq.conf").encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGTERM)
+
+
+def _boot_values(server: IPv4Address, boot_port: int) -> dict[str, str]:
+    return {"SERVER": str(server), "SCRIPT": f"http://{server}:{boot_port}/boot/entry.ipxe"}

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What types cannot say about a site's files: addresses, sizes, names that must exist.
+
+Every value that later ends in an iPXE script, a kernel command line or a daemon's configuration
+is narrowed here, where file and line are known. A check returns a complaint, or nothing.
+"""
+
+import ipaddress
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from swarmstrap.errors import BadInput
+from swarmstrap.layout import Layout
+from swarmstrap.layoutcheck import check_layout
+from swarmstrap.units import parse_size
+from swarmstrap.wire import Interface
+from swarmstrap_server.netboot.dhcp import DhcpSettings
+from swarmstrap_server.site.settings import Node, NodesFile, Settings
+from swarmstrap_server.site.yamlfile import Document, Steps, nearest
+
+T = TypeVar("T")
+Finding = tuple[Steps, str]
+
+HOOK_NAME = re.compile(r"[0-9]{2}-[A-Za-z0-9][A-Za-z0-9._-]*")
+SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
+NODE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+HOST_NAME = re.compile(rf"{NODE_NAME.pattern}(?:\.{NODE_NAME.pattern})*")
+MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
+# No quote, no space but between words, nothing that iPXE or a shell would expand.
+KERNEL_ARGUMENTS = re.compile(r"(?:[A-Za-z0-9_.,:=/@%+~-]+(?: |$))*")
+
+
+def settings_problems(document: Document[Settings], layouts: Sequence[str]) -> list[BadInput]:
+    return _problems(document, _settings_findings(document.value, layouts))
+
+
+def layout_problems(document: Document[Layout]) -> list[BadInput]:
+    return _problems(document, _layout_findings(document.value))
+
+
+def node_problems(
+    documents: Sequence[Document[NodesFile]], layouts: Sequence[str], hooks: Sequence[str]
+) -> list[BadInput]:
+    """Also finds names and MACs that two nodes share, in whichever files."""
+    problems: list[BadInput] = []
+    owners: dict[str, str] = {}
+    for document in documents:
+        for position, node in enumerate(document.value.nodes):
+            path: Steps = ("nodes", position)
+            problems += _problems(document, _node_findings(node, path, layouts, hooks))
+            for claim in _claims(node):
+                if claim in owners:
+                    message = f"{claim} is also that of {owners[claim]}"
+                    problems.append(document.problem(path, message))
+                owners[claim] = f"node {node.name} in {document.name}"
+    return problems
+
+
+def _problems(document: Document[T], findings: Iterator[Finding]) -> list[BadInput]:
+    return [document.problem(path, complaint) for path, complaint in findings if complaint]
+
+
+def _settings_findings(settings: Settings, layouts: Sequence[str]) -> Iterator[Finding]:
+    yield ("name",), _shape(settings.name, SITE_NAME, "a name for a site")
+    yield ("address",), _address(settings.address)
+    yield ("installer_arguments",), kernel_arguments(settings.installer_arguments)
+    yield ("defaults", "layout"), _one_of(settings.defaults.layout, layouts, "layout")
+    if settings.swarm.seeder_rate:
+        yield ("swarm", "seeder_rate"), _size(settings.swarm.seeder_rate)
+    ports = settings.ports
+    if len({ports.boot, ports.node, ports.seeder}) < 3:
+        yield ("ports",), "boot, node and seeder need three different ports"
+    yield ("dhcp",), _dhcp(settings)
+
+
+def dhcp_settings(settings: Settings) -> DhcpSettings | None:
+    """What dnsmasq needs, None where it is not wanted; raises BadInput or ValueError."""
+    dhcp = settings.dhcp
+    if dhcp.mode == "off":
+        return None
+    return DhcpSettings(
+        mode=dhcp.mode,
+        interface=dhcp.interface,
+        server=ipaddress.IPv4Address(settings.address),
+        boot_port=settings.ports.boot,
+        network=ipaddress.IPv4Network(dhcp.network),
+        pool=_pool(dhcp.range) if dhcp.range else None,
+        router=ipaddress.IPv4Address(dhcp.router) if dhcp.router else None,
+        dns=tuple(map(ipaddress.IPv4Address, dhcp.dns)),
+        ipv6_prefix=ipaddress.IPv6Network(dhcp.ipv6_prefix) if dhcp.ipv6_prefix else None,
+    )
+
+
+def _pool(given: tuple[str, str]) -> tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]:
+    first, last = map(ipaddress.IPv4Address, given)
+    return first, last
+
+
+def _dhcp(settings: Settings) -> str:
+    try:
+        dhcp_settings(settings)
+    except (BadInput, ValueError) as error:
+        return f"dhcp: {str(error).removeprefix('dhcp: ')}"
+    return ""
+
+
+def _layout_findings(layout: Layout) -> Iterator[Finding]:
+    try:
+        check_layout(layout)
+    except BadInput as error:
+        yield _layout_place(layout, error.message), str(error)
+
+
+def _layout_place(layout: Layout, message: str) -> Steps:
+    """Where in the file `message`, which names disk and partition, belongs."""
+    for d, disk in enumerate(layout.disks):
+        prefix = f"disk {disk.id}: "
+        if message.startswith(prefix):
+            rest = message.removeprefix(prefix)
+            for p, partition in enumerate(disk.partitions):
+                if rest.startswith(f"partition {partition.label}: "):
+                    return ("disks", d, "partitions", p)
+            return ("disks", d)
+    return (message.partition(":")[0],)
+
+
+def _node_findings(
+    node: Node, path: Steps, layouts: Sequence[str], hooks: Sequence[str]
+) -> Iterator[Finding]:
+    yield (*path, "name"), _shape(node.name, NODE_NAME, "a node's name")
+    yield (*path, "kernel_arguments"), kernel_arguments(node.kernel_arguments)
+    for mac in sorted(node.macs):
+        yield (*path, "mac"), _shape(mac, MAC, "a MAC address")
+    if node.uuid:
+        yield (*path, "uuid"), _uuid(node.uuid)
+    elif not node.macs:
+        yield path, f"node {node.name} needs mac or uuid, to be known by"
+    if node.layout:
+        yield (*path, "layout"), _one_of(node.layout, layouts, "layout")
+    if node.hostname:
+        yield (*path, "hostname"), _shape(node.hostname, HOST_NAME, "a host name")
+    for hook in node.hooks or ():
+        yield (*path, "hooks"), _one_of(hook, hooks, "hook")
+    for position, nic in enumerate(node.network):
+        yield from _interface_findings(nic, (*path, "network", position))
+
+
+def _interface_findings(nic: Interface, path: Steps) -> Iterator[Finding]:
+    yield (*path, "mac"), _shape(nic.mac, MAC, "a MAC address in lower case")
+    for address in nic.addresses:
+        yield (*path, "addresses"), _interface_address(address)
+    for server in nic.dns:
+        yield (*path, "dns"), _address(server)
+    if nic.gateway:
+        yield (*path, "gateway"), _address(nic.gateway)
+    if not nic.dhcp and not nic.addresses:
+        yield path, "dhcp: false needs addresses"
+
+
+def _claims(node: Node) -> list[str]:
+    uuids = [f"UUID {node.uuid.lower()}"] if node.uuid else []
+    return [f"name {node.name}", *uuids, *(f"MAC {mac}" for mac in sorted(node.macs))]
+
+
+def kernel_arguments(text: str) -> str:
+    if KERNEL_ARGUMENTS.fullmatch(text):
+        return ""
+    return f"{text!r} has characters that do not belong on a kernel command line"
+
+
+def _shape(text: str, pattern: re.Pattern[str], what: str) -> str:
+    return "" if pattern.fullmatch(text) else f"{text!r} is not {what}"
+
+
+def _one_of(name: str, known: Sequence[str], what: str) -> str:
+    return "" if name in known else f"no {what} {name!r}{nearest(name, list(known))}"
+
+
+def _size(text: str) -> str:
+    try:
+        parse_size(text)
+    except BadInput as error:
+        return str(error)
+    return ""
+
+
+def _uuid(text: str) -> str:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return f"{text!r} is not a UUID"
+    return ""
+
+
+def _address(text: str) -> str:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return f"{text!r} is not an IPv4 address"
+    return ""
+
+
+def _interface_address(text: str) -> str:
+    try:
+        ipaddress.ip_interface(text)
+    except ValueError:
+        return f"{text!r} is not an address with a prefix, as in 192.0.2.7/24"
+    return "" if "/" in text else f"{text!r} lacks the prefix length, as in 192.0.2.7/24"

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Signing the site's hooks: what runs as root on nodes is the publisher's word, as images are."""
+
+from swarmstrap.errors import Untrusted
+from swarmstrap.manifest import HOOK_NAMESPACE
+from swarmstrap_server.images.signing import Key, verify
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import SIGNATURE_SUFFIX, HookFile, Site
+
+
+def is_signed(hook: HookFile, paths: SitePaths) -> bool:
+    """Whether the signature beside the hook is the publisher's, over the hook as it is now."""
+    try:
+        verify(
+            hook.content,
+            hook.signature,
+            namespace=HOOK_NAMESPACE,
+            allowed_signers=paths.allowed_signers,
+        )
+    except Untrusted:
+        return False
+    return True
+
+
+def sign_hooks(site: Site, key: Key) -> list[HookFile]:
+    """Sign every hook that is not signed as it is now; those are returned."""
+    unsigned = [hook for hook in site.hooks if not is_signed(hook, site.paths)]
+    for hook in unsigned:
+        signature = key.sign(hook.content, HOOK_NAMESPACE)
+        hook.path.with_name(hook.path.name + SIGNATURE_SUFFIX).write_bytes(signature)
+    return unsigned

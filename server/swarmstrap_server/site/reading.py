@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The site folder: what an operator keeps in git, read into one frozen value."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from swarmstrap.errors import BadInput
+from swarmstrap.layout import Layout
+from swarmstrap_server.site import checks as sitecheck
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.settings import Node, NodesFile, Settings
+from swarmstrap_server.site.yamlfile import Document, load, nearest
+
+T = TypeVar("T")
+Place = Literal["initramfs", "chroot"]
+PLACES: tuple[Place, ...] = ("initramfs", "chroot")
+SIGNATURE_SUFFIX = ".sig"
+
+
+@dataclass(frozen=True, slots=True)
+class HookFile:
+    """`hooks/<where>/<name>`; `signature` is empty while nobody has signed it."""
+
+    name: str
+    where: Place
+    path: Path
+    content: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    paths: SitePaths
+    settings: Settings
+    nodes: Mapping[str, Node]
+    layouts: Mapping[str, Layout]
+    hooks: tuple[HookFile, ...]
+
+    @property
+    def boot_url(self) -> str:
+        return f"http://{self.settings.address}:{self.settings.ports.boot}"
+
+    @property
+    def node_url(self) -> str:
+        return f"https://{self.settings.address}:{self.settings.ports.node}"
+
+    def layout(self, name: str) -> Layout:
+        """Raises BadInput when no file `layouts/<name>.yaml` exists."""
+        try:
+            return self.layouts[name]
+        except KeyError:
+            raise BadInput(
+                f"no layout {name!r}{nearest(name, list(self.layouts))}",
+                hint=f"write layouts/{name}.yaml",
+            ) from None
+
+    def hooks_of(self, node: str) -> tuple[HookFile, ...]:
+        """In the order in which they run: by name, so that 10-a precedes 20-b."""
+        spec = self.nodes.get(node)
+        chosen = spec.hooks if spec else None
+        return tuple(hook for hook in self.hooks if chosen is None or hook.name in chosen)
+
+
+def read_site(root: Path) -> Site:
+    """Raises BadInput with the first problem; `swarmstrap check` shows all of them."""
+    site, problems = examine_site(root)
+    if problems or site is None:
+        first = problems[0]
+        more = f"and {len(problems) - 1} more: run swarmstrap check" if len(problems) > 1 else ""
+        raise BadInput(first.message, hint=first.hint or more)
+    return site
+
+
+def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
+    """The site, unless site.yaml itself is wrong, and every problem found in its files."""
+    paths = SitePaths(root)
+    if not paths.settings.is_file():
+        missing = BadInput(f"{root} is not a site folder", hint="make one with swarmstrap init")
+        return None, [missing]
+    problems: list[BadInput] = []
+    settings = _load(paths, paths.settings, Settings, problems)
+    node_files = [
+        listed
+        for path in _node_paths(root)
+        if (listed := _load(paths, path, NodesFile, problems)) is not None
+    ]
+    layouts = {
+        path.stem: layout
+        for path in sorted((root / "layouts").glob("*.yaml"))
+        if (layout := _load(paths, path, Layout, problems)) is not None
+    }
+    hooks = tuple(_hooks(root, problems))
+    for layout in layouts.values():
+        problems += sitecheck.layout_problems(layout)
+    # A layout that cannot be read is known all the same: one mistake, one complaint.
+    layout_names = [path.stem for path in (root / "layouts").glob("*.yaml")]
+    hook_names = [hook.name for hook in hooks]
+    problems += sitecheck.node_problems(node_files, layout_names, hook_names)
+    if settings is None:
+        return None, problems
+    problems += sitecheck.settings_problems(settings, layout_names)
+    nodes = {node.name: node for listed in node_files for node in listed.value.nodes}
+    known = {name: layout.value for name, layout in layouts.items()}
+    return Site(paths, settings.value, nodes, known, hooks), problems
+
+
+def _load(
+    paths: SitePaths, path: Path, kind: type[T], problems: list[BadInput]
+) -> Document[T] | None:
+    try:
+        return load(path, kind, name=str(path.relative_to(paths.root)))
+    except BadInput as error:
+        problems.append(error)
+        return None
+
+
+def _node_paths(root: Path) -> list[Path]:
+    single = root / "nodes.yaml"
+    return [*([single] if single.exists() else []), *sorted((root / "nodes").glob("*.yaml"))]
+
+
+def _hooks(root: Path, problems: list[BadInput]) -> Iterator[HookFile]:
+    found = [(path, where) for where in PLACES for path in (root / "hooks" / where).glob("*")]
+    for path, where in sorted(found, key=lambda item: item[0].name):
+        if path.suffix == SIGNATURE_SUFFIX:
+            continue
+        name = f"hooks/{where}/{path.name}"
+        if not sitecheck.HOOK_NAME.fullmatch(path.name):
+            problems.append(
+                BadInput(f"{name}: not a hook's name", hint="call it NN-name, as in 20-monitoring")
+            )
+            continue
+        signature = path.with_name(path.name + SIGNATURE_SUFFIX)
+        yield HookFile(
+            name=path.name,
+            where=where,
+            path=path,
+            content=path.read_bytes(),
+            signature=signature.read_bytes() if signature.exists() else b"",
+        )

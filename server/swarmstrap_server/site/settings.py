@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The words of site.yaml and of the node files; docs/site.md explains each for an operator."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from swarmstrap.wire import Failure, Finish, Interface
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+DhcpMode = Literal["off", "full", "proxy"]
+
+
+class Ports(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`boot` and `seeder` speak plainly, `node` is TLS; `boot` also serves the tracker."""
+
+    boot: Port = 8080
+    node: Port = 8443
+    seeder: Port = 6881
+
+
+class Dhcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`network` as in 192.0.2.0/24; `range` is (first, last), for mode full. The meaning of each
+    is that of `swarmstrap_server.netboot.dhcp.DhcpSettings`.
+    """
+
+    mode: DhcpMode = "off"
+    interface: str = ""
+    network: str = ""
+    range: tuple[str, str] | None = None
+    router: str = ""
+    dns: tuple[str, ...] = ()
+    ipv6_prefix: str = ""
+
+
+class Swarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`seeder_rate` is a size per second, empty for no cap. `web_seed` names the images' HTTP
+    addresses in every job; off, because clients use a web seed beside the swarm and not after it,
+    so that the server would send every node a good part of the payload.
+    """
+
+    seeder_rate: str = ""
+    web_seed: bool = False
+
+
+class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a node gets that says nothing else; times in the unit of their name."""
+
+    layout: str = "default"
+    finish: Finish = "reboot"
+    failure: Failure = Failure()
+    seed_seconds: float = 600.0
+    arm_minutes: Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 60)] = 30
+    hook_seconds: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+    authorized_keys: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^\n]+$")], ...] = ()
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """site.yaml. `address` is the server's IPv4 address on the node network."""
+
+    name: str
+    address: str
+    ports: Ports = Ports()
+    dhcp: Dhcp = Dhcp()
+    discovery: bool = True
+    installer_arguments: str = ""
+    swarm: Swarm = Swarm()
+    defaults: Defaults = Defaults()
+
+
+class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One node of the site. `hooks` names those that run on it; left out, all of them do."""
+
+    name: str
+    mac: str | tuple[str, ...] = ()
+    uuid: str = ""
+    layout: str = ""
+    hostname: str = ""
+    network: tuple[Interface, ...] = ()
+    hooks: tuple[str, ...] | None = None
+    kernel_arguments: str = ""
+    finish: Finish | None = None
+    failure: Failure | None = None
+
+    @property
+    def macs(self) -> frozenset[str]:
+        given = (self.mac,) if isinstance(self.mac, str) else self.mac
+        return frozenset(mac.lower().replace("-", ":") for mac in given)
+
+
+class NodesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    nodes: tuple[Node, ...]
