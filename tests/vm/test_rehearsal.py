@@ -38,15 +38,15 @@ def test_a_node_goes_by_kexec_straight_into_a_system_on_xfs() -> None:
     _run(BUILD / "vm" / "kexec" / "report.json", options)
 
     # Twice from its own disk: by kexec, and by its firmware.
-    answers = (BUILD / "vm" / "kexec" / "uefi-scsi" / "report.jsonl").read_text().splitlines()
-    assert len(answers) == 2
+    said = BUILD / "vm" / "kexec" / "rehearsal" / "uefi-scsi" / "report.jsonl"
+    assert len(said.read_text().splitlines()) == 2
 
 
 def _run(path: Path, options: list[str]) -> dict[str, Any]:
     """The demo with other options; its report, of nodes that all did everything."""
     path.unlink(missing_ok=True)
     command = [sys.executable, "-m", "swarmstrap_server.lab.demo", "--out", str(BUILD / "demo")]
-    command += ["--report", str(path), "--work", str(path.parent), *options]
+    command += ["--report", str(path), "--work", str(path.parent / "rehearsal"), *options]
     status = subprocess.run(command, timeout=_SECONDS, check=False).returncode
 
     report: dict[str, Any] = json.loads(path.read_bytes())

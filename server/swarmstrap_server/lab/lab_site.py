@@ -30,6 +30,8 @@ from swarmstrap_server.site.reading import SIGNATURE_SUFFIX, Site
 from swarmstrap_server.site.settings import Defaults, Dhcp, Node, NodesFile, Settings, Swarm
 
 REPORT_HOOK = "90-report-boot"
+# Only a folder with this file in it is ever removed.
+_MARK = ".rehearsal"
 # A node of a lab never waits for a person, and what ends badly ends.
 _INSTALLER_ARGUMENTS = "panic=-1 rd.shell=0 rd.emergency=poweroff"
 
@@ -47,11 +49,16 @@ class LabSite:
 def make(
     root: Path, real: Site, lab: LabSite, network: Network, nodes: Sequence[VirtualNode]
 ) -> SitePaths:
-    """Build the site folder `root`; raises BadInput when the real site has no installer yet."""
+    """Build the site folder `root`, in place of an earlier rehearsal's.
+
+    Raises BadInput when `root` is anything else, and when the real site has no installer yet.
+    """
+    _check(root, real.paths)
     shutil.rmtree(root, ignore_errors=True)
     paths = SitePaths(root)
     for folder in (paths.keys, paths.boot, paths.run, root / "nodes"):
         folder.mkdir(parents=True)
+    (root / _MARK).touch()
     _settings(paths, real, lab, network, nodes)
     for name in ("layouts", "hooks"):
         if (real.paths.root / name).is_dir():
@@ -61,6 +68,17 @@ def make(
     _report_hook(paths, lab.nonce)
     _installer(paths, real.paths)
     return paths
+
+
+def _check(root: Path, real: SitePaths) -> None:
+    if root.exists() and not (root / _MARK).exists():
+        raise BadInput(
+            f"{root} exists and is no rehearsal's", hint="choose another folder with --work"
+        )
+    if not real.allowed_signers.exists():
+        raise BadInput(f"no keys in {real.keys}", hint="make them with swarmstrap init")
+    if not (real.initramfs.exists() and real.kernel.exists()):
+        raise BadInput(f"no installer in {real.boot}", hint="make it with swarmstrap initramfs")
 
 
 def _settings(
@@ -116,8 +134,6 @@ def _report_hook(paths: SitePaths, nonce: str) -> None:
 
 
 def _installer(paths: SitePaths, real: SitePaths) -> None:
-    if not (real.initramfs.exists() and real.kernel.exists()):
-        raise BadInput(f"no installer in {real.boot}", hint="make it with swarmstrap initramfs")
     shutil.copyfile(real.kernel, paths.kernel)
     keys = {
         CA_CERTIFICATE: paths.ca_certificate.read_bytes(),

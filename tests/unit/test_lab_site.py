@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A rehearsal's site replaces an earlier rehearsal's, and nothing else."""
+
+from ipaddress import IPv4Interface, IPv6Interface
+from pathlib import Path
+
+import pytest
+
+from swarmstrap.errors import BadInput
+from swarmstrap_server.lab import lab_site
+from swarmstrap_server.lab.lab_site import LabSite
+from swarmstrap_server.lab.network import Network
+from swarmstrap_server.site.making import init
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import Site, read_site
+
+NETWORK = Network("none", IPv4Interface("10.77.0.1/24"), IPv6Interface("fd77::1/64"), ())
+LAB = LabSite(layout="default", finish="reboot", seeder_rate="", nonce="0123")
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Site:
+    root = tmp_path / "site"
+    init(root, "real", ["192.0.2.1"], None)
+    paths = SitePaths(root)
+    paths.kernel.write_bytes(b"kernel")
+    paths.initramfs.write_bytes(b"initramfs")
+    return read_site(root)
+
+
+def test_it_can_be_read_and_can_be_made_again(real: Site, tmp_path: Path) -> None:
+    for _ in range(2):
+        made = lab_site.make(tmp_path / "work" / "site", real, LAB, NETWORK, [])
+        assert read_site(made.root).settings.address == "10.77.0.1"
+        assert made.allowed_signers.read_text().count("ssh-ed25519") == 2
+
+
+def test_the_real_site_is_never_replaced(real: Site) -> None:
+    before = sorted(real.paths.root.rglob("*"))
+    with pytest.raises(BadInput, match="exists and is no rehearsal's"):
+        lab_site.make(real.paths.root, real, LAB, NETWORK, [])
+    assert sorted(real.paths.root.rglob("*")) == before
+
+
+def test_a_site_without_an_installer_is_told_so(real: Site, tmp_path: Path) -> None:
+    real.paths.initramfs.unlink()
+    with pytest.raises(BadInput, match=r"no installer in .*boot"):
+        lab_site.make(tmp_path / "work" / "site", real, LAB, NETWORK, [])
