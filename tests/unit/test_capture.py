@@ -110,7 +110,7 @@ def test_what_must_not_be_cloned(source: Path) -> None:
         "var/log/journal/0123/system.journal",
         "var/cache/apt/archives/partial/x.deb",
         "var/cache/apt/archives/bash.deb",
-        "var/lib/apt/lists/deb.debian.org_Packages",
+        "var/lib/apt/lists/archive.example_Packages",
         "tmp/x/y",
         "var/tmp/z",
         "run/pid",
