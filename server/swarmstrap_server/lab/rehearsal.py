@@ -25,7 +25,7 @@ from swarmstrap_server.lab.pictures import Album
 from swarmstrap_server.lab.report import NodeReport, Report
 from swarmstrap_server.lab.serving import serving
 from swarmstrap_server.lab.speed import Speed, measure
-from swarmstrap_server.lab.verdict import Ended, Expected
+from swarmstrap_server.lab.verdict import End, Ended, Expected
 from swarmstrap_server.site.reading import Site
 
 Stage = Literal["waiting", "installing", "starting", "deployed", "failed"]
@@ -107,6 +107,8 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
                 async with asyncio.TaskGroup() as group:
                     for progress, tap in zip(nodes, net.taps, strict=True):
                         group.create_task(lab.deploy(progress, tap))
+            except ExceptionGroup as group:
+                raise group.exceptions[0] from group
             finally:
                 watching.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -148,7 +150,8 @@ class _Lab:
         progress.stage = "installing"
         progress.powered_on = time.time()
         by_kexec = self.site.finish == "kexec"
-        expected = self._expected("reset" if self.site.finish == "reboot" else "power-off")
+        end: End = "reset" if self.site.finish == "reboot" else "power-off"
+        expected = self._expected(end, INSTALL_SECONDS)
         ended = await self._power_on(progress, kept, tap, expected, proven=not by_kexec)
         done = progress.deployment = await self._deployment(progress.node.name)
         if done.started is not None:
@@ -160,11 +163,7 @@ class _Lab:
     async def _start(self, progress: Progress, kept: files.NodeFiles, tap: str) -> str:
         """The same firmware, the disks in another order: the installed system has to answer."""
         progress.stage = "starting"
-        expected = Expected(
-            "power-off",
-            self.speed.deadline(START_SECONDS, guests=self.guests),
-            self.speed.deadline(QUIET_SECONDS, guests=self.guests),
-        )
+        expected = self._expected("power-off", START_SECONDS)
         progress.booted_from_disk = False
         began = time.monotonic()
         ended = await self._power_on(progress, kept, tap, expected, second=True)
@@ -173,10 +172,10 @@ class _Lab:
             return f"installed, but does not start from its disk: {ended.detail}"
         return ""
 
-    def _expected(self, end: Literal["reset", "power-off"]) -> Expected:
+    def _expected(self, end: End, seconds: float) -> Expected:
         return Expected(
             end,
-            self.speed.deadline(INSTALL_SECONDS, guests=self.guests),
+            self.speed.deadline(seconds, guests=self.guests),
             self.speed.deadline(QUIET_SECONDS, guests=self.guests),
         )
 
@@ -245,10 +244,11 @@ def _is_proof(line: str, nonce: str, serial: str, node: VirtualNode) -> bool:
         said = json.loads(line)
     except ValueError:
         return False
-    return isinstance(said, dict) and said == {
+    proof: object = {
         "nonce": nonce,
         "hostname": node.name,
         "serial": serial,
         "firmware": node.firmware,
         "sshd": "active",
     }
+    return bool(said == proof)
