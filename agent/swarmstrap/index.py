@@ -6,6 +6,7 @@ to the image root, without a leading `./`; the first entry is the root itself, `
 nanoseconds since 1970 and may be negative.
 """
 
+import hashlib
 from typing import Literal
 
 import msgspec
@@ -17,7 +18,7 @@ from swarmstrap.units import MiB
 # `h` is a hard link whose target is an earlier entry's path; sockets are never captured.
 Kind = Literal["f", "d", "l", "h", "c", "b", "p"]
 LINKABLE = frozenset({"f", "l", "c", "b", "p"})
-FORMAT = 1
+FORMAT = 2
 ROOT = b"."
 
 # Capture makes frames of about 8 MiB. A node takes no larger ones: it holds a whole frame in memory
@@ -34,6 +35,9 @@ _MAX_OFFSET = 2**63 - 1
 MIN_TIME = -(2**63)
 MAX_TIME = 2**64 - 1
 _SHA256_BYTES = 32
+# The first half of a sha256 (NIST SP 800-107 allows it): the index of a node carries one for every
+# file, and they do not compress. Nobody gains from two files with one digest but the publisher.
+DIGEST_BYTES = 16
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -63,12 +67,14 @@ class Member(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """File data in one frame. `entry` is an index into `Index.entries`.
 
     A regular file whose data lie in this frame only is `whole`; otherwise it is spread over
-    several frames, is created before them, and gets its metadata last.
+    several frames, is created before them, and gets its metadata last. `digest` is that of the
+    segments' data, one after the other: what is on a disk can be told from what should be.
     """
 
     entry: int
     whole: bool
     segments: tuple[Segment, ...]
+    digest: bytes
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -90,6 +96,11 @@ class Index(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 def shown(path: bytes) -> str:
     """A path for people: quoted, on one line, in ASCII, whatever bytes it is made of."""
     return repr(path)[1:]
+
+
+def digest(data: bytes | bytearray | memoryview) -> bytes:
+    """As in `Member.digest`."""
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 
 
 def encode(index: Index) -> bytes:
@@ -198,6 +209,8 @@ def _check_members(index: Index) -> int:
             begin = next_offset.get(member.entry, 0)
             if entry.kind != "f" or not member.segments:
                 raise _refused(f"{shown(entry.path)} has data it cannot have")
+            if len(member.digest) != DIGEST_BYTES:
+                raise _refused(f"{shown(entry.path)} has data without a digest")
             if begin is None or (member.whole and member.entry in next_offset):
                 raise _refused(f"{shown(entry.path)} is in several frames, yet whole in one")
             for segment in member.segments:

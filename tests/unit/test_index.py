@@ -8,6 +8,7 @@ import pytest
 
 from swarmstrap.errors import Untrusted
 from swarmstrap.index import (
+    FORMAT,
     MAX_FRAME,
     Entry,
     Frame,
@@ -32,11 +33,11 @@ def frame(offset: int, *members: Member, unpacked: int = 1000) -> Frame:
 
 
 def whole(number: int, *segments: tuple[int, int, int]) -> Member:
-    return Member(number, True, tuple(Segment(*segment) for segment in segments))
+    return Member(number, True, tuple(Segment(*segment) for segment in segments), bytes(16))
 
 
 def part(number: int, *segments: tuple[int, int, int]) -> Member:
-    return Member(number, False, tuple(Segment(*segment) for segment in segments))
+    return Member(number, False, tuple(Segment(*segment) for segment in segments), bytes(16))
 
 
 ENTRIES = (
@@ -51,7 +52,7 @@ FRAMES = (
     frame(0, whole(2, (0, 512, 10)), part(3, (0, 600, 10))),
     frame(100, part(3, (15, 0, 5), (25, 5, 5))),
 )
-GOOD = Index(1, ENTRIES, FRAMES)
+GOOD = Index(FORMAT, ENTRIES, FRAMES)
 
 
 def manifest(index: Index, *, unpacked: int = 30, payload: int = 200) -> Manifest:
@@ -79,20 +80,20 @@ def test_a_good_index_survives_the_wire_and_the_check() -> None:
 
 
 def adding(*entries: Entry) -> Callable[[Index], Index]:
-    return lambda index: Index(1, (*index.entries, *entries), index.frames)
+    return lambda index: Index(FORMAT, (*index.entries, *entries), index.frames)
 
 
 def changing(number: int, **values: object) -> Callable[[Index], Index]:
     def change(index: Index) -> Index:
         changed = list(index.entries)
         changed[number] = msgspec.structs.replace(changed[number], **values)
-        return Index(1, tuple(changed), index.frames)
+        return Index(FORMAT, tuple(changed), index.frames)
 
     return change
 
 
 def framing(*frames: Frame) -> Callable[[Index], Index]:
-    return lambda index: Index(1, index.entries, frames)
+    return lambda index: Index(FORMAT, index.entries, frames)
 
 
 BELOW = "is not a path below the image root"
@@ -143,6 +144,10 @@ BELOW = "is not a path below the image root"
         (framing(frame(0, whole(-1, (0, 0, 1))), frame(100)), "entry -1, which does not exist"),
         (framing(frame(0, whole(4, (0, 0, 1))), frame(100)), "'link' has data it cannot have"),
         (framing(frame(0, whole(2)), frame(100)), "has data it cannot have"),
+        (
+            framing(frame(0, Member(2, True, (Segment(0, 0, 10),), b"")), frame(100)),
+            "'d/file' has data without a digest",
+        ),
         (framing(frame(0, whole(2, (0, 995, 6))), frame(100)), "has data outside frame 0"),
         (framing(frame(0, whole(2, (0, -1, 6))), frame(100)), "has data outside frame 0"),
         (framing(frame(0, whole(2, (0, 5, 0))), frame(100)), "has data outside frame 0"),
@@ -180,8 +185,8 @@ def test_bytes_that_are_no_index(data: bytes) -> None:
 
 
 def test_an_index_of_another_format() -> None:
-    with pytest.raises(Untrusted, match="index has format 2, this agent reads 1"):
-        decode(encode(Index(2, (), ())))
+    with pytest.raises(Untrusted, match=f"index has format 9, this agent reads {FORMAT}"):
+        decode(encode(Index(9, (), ())))
 
 
 def test_any_path_is_shown_on_one_line_of_ascii() -> None:

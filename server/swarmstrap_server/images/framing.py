@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from swarmstrap.index import Entry, Member, Segment, shown
+from swarmstrap.index import Entry, Member, Segment, digest, shown
 from swarmstrap.units import MiB
 from swarmstrap_server.images import tarstream
 from swarmstrap_server.images.capture import CaptureFailed, Found, Walk
@@ -68,21 +68,28 @@ class Framer:
         if not found.extents:
             return
         with _Reader(self._walk, found) as reader:
+            begin = len(frame.data)
             segments = reader.read(frame.data, sum(length for _, length in found.extents))
+        frame.members.append(Member(number, True, segments, _digest(frame, begin)))
         frame.data += bytes(tarstream.padding(len(frame.data)))
-        frame.members.append(Member(number, True, segments))
 
     def _split(self, number: int, found: Found, head: bytes, size: int) -> Iterator[RawFrame]:
         # Parts are counted in the file's data, not in the tar: another header leaves them alone.
         frame = RawFrame(bytearray(head))
         with _Reader(self._walk, found) as reader:
             for offset in range(0, size, FRAME):
+                begin = len(frame.data)
                 segments = reader.read(frame.data, min(FRAME, size - offset))
-                frame.members.append(Member(number, False, segments))
+                frame.members.append(Member(number, False, segments, _digest(frame, begin)))
                 if offset + FRAME >= size:
                     frame.data += bytes(tarstream.padding(size))
                 yield frame
                 frame = RawFrame()
+
+
+def _digest(frame: RawFrame, begin: int) -> bytes:
+    with memoryview(frame.data) as data:
+        return digest(data[begin:])
 
 
 def ends_frame(path: bytes, size: int) -> bool:
