@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The plan of a new system from an image of kind `tree`."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from swarmstrap.configuring import System, configuration, finish, grub, hooks, make_system
+from swarmstrap.errors import Unplannable
+from swarmstrap.hardware import Inventory
+from swarmstrap.manifest import Manifest
+from swarmstrap.placing import Identity, PlacedDisk, PlacedVolume, place_disks
+from swarmstrap.steps import (
+    FetchImage,
+    MakeFilesystem,
+    MountVolume,
+    Seed,
+    Settle,
+    Step,
+    WipeDisk,
+    WritePartitionTable,
+)
+from swarmstrap.units import MiB, human
+from swarmstrap.wire import Job
+
+# Initramfs and agent take about 450 MiB of a node's memory (measured); the rest is page cache to
+# write through. A node of 1 GiB, of which Linux reports 960 MiB, keeps a payload of 320 MiB.
+MEMORY_RESERVED = 640 * MiB
+# What filesystems take for themselves, and the room in which the first boot writes.
+SLACK = 1.1
+
+
+def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[Step]:
+    """Raises BadInput and Unplannable as `make_plan` says."""
+    identity = Identity(job.deployment, job.node)
+    disks = place_disks(job.layout, inventory.disks, identity)
+    system = make_system(disks, identity, job, manifest)
+    _check_room(manifest, system.volumes)
+    staging = _staging(inventory, manifest, system)
+    yield from _storage(disks, system)
+    yield FetchImage(
+        name=manifest.name,
+        version=manifest.version,
+        infohash=manifest.infohash,
+        payload=manifest.payload.size,
+        staging=staging,
+    )
+    yield from configuration(inventory, job, manifest, system)
+    yield from hooks(job)
+    # Last of all that is written, so that a disk on which anything failed does not boot.
+    yield grub(inventory, manifest, system)
+    leave: list[Step] = [Settle(), Seed(job.seed_seconds)]
+    # A payload that lies on the new filesystem is served before that is unmounted.
+    yield from leave if staging == "memory" else reversed(leave)
+    yield finish(job, system)
+
+
+def _check_room(manifest: Manifest, volumes: Sequence[PlacedVolume]) -> None:
+    """The manifest does not say what lies below which mount, so all filesystems count together."""
+    room = sum(v.volume.partition.size for v in volumes if v.mount and v.format != "vfat")
+    need = int(manifest.unpacked * SLACK)
+    if need > room:
+        raise Unplannable(
+            f"image {manifest.name} {manifest.version} needs {human(need)} unpacked, the layout "
+            f"gives it {human(room)}",
+            hint="raise size_min of the root partition, or take a larger disk",
+        )
+
+
+def _staging(
+    inventory: Inventory, manifest: Manifest, system: System
+) -> Literal["memory", "target"]:
+    """Memory, so that the disk writes each byte once; the new root where memory is too small."""
+    staged = manifest.payload.size + manifest.index.size
+    if staged + MEMORY_RESERVED <= inventory.memory:
+        return "memory"
+    room = system.root.volume.partition.size
+    if staged + int(manifest.unpacked * SLACK) <= room:
+        return "target"
+    raise Unplannable(
+        f"the compressed image ({human(staged)}) fits neither into {human(inventory.memory)} of "
+        f"memory beside {human(MEMORY_RESERVED)} for the agent, nor beside the unpacked one into "
+        f"{human(room)} of root partition",
+        hint="raise size_min of the root partition, or the node's memory",
+    )
+
+
+def _storage(disks: Sequence[PlacedDisk], system: System) -> Iterator[Step]:
+    for disk in disks:
+        yield WipeDisk(disk.id, disk.signatures)
+        partitions = tuple(volume.volume.partition for volume in disk.volumes)
+        yield WritePartitionTable(disk.id, disk.uuid, partitions)
+    for volume in system.volumes:
+        if volume.format:
+            label = volume.volume.partition.label
+            yield MakeFilesystem(volume.volume, volume.format, label, volume.uuid)
+    # A path sorts after every path above it, so parents are mounted first.
+    for volume in sorted(system.volumes, key=lambda v: v.mount):
+        if volume.mount and volume.format:
+            yield MountVolume(volume.volume, volume.format, volume.mount, volume.options)
