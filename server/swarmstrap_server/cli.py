@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
+from swarmstrap_server.commands import capture as cli_capture
 from swarmstrap_server.commands import images as cli_images
 from swarmstrap_server.commands import nodes as cli_nodes
 from swarmstrap_server.commands import site as cli_site
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is going on")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     cli_site.add_commands(commands)
+    cli_capture.add_commands(commands)
     cli_images.add_commands(commands)
     cli_nodes.add_commands(commands)
     return parser

@@ -1,35 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about images: capture, and image ls, show, verify, rm."""
+"""Commands about the image store: image ls, show, verify, rm."""
 
 import argparse
-import sys
-from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 from rich.console import Console
 from rich.progress import Progress as Bars
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from swarmstrap.errors import BadInput
 from swarmstrap.units import human
 from swarmstrap_server.images.library import ImageStore, verify
-from swarmstrap_server.images.publish import Progress, publish
-from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.names import split
 from swarmstrap_server.site.paths import SitePaths
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
-    capture = commands.add_parser("capture", help="make a signed image from a directory")
-    capture.add_argument("source", type=Path, help="the root of a system: a directory or chroot")
-    capture.add_argument("image", metavar="NAME[:VERSION]", help="default version: today's next")
-    capture.add_argument("--key", type=Path, help="the publisher's key (default: the site's)")
-    capture.add_argument("--level", type=int, default=9, help="of compression (default: 9)")
-    capture.set_defaults(run=_capture)
-
     image = commands.add_parser("image", help="list, show, verify and remove images")
     actions = image.add_subparsers(metavar="ACTION", required=True)
     ls = actions.add_parser("ls", help="all images, oldest version first")
@@ -44,51 +33,6 @@ def add_commands(commands: Commands) -> None:
     rm.set_defaults(run=_rm)
     for action in (show, verify, rm):
         action.add_argument("image", metavar="NAME[:VERSION]")
-
-
-def split(image: str) -> tuple[str, str | None]:
-    """`debian:12.1` as name and version; the version is None when it is not said."""
-    name, colon, version = image.partition(":")
-    if colon and not version:
-        raise BadInput(
-            f"{image!r} has no version after the colon", hint="write NAME or NAME:VERSION"
-        )
-    return name, version or None
-
-
-def _capture(args: argparse.Namespace) -> int:
-    paths = SitePaths(args.site)
-    name, version = split(args.image)
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(f"capturing {args.source}")
-
-        def show(progress: Progress) -> None:
-            read, written = human(progress.read), human(progress.written)
-            bars.update(
-                task, description=f"{progress.entries} entries, {read} read, {written} written"
-            )
-
-        published = publish(
-            args.source,
-            name,
-            version,
-            ImageStore(paths.images),
-            Key(args.key or paths.publisher),
-            level=args.level,
-            progress=show,
-        )
-    manifest = published.manifest
-    for line in manifest.stripped:
-        print(f"stripped {line}")
-    for warning in published.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(
-        f"{manifest.name}:{manifest.version}: {manifest.entries} entries, "
-        f"{human(manifest.unpacked)} in {human(manifest.payload.size)}, {published.seconds:.0f} s"
-    )
-    return 0
 
 
 def _ls(args: argparse.Namespace) -> int:

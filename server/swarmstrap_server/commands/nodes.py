@@ -20,7 +20,6 @@ from swarmstrap.manifest import Manifest
 from swarmstrap.plan import make_plan
 from swarmstrap.units import human
 from swarmstrap.wire import Finish
-from swarmstrap_server.commands.images import split
 from swarmstrap_server.commands.watch import watch, watch_json
 from swarmstrap_server.control import views
 from swarmstrap_server.control.client import Operator
@@ -29,6 +28,7 @@ from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Arm, Disarm, NodeView
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.images.library import Image, ImageStore
+from swarmstrap_server.images.names import split
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.site.hooks import sign_hooks
 from swarmstrap_server.site.paths import SitePaths

@@ -2,7 +2,6 @@
 """The images of a site: `ROOT/NAME/VERSION/`, each complete from the moment it can be seen."""
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,11 @@ from swarmstrap.manifest import (
 )
 from swarmstrap_server.images import compress, signing
 from swarmstrap_server.images.facts import natural
+from swarmstrap_server.images.names import check_name
 from swarmstrap_server.images.torrents import make_torrent, read_infohash, torrent_name
 from swarmstrap_server.images.workspace import discard
 
 FILES = (MANIFEST_FILE, SIGNATURE_FILE, TORRENT_FILE, INDEX_FILE, PAYLOAD_FILE)
-
-# They become folders, parts of URLs and of torrent names.
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 Progress = Callable[[int, int], None]
 
@@ -42,16 +39,6 @@ class Image:
     @property
     def label(self) -> str:
         return f"{self.manifest.name}:{self.manifest.version}"
-
-
-def check_name(name: str, what: str) -> str:
-    """`name` itself; raises BadInput unless it can name an image or a version."""
-    if not _NAME.fullmatch(name):
-        raise BadInput(
-            f"not a name for {what}: {name!r}",
-            hint="use lower-case letters, digits, '.', '_' and '-', at most 64, a letter first",
-        )
-    return name
 
 
 class ImageStore:

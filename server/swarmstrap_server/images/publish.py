@@ -30,7 +30,8 @@ from swarmstrap_server.images.capture import CaptureFailed, Walk
 from swarmstrap_server.images.compress import INDEX_LEVEL, LEVELS, FrameWriter, compress
 from swarmstrap_server.images.facts import read_architecture, read_facts
 from swarmstrap_server.images.framing import Framer, RawFrame
-from swarmstrap_server.images.library import ImageStore, check_name
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.images.names import check_name
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.images.strip import RULES, Rule, Strip
 from swarmstrap_server.images.tarstream import TRAILER
