@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.writer import Tree
+from swarmstrap.effects.zstd import load_index
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE
 from swarmstrap.units import MiB
 from swarmstrap_server.images.library import Image
@@ -101,9 +103,9 @@ def by_writers(image: Image, target: Path) -> None:
 async def _write_all(image: Image, target: Path) -> None:
     writers = Writers.start(len(os.sched_getaffinity(0)))
     try:
-        index = await writers.open(
-            target, image.directory / PAYLOAD_FILE, image.directory / INDEX_FILE, image.manifest
-        )
+        index = load_index(image.directory / INDEX_FILE, image.manifest)
+        await writers.open(Tree(os.fsencode(target)), image.directory / PAYLOAD_FILE, index)
+        await writers.skeleton()
         frames = list(range(len(index.frames)))
         random.Random(1).shuffle(frames)
         async with asyncio.TaskGroup() as tasks:

@@ -19,7 +19,7 @@ from tests.trees import differences, nasty_system, needs_root, scratch, small_sy
 
 from swarmstrap.effects.entries import Target
 from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.writer import ownerless_devices
+from swarmstrap.effects.writer import Tree, ownerless_devices
 from swarmstrap.effects.zstd import NotYetReadable, decompress, load_index
 from swarmstrap.errors import StepFailed, Untrusted
 from swarmstrap.index import Entry
@@ -49,12 +49,19 @@ def frames(image: Published) -> int:
     return len(load_index(image.directory / INDEX_FILE, image.manifest).frames)
 
 
+async def begin(
+    writers: Writers, image: Published, root: Path, payload: Path | None = None
+) -> None:
+    index = load_index(image.directory / INDEX_FILE, image.manifest)
+    payload = payload or image.directory / PAYLOAD_FILE
+    await writers.open(Tree(os.fsencode(root)), payload, index)
+    await writers.skeleton()
+
+
 async def apply(image: Published, root: Path, order: list[int], workers: int = 2) -> None:
     writers = Writers.start(workers)
     try:
-        directory = image.directory
-        index = directory / INDEX_FILE
-        await writers.open(root, directory / PAYLOAD_FILE, index, image.manifest)
+        await begin(writers, image, root)
         async with asyncio.TaskGroup() as tasks:
             for frame in order:
                 tasks.create_task(writers.write(frame))
@@ -107,11 +114,12 @@ async def test_a_frame_that_is_not_there_yet(small: Published, tmp_path: Path) -
     arriving, target = tmp_path / "arriving", tmp_path / "target"
     target.mkdir()
     payload = (small.directory / PAYLOAD_FILE).read_bytes()
-    arriving.write_bytes(payload[:1000])
-    index = small.directory / INDEX_FILE
     writers = Writers.start(1)
     try:
-        await writers.open(target, arriving, index, small.manifest)
+        await begin(writers, small, target, arriving)
+        with pytest.raises(NotYetReadable, match="the payload is not there"):
+            await writers.write(1)
+        arriving.write_bytes(payload[:1000])
         for _ in range(2):
             with pytest.raises(NotYetReadable, match="frame 1 does not have its digest"):
                 await writers.write(1)
@@ -127,33 +135,21 @@ async def test_a_frame_that_is_not_there_yet(small: Published, tmp_path: Path) -
     assert differences(tmp_path / "source", target) == []
 
 
-async def test_an_index_that_is_not_there_yet(small: Published, tmp_path: Path) -> None:
+def test_an_index_that_is_not_there_yet(small: Published, tmp_path: Path) -> None:
     index = tmp_path / INDEX_FILE
     index.write_bytes(b"")
-    writers = Writers.start(1)
-    try:
-        with pytest.raises(NotYetReadable, match=r"index\.zst does not have the manifest's digest"):
-            await writers.open(tmp_path, index, index, small.manifest)
-    finally:
-        await writers.stop()
+    with pytest.raises(NotYetReadable, match=r"index\.zst does not have the manifest's digest"):
+        load_index(index, small.manifest)
 
 
 @pytest.mark.parametrize("content", [b"", b"no zstd", zstandard.compress(b"\x93\x01\x90\x90")])
-async def test_a_signed_index_that_is_none(
-    small: Published, tmp_path: Path, content: bytes
-) -> None:
-    index, target = tmp_path / INDEX_FILE, tmp_path / "target"
-    target.mkdir()
+def test_a_signed_index_that_is_none(small: Published, tmp_path: Path, content: bytes) -> None:
+    index = tmp_path / INDEX_FILE
     index.write_bytes(content)
     named = File(len(content), hashlib.sha256(content).hexdigest())
     manifest = msgspec.structs.replace(small.manifest, index=named)
-    writers = Writers.start(1)
-    try:
-        with pytest.raises(Untrusted):
-            await writers.open(target, index, index, manifest)
-    finally:
-        await writers.stop()
-    assert list(target.iterdir()) == []
+    with pytest.raises(Untrusted):
+        load_index(index, manifest)
 
 
 @pytest.mark.parametrize(
@@ -185,9 +181,7 @@ async def test_a_writer_that_dies_is_an_error(small: Published, tmp_path: Path) 
     target.mkdir()
     writers = Writers.start(1)
     try:
-        directory = small.directory
-        index = directory / INDEX_FILE
-        await writers.open(target, directory / PAYLOAD_FILE, index, small.manifest)
+        await begin(writers, small, target)
         (child,) = writer_processes()
         os.kill(child, signal.SIGKILL)
         for _ in range(2):
@@ -202,9 +196,7 @@ async def test_an_abandoned_writer_answers_nobody_else(small: Published, tmp_pat
     target.mkdir()
     writers = Writers.start(1)
     try:
-        directory = small.directory
-        index = directory / INDEX_FILE
-        await writers.open(target, directory / PAYLOAD_FILE, index, small.manifest)
+        await begin(writers, small, target)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await writers.write(0)
@@ -217,13 +209,12 @@ async def test_an_abandoned_writer_answers_nobody_else(small: Published, tmp_pat
 async def test_writers_can_begin_anew_and_leave_no_process(
     small: Published, tmp_path: Path
 ) -> None:
-    directory, before = small.directory, children(os.getpid())
+    before = children(os.getpid())
     writers = Writers.start(3)
     for number in range(2):
         target = tmp_path / str(number)
         target.mkdir()
-        index = directory / INDEX_FILE
-        await writers.open(target, directory / PAYLOAD_FILE, index, small.manifest)
+        await begin(writers, small, target)
         assert len(writer_processes()) == 3
         await writers.write(0)
         await writers.finish()
@@ -241,10 +232,30 @@ async def test_a_lost_fork_server_is_one_line(small: Published, tmp_path: Path) 
     writers = Writers.start(1)
     (server,) = set(children(os.getpid())) - set(before)
     os.kill(server, signal.SIGKILL)
-    index = small.directory / INDEX_FILE
     with pytest.raises(StepFailed, match="the process that starts the writers is gone"):
-        await writers.open(tmp_path, small.directory / PAYLOAD_FILE, index, small.manifest)
+        await begin(writers, small, tmp_path)
     await writers.stop()
+
+
+async def test_only_some_entries(small: Published, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    index = load_index(small.directory / INDEX_FILE, small.manifest)
+    only = {number for number, e in enumerate(index.entries) if e.path in (b".", b"bin", b"data1")}
+    writers = Writers.start(2)
+    try:
+        payload = small.directory / PAYLOAD_FILE
+        await writers.open(Tree(os.fsencode(target)), payload, index, only)
+        await writers.skeleton()
+        for frame in range(len(index.frames)):
+            await writers.write(frame)
+        await writers.finish()
+    finally:
+        await writers.stop()
+    assert sorted(os.listdir(target)) == ["bin", "data1"]
+    assert os.listdir(target / "bin") == []
+    assert (target / "data1").read_bytes() == (tmp_path / "source/data1").read_bytes()
+    assert (target / "bin").stat().st_mtime_ns == (tmp_path / "source/bin").stat().st_mtime_ns
 
 
 @pytest.fixture

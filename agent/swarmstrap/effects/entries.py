@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from swarmstrap.effects.mounts import sync
 from swarmstrap.errors import StepFailed
 from swarmstrap.index import ROOT, Entry, Segment, shown
 
@@ -47,6 +48,7 @@ class Target:
     """
 
     def __init__(self, root: Path, ownerless: Collection[int] = ()) -> None:
+        self._path = root
         self._root = os.open(root, _PASSAGE)
         self._ownerless = frozenset(ownerless)
         self._open: OrderedDict[bytes, int] = OrderedDict()
@@ -110,6 +112,10 @@ class Target:
             flags = _DIRECTORY if entry.kind == "d" else _OLD_FILE
             with _opened(name, flags, parent) as file:
                 self._describe(file, entry, whole_mode=True)
+
+    def sync(self) -> None:
+        """Everything written is on its disks; raises StepFailed naming where it is not."""
+        sync(self._path)
 
     def _place(self, path: bytes) -> tuple[int, bytes]:
         """The open parent directory of `path`, and its name there."""

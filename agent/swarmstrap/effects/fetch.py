@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from swarmstrap.effects.run import run
 from swarmstrap.effects.swarm import Swarm, Torrent
 from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.zstd import NotYetReadable
+from swarmstrap.effects.writer import Tree
+from swarmstrap.effects.zstd import NotYetReadable, load_index
 from swarmstrap.errors import StepFailed
 from swarmstrap.frames import Progress, index_pieces, payload_pieces
 from swarmstrap.manifest import Manifest
@@ -90,7 +91,9 @@ async def fetch(
             missing.discard(piece)
             if not missing:
                 break
-        index = await _readable(partial(writers.open, root, payload_file, index_file, manifest))
+        index = await _readable(partial(asyncio.to_thread, load_index, index_file, manifest))
+        await writers.open(Tree(os.fsencode(root)), payload_file, index)
+        await writers.skeleton()
         own = payload_pieces(manifest.index.size, manifest.payload.size, torrent.piece_length)
         progress = Progress(index.frames, own, torrent.piece_length)
         async with asyncio.TaskGroup() as writing:

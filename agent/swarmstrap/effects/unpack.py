@@ -13,17 +13,16 @@ import itertools
 import os
 import select
 import signal
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from pathlib import Path
 
 import msgspec
 
 from swarmstrap.effects import writer
 from swarmstrap.effects.forkserver import ForkServer
-from swarmstrap.effects.zstd import NotYetReadable, load_index
+from swarmstrap.effects.zstd import NotYetReadable
 from swarmstrap.errors import StepFailed, Untrusted
 from swarmstrap.index import Entry, Index
-from swarmstrap.manifest import Manifest
 
 # A frame is some 8 MiB: ten minutes are a disk that takes 14 kB/s.
 _FRAME_SECONDS = 600.0
@@ -35,8 +34,9 @@ _BATCH = 1024
 
 
 class Writers:
-    """Writer processes: `open`, `write` for each frame in any order and from any number of tasks,
-    `finish`; `rest` in any case, and before unmounting. After it all of that may come again.
+    """Writer processes: `open`, `skeleton`, `write` for each frame in any order and from any number
+    of tasks, `finish`; `rest` in any case, and before unmounting. After it all of that may come
+    again.
     """
 
     def __init__(self, forks: ForkServer, count: int) -> None:
@@ -44,62 +44,54 @@ class Writers:
         self._count = count
         self._workers: tuple[_Worker, ...] = ()
         self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
-        self._index: Index | None = None
+        self._work: _Work | None = None
 
     @classmethod
     def start(cls, count: int) -> "Writers":
         """Make ready for `count` processes. Call it while there are no threads and no secrets."""
         return cls(ForkServer.start(writer.serve), count)
 
-    async def open(self, root: Path, payload: Path, index: Path, manifest: Manifest) -> Index:
-        """Check the index file, and make below `root` everything that has no data.
+    async def open(
+        self,
+        place: writer.Place,
+        payload: Path,
+        index: Index,
+        only: Collection[int] | None = None,
+    ) -> None:
+        """Begin with a checked index; with `only` just these of its entries, by number.
 
-        Raises NotYetReadable while the index file differs from the manifest, Untrusted when it is
-        what the manifest says and cannot be used, StepFailed when the target refuses.
+        Nothing is written before `skeleton`. Raises StepFailed when the target cannot be opened.
         """
-        loaded = await asyncio.to_thread(load_index, index, manifest)
         await self.rest()
         self._workers = tuple(_Worker(self._forks) for _ in range(self._count))
-        opening = writer.Open(root=os.fsencode(root), payload=os.fsencode(payload))
+        opening = writer.Open(place, os.fsencode(payload))
         for worker in self._workers:
             await worker.ask(opening, _FRAME_SECONDS, "opening the target")
             self._idle.put_nowait(worker)
-        self._index = loaded
-        entries = loaded.entries
-        filled = {member.entry for frame in loaded.frames for member in frame.members}
-        await self._batches(writer.Make, _directories(loaded))
-        empty = (e for i, e in enumerate(entries) if e.kind not in "dh" and i not in filled)
-        await self._batches(writer.Make, empty)
-        await self._batches(writer.Reserve, _split_files(loaded))
-        return loaded
+        self._work = _Work(index, range(len(index.entries)) if only is None else only)
+
+    async def skeleton(self) -> None:
+        """Directories, whatever else has no data, and room for files of several frames."""
+        work = self._opened()
+        await self._batches(writer.Make, work.directories)
+        await self._batches(writer.Make, work.empty)
+        await self._batches(writer.Reserve, work.split)
 
     async def write(self, frame: int) -> None:
         """Verify, decompress and write one frame.
 
         Raises NotYetReadable when its bytes are not (all) in the payload file yet.
         """
-        index = self._opened()
-        chosen = index.frames[frame]
-        request = writer.WriteFrame(
-            number=frame,
-            offset=chosen.offset,
-            length=chosen.length,
-            unpacked=chosen.unpacked,
-            sha256=chosen.sha256,
-            pieces=tuple(
-                writer.Piece(index.entries[member.entry], member.whole, member.segments)
-                for member in chosen.members
-            ),
-        )
+        request = self._opened().frame(frame)
         async with self._free() as worker:
             await worker.ask(request, _FRAME_SECONDS, f"writing frame {frame}")
 
     async def finish(self) -> None:
         """Metadata of split files, hard links, directories from the leaves up; then sync."""
-        index = self._opened()
-        await self._batches(writer.Seal, _split_files(index))
-        await self._batches(writer.Make, (e for e in index.entries if e.kind == "h"))
-        await self._batches(writer.Seal, reversed(_directories(index)))
+        work = self._opened()
+        await self._batches(writer.Seal, work.split)
+        await self._batches(writer.Make, work.links)
+        await self._batches(writer.Seal, reversed(work.directories))
         async with self._free() as worker:
             await worker.ask(writer.Sync(), _SYNC_SECONDS, "syncing the target")
 
@@ -107,7 +99,7 @@ class Writers:
         """End the writer processes, whatever they are doing. Safe to repeat."""
         workers, self._workers = self._workers, ()
         self._idle = asyncio.Queue()
-        self._index = None
+        self._work = None
         for worker in workers:
             worker.close()
         for worker in workers:
@@ -118,10 +110,10 @@ class Writers:
         await self.rest()
         await asyncio.to_thread(self._forks.stop)
 
-    def _opened(self) -> Index:
-        if self._index is None:
+    def _opened(self) -> "_Work":
+        if self._work is None:
             raise StepFailed("frames were given to writers that have no target")
-        return self._index
+        return self._work
 
     async def _batches(
         self,
@@ -144,13 +136,35 @@ class Writers:
             self._idle.put_nowait(worker)
 
 
-def _directories(index: Index) -> list[Entry]:
-    return [entry for entry in index.entries if entry.kind == "d"]
+class _Work:
+    """The entries to be written, by the moment at which each is made."""
 
+    def __init__(self, index: Index, only: Collection[int]) -> None:
+        self._index = index
+        self._only = only
+        members = [member for frame in index.frames for member in frame.members]
+        filled = {member.entry for member in members}
+        parts = {member.entry for member in members if not member.whole}
+        chosen = [(number, index.entries[number]) for number in sorted(only)]
+        self.directories = [entry for _, entry in chosen if entry.kind == "d"]
+        self.links = [entry for _, entry in chosen if entry.kind == "h"]
+        self.empty = [e for number, e in chosen if e.kind not in "dh" and number not in filled]
+        self.split = [entry for number, entry in chosen if number in parts]
 
-def _split_files(index: Index) -> list[Entry]:
-    split = {m.entry for frame in index.frames for m in frame.members if not m.whole}
-    return [index.entries[number] for number in sorted(split)]
+    def frame(self, number: int) -> writer.WriteFrame:
+        frame = self._index.frames[number]
+        return writer.WriteFrame(
+            number=number,
+            offset=frame.offset,
+            length=frame.length,
+            unpacked=frame.unpacked,
+            sha256=frame.sha256,
+            pieces=tuple(
+                writer.Piece(self._index.entries[member.entry], member.whole, member.segments)
+                for member in frame.members
+                if member.entry in self._only
+            ),
+        )
 
 
 class _Worker:

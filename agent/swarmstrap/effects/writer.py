@@ -14,7 +14,7 @@ from typing import Literal, assert_never
 import msgspec
 
 from swarmstrap.effects.entries import Target
-from swarmstrap.effects.mounts import read_mounts, sync
+from swarmstrap.effects.mounts import read_mounts
 from swarmstrap.effects.zstd import NotYetReadable, decompress
 from swarmstrap.errors import StepFailed, SwarmstrapError, Untrusted
 from swarmstrap.index import Entry, Segment
@@ -24,10 +24,19 @@ LENGTH_BYTES = 4
 _OWNERLESS = frozenset({"vfat", "msdos", "exfat"})
 
 
-class Open(msgspec.Struct, frozen=True, tag=True):
-    """Comes first, once."""
+class Tree(msgspec.Struct, frozen=True, tag=True):
+    """A directory, with whatever is mounted in it: entries become files, new ones."""
 
     root: bytes
+
+
+Place = Tree
+
+
+class Open(msgspec.Struct, frozen=True, tag=True):
+    """Comes first, once. The file `payload` need not exist before the first frame."""
+
+    place: Place
     payload: bytes
 
 
@@ -107,14 +116,13 @@ class _Hands:
 
     def __init__(self) -> None:
         self._target: Target | None = None
-        self._payload = -1
-        self._root = Path()
+        self._payload = b""
+        self._payload_file = -1
 
     def do(self, request: Request) -> None:
         if isinstance(request, Open):
-            self._root = Path(os.fsdecode(request.root))
-            self._target = Target(self._root, ownerless_devices(read_mounts()))
-            self._payload = os.open(request.payload, os.O_RDONLY | os.O_CLOEXEC)
+            self._target = _target(request.place)
+            self._payload = request.payload
             return
         if self._target is None:
             raise StepFailed("a writer was asked to write before it was given a target")
@@ -132,12 +140,12 @@ class _Hands:
             case WriteFrame():
                 self._write(target, request)
             case Sync():
-                sync(self._root)
+                target.sync()
             case _:
                 assert_never(request)
 
     def _write(self, target: Target, frame: WriteFrame) -> None:
-        compressed = os.pread(self._payload, frame.length, frame.offset)
+        compressed = self._read(frame.offset, frame.length)
         if hashlib.sha256(compressed).digest() != frame.sha256:
             raise NotYetReadable(f"frame {frame.number} does not have its digest (yet)")
         data = memoryview(decompress(compressed, frame.unpacked))
@@ -146,6 +154,22 @@ class _Hands:
                 target.write(piece.entry, piece.segments, data)
             else:
                 target.write_part(piece.entry, piece.segments, data)
+
+    def _read(self, offset: int, length: int) -> bytes:
+        if self._payload_file < 0:
+            try:
+                self._payload_file = os.open(self._payload, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise NotYetReadable("the payload is not there (yet)") from None
+        return os.pread(self._payload_file, length, offset)
+
+
+def _target(place: Place) -> Target:
+    match place:
+        case Tree():
+            return Target(Path(os.fsdecode(place.root)), ownerless_devices(read_mounts()))
+        case _:
+            assert_never(place)
 
 
 def ownerless_devices(mounts: Iterable[Mount]) -> frozenset[int]:
