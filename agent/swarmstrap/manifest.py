@@ -15,9 +15,11 @@ SIGNATURE_FILE = "manifest.json.sig"
 SIGNATURE_NAMESPACE = "swarmstrap-image"
 HOOK_NAMESPACE = "swarmstrap-hook"
 SIGNER = "publisher"
-FORMAT = 1
+FORMAT = 2
 
 NetworkStack = Literal["systemd-networkd", "ifupdown", "networkmanager", "none"]
+# `tree` is a filesystem's files; `disk` a whole disk, as one sparse file.
+ImageKind = Literal["tree", "disk"]
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,12 +53,16 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`unpacked` is the bytes that files take on disk; `infohash` the torrent's v2 hash, as hex."""
+    """`unpacked` is the bytes that files take on disk; `infohash` the torrent's v2 hash, as hex.
+
+    `compression` is the library and level that made these bytes of these files. `stripped`,
+    `left_out` and `warnings` are lines for people, as capture said them.
+    """
 
     format: int
     name: str
     version: str
-    kind: Literal["tree"]
+    kind: ImageKind
     architecture: str
     created: str
     entries: int
@@ -65,7 +71,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     payload: File
     infohash: str
     facts: Facts
+    compression: str = ""
     stripped: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def parse_manifest(data: bytes) -> Manifest:

@@ -58,7 +58,7 @@ GOOD = Index(FORMAT, ENTRIES, FRAMES)
 def manifest(index: Index, *, unpacked: int = 30, payload: int = 200) -> Manifest:
     digest = "0" * 64
     return Manifest(
-        format=1,
+        format=2,
         name="n",
         version="1",
         kind="tree",
