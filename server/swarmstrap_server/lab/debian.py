@@ -14,7 +14,7 @@ from swarmstrap.units import Bytes, human
 from swarmstrap_server.run import run
 
 # A small server for any machine: one boot loader for each firmware, the tools for its filesystems.
-PACKAGES = (
+_PACKAGES = (
     "ca-certificates",
     "dbus",
     "dosfstools",
@@ -64,6 +64,17 @@ _SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """Packages, and patterns of the paths that they do not bring."""
+
+    packages: tuple[str, ...]
+    unwanted: tuple[str, ...] = ()
+
+
+SMALL_SERVER = Selection(_PACKAGES, _UNWANTED)
+
+
+@dataclass(frozen=True, slots=True)
 class BuiltDebian:
     """`size` is the bytes of all files; `seconds` is wall time."""
 
@@ -74,7 +85,12 @@ class BuiltDebian:
 
 
 def build_debian(
-    root: Path, *, cache: Path, suite: str = "bookworm", say: Callable[[str], None]
+    root: Path,
+    *,
+    cache: Path,
+    suite: str = "bookworm",
+    selection: Selection = SMALL_SERVER,
+    say: Callable[[str], None],
 ) -> BuiltDebian:
     """Build Debian `suite` in the new directory `root`, from the host's own package sources.
 
@@ -84,13 +100,14 @@ def build_debian(
     """
     started = time.monotonic()
     lines = sources(suite)
-    say(f"building Debian {suite} with {len(PACKAGES)} packages and what they need")
+    say(f"building Debian {suite} with {len(selection.packages)} packages and what they need")
     if root.exists():
         shutil.rmtree(root)
     root.parent.mkdir(parents=True, exist_ok=True)
     (cache / "partial").mkdir(parents=True, exist_ok=True)
     try:
-        run(mmdebstrap_argv(suite, root, cache, lines), timeout=_BUILD_SECONDS)
+        argv = mmdebstrap_argv(suite, root, cache, lines, selection)
+        run(argv, timeout=_BUILD_SECONDS)
         _finish(root)
     except CommandFailed as error:
         raise SwarmstrapError(
@@ -126,12 +143,14 @@ def sources(suite: str) -> list[str]:
     return list(found)
 
 
-def mmdebstrap_argv(suite: str, root: Path, cache: Path, lines: list[str]) -> list[str]:
+def mmdebstrap_argv(
+    suite: str, root: Path, cache: Path, lines: list[str], selection: Selection
+) -> list[str]:
     """The command that makes the tree; the package cache is mounted into it meanwhile."""
     archives = '"$1/var/cache/apt/archives"'
     argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"]
-    argv += [f"--include={','.join(PACKAGES)}", "--skip=essential/unlink"]
-    argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in _UNWANTED]
+    argv += [f"--include={','.join(selection.packages)}", "--skip=essential/unlink"]
+    argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in selection.unwanted]
     argv += [f"--dpkgopt=path-include={pattern}" for pattern in _WANTED]
     mount = f"mkdir -p {archives} && mount --bind {shlex.quote(str(cache.absolute()))} {archives}"
     argv += [f"--setup-hook={mount}", f"--customize-hook=umount {archives}"]
