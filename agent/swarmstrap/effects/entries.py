@@ -123,16 +123,19 @@ class Target:
         return self._passage(parent), name
 
     def _passage(self, path: bytes) -> int:
-        if not path:
-            return self._root
-        descriptor = self._open.get(path)
-        if descriptor is not None:
+        """The directory `path`, open; without recursion: a tree may be as deep as it likes."""
+        closed = []
+        while path and path not in self._open:
+            closed.append(path)
+            path = path.rpartition(b"/")[0]
+        if path:
             self._open.move_to_end(path)
-            return descriptor
-        parent, name = self._place(path)
-        descriptor = self._open[path] = os.open(name, _PASSAGE, dir_fd=parent)
-        if len(self._open) > _OPEN_DIRECTORIES:
-            os.close(self._open.popitem(last=False)[1])
+        descriptor = self._open[path] if path else self._root
+        for directory in reversed(closed):
+            name = directory.rpartition(b"/")[2]
+            descriptor = self._open[directory] = os.open(name, _PASSAGE, dir_fd=descriptor)
+            if len(self._open) > _OPEN_DIRECTORIES:
+                os.close(self._open.popitem(last=False)[1])
         return descriptor
 
     def _describe(self, file: int, entry: Entry, *, whole_mode: bool = False) -> None:
