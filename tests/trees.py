@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Trees for image tests: a nasty one, and everything that can be said about any."""
+"""Trees for image tests: a small one, a nasty one, one of hard links."""
 
 import os
 import random
@@ -9,6 +9,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def acl(entries: tuple[tuple[int, int, int], ...] = _ACL_USER) -> bytes:
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
+def many_links(root: Path, groups: tuple[int, ...]) -> None:
+    """Files with so many names each, spread over directories, and data that fill some frames."""
+    small_system(root)
+    noise = random.Random(9)
+    for group, names in enumerate(groups):
+        first = root / f"{noise.randrange(16):x}" / f"first{group}"
+        first.parent.mkdir(exist_ok=True)
+        first.write_bytes(noise.randbytes(100_000))
+        for number in range(1, names):
+            other = root / f"{number % 97}" / f"{group}-{number}"
+            other.parent.mkdir(exist_ok=True)
+            os.link(first, other)
+
+
 def small_system(root: Path) -> None:
     """As little as can be captured."""
     (root / "bin").mkdir(parents=True)
@@ -54,15 +69,34 @@ def small_system(root: Path) -> None:
     (root / "etc/os-release").write_text('ID=test\nPRETTY_NAME="Test 1"\nVERSION_ID=1\n')
 
 
-def nasty_system(root: Path) -> None:
-    """One of everything that Linux can have in a filesystem, on ext4, made by root."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that a kind of filesystem holds: bytes of a symlink's target and of an attribute,
+    and a device's minor number.
+    """
+
+    target: int
+    attribute: int
+    minor: int
+
+
+# An ext4 has one block of attributes besides the inode, and other attributes are in it as well.
+LIMITS = {
+    "ext4": Limits(4000, 2000, 1048575),
+    "xfs": Limits(1023, 65535, 262143),
+    "btrfs": Limits(3900, 15000, 1048575),
+}
+
+
+def nasty_system(root: Path, limits: Limits = LIMITS["ext4"]) -> None:
+    """One of everything that Linux can have in a filesystem, made by root."""
     small_system(root)
     base = os.fsencode(root)
     _names(base)
     _data(base)
-    _links(base)
-    _specials(base)
-    _attributes(base)
+    _specials(base, limits.minor)
+    _links(base, limits.target)
+    _attributes(base, limits.attribute)
     _times(base)
 
 
@@ -89,11 +123,13 @@ def _names(base: bytes) -> None:
     for name in odd:
         os.mkdir(names + b"/dir" + name[:200])
         _write(names + b"/dir" + name[:200] + b"/file", b"in " + name)
-    deep = names
-    for number in range(12):
-        deep += b"/%d" % number + b"d" * 150
-        os.mkdir(deep)
-    _write(deep + b"/leaf", b"deep")
+    # Long paths, and more directories in one another than Python's stack has room for.
+    for way in ((b"/%d" % n + b"d" * 150 for n in range(12)), (b"/d" for _ in range(700))):
+        deep = names
+        for name in way:
+            deep += name
+            os.mkdir(deep)
+        _write(deep + b"/leaf", b"deep")
     os.mkdir(names + b"/empty directory")
     _write(names + b"/empty file", b"")
 
@@ -114,23 +150,25 @@ def _data(base: bytes) -> None:
     _sparse(base + b"/data/many holes " + b"n" * 200, 300 << 14, many)
 
 
-def _links(base: bytes) -> None:
+def _links(base: bytes, longest: int) -> None:
     os.mkdir(base + b"/links")
     os.link(base + b"/data/over frames", base + b"/links/to over frames")
     os.link(base + b"/data/sparse 1 TiB", base + b"/links/to sparse")
     os.link(base + b"/names/new\nline", base + b"/links/to \xff new\nline")
     os.link(base + b"/names/" + b"n" * 255, base + b"/links/" + b"m" * 255)
-    targets = (b"/etc/passwd", b"../../../../outside", b"\xff\n", b"t" * 4000, b"to sparse")
+    targets = (b"/etc/passwd", b"../../../../outside", b"\xff\n", b"t" * longest, b"to sparse")
     for number, target in enumerate(targets):
         os.symlink(target, base + b"/links/symlink%d" % number)
     os.link(base + b"/links/symlink0", base + b"/links/z hard symlink", follow_symlinks=False)
     os.lchown(base + b"/links/symlink1", 12, 34)
+    os.link(base + b"/dev/disk", base + b"/links/to disk")
+    os.link(base + b"/dev/fifo", base + b"/links/to fifo")
 
 
-def _specials(base: bytes) -> None:
+def _specials(base: bytes, minor: int) -> None:
     os.mkdir(base + b"/dev")
     os.mknod(base + b"/dev/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
-    os.mknod(base + b"/dev/disk", stat.S_IFBLK | 0o1660, os.makedev(259, 1048575))
+    os.mknod(base + b"/dev/disk", stat.S_IFBLK | 0o1660, os.makedev(259, minor))
     os.mkfifo(base + b"/dev/fifo", 0o620)
     os.chown(base + b"/dev/disk", 0, 6)
     with socket.socket(socket.AF_UNIX) as server:
@@ -152,14 +190,16 @@ def _specials(base: bytes) -> None:
         os.chmod(base + b"/" + name, mode)
 
 
-def _attributes(base: bytes) -> None:
+def _attributes(base: bytes, largest: int) -> None:
     os.mkdir(base + b"/attributes")
     file = base + b"/attributes/file"
     _write(file, b"file")
     os.setxattr(file, "user.plain", b"value")
     os.setxattr(file, "user.a=b%c", b"\0\n=\xff" * 20)
     os.setxattr(file, "user.empty", b"")
+    os.setxattr(file, "user.large", random.Random(8).randbytes(largest))
     os.setxattr(file, "trusted.secret", b"t")
+    os.setxattr(file, "security.selinux", b"system_u:object_r:etc_t:s0\0")
     os.setxattr(file, "system.posix_acl_access", acl())
     ping = base + b"/attributes/ping"
     _write(ping, b"ping")
@@ -211,73 +251,3 @@ def _sparse(path: bytes, size: int, parts: tuple[tuple[int, bytes], ...]) -> Non
         file.truncate(size)
         for offset, data in parts:
             os.pwrite(file.fileno(), data, offset)
-
-
-def describe(root: Path) -> dict[bytes, dict[str, object]]:
-    """Everything of every path below `root` that an image must keep; sockets are left out."""
-    base = os.fsencode(root)
-    first: dict[int, bytes] = {}
-    found = {}
-    pending = [b""]
-    while pending:
-        path = pending.pop()
-        status = os.lstat(base + path)
-        if stat.S_ISSOCK(status.st_mode):
-            continue
-        found[path] = _describe_one(base + path, status)
-        if stat.S_ISDIR(status.st_mode):
-            pending += [
-                path + b"/" + name for name in sorted(os.listdir(base + path), reverse=True)
-            ]
-        elif status.st_nlink > 1:
-            found[path]["same file as"] = first.setdefault(status.st_ino, path)
-    return found
-
-
-def _describe_one(path: bytes, status: os.stat_result) -> dict[str, object]:
-    values: dict[str, object] = {
-        "mode": oct(status.st_mode),
-        "owner": (status.st_uid, status.st_gid),
-        "mtime": status.st_mtime_ns,
-        "xattrs": {
-            name: os.getxattr(path, name, follow_symlinks=False)
-            for name in os.listxattr(path, follow_symlinks=False)
-        },
-    }
-    if stat.S_ISREG(status.st_mode):
-        values["size"] = status.st_size
-        values["data"] = _extents(path, status.st_size)
-    elif stat.S_ISLNK(status.st_mode):
-        values["target"] = os.readlink(path)
-    elif not stat.S_ISDIR(status.st_mode):
-        values["device"] = status.st_rdev
-    return values
-
-
-def _extents(path: bytes, size: int) -> list[tuple[int, int, int]]:
-    """(offset, length, hash of the data) of what is no hole."""
-    extents = []
-    with open(path, "rb") as file:
-        end = 0
-        while end < size:
-            try:
-                begin = os.lseek(file.fileno(), end, os.SEEK_DATA)
-            except OSError:
-                break
-            end = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
-            data = os.pread(file.fileno(), end - begin, begin)
-            extents.append((begin, end - begin, hash(data)))
-    return extents
-
-
-def differences(one: Path, other: Path) -> list[str]:
-    """One line for each thing that is not the same."""
-    expected, found = describe(one), describe(other)
-    lines = [f"missing: {path!r}" for path in expected.keys() - found.keys()]
-    lines += [f"too much: {path!r}" for path in found.keys() - expected.keys()]
-    for path in expected.keys() & found.keys():
-        for name in expected[path].keys() | found[path].keys():
-            values = expected[path].get(name), found[path].get(name)
-            if values[0] != values[1]:
-                lines.append(f"{path!r}: {name} is {values[1]!r:.200}, not {values[0]!r:.200}")
-    return sorted(lines)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.comparing import differences
 from tests.swarm.peers import Peer, offer, tracker
-from tests.trees import differences, needs_root
+from tests.trees import needs_root
 
 from swarmstrap.effects import filesystems
 from swarmstrap.effects.download import Download, Source

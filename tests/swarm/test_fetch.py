@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from tests.comparing import differences
 from tests.swarm.peers import Peer, offer, tracker
-from tests.trees import differences, needs_root
+from tests.trees import needs_root
 
 from swarmstrap.effects.fetch import fetch, seeder_addresses, writer_count
 from swarmstrap.effects.swarm import Swarm, Torrent

@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import zstandard
-from tests.trees import differences, nasty_system, needs_root, scratch, small_system
+from tests.comparing import differences
+from tests.trees import nasty_system, needs_root, scratch, small_system
 
 from swarmstrap.effects.entries import Target
 from swarmstrap.effects.unpack import Writers
