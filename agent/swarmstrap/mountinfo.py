@@ -9,22 +9,36 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")  # blanks, tabs, newlines and backslashes 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One mount; `device` is (major, minor), as in st_dev of what is in it."""
+    """One mount; `device` is (major, minor), as in st_dev of what is in it.
+
+    `root` is the directory of the filesystem that is seen at `point`, and `options` are those of
+    the filesystem, not of this mount of it.
+    """
 
     point: bytes
     device: tuple[int, int]
     filesystem: str
+    root: bytes = b"/"
+    options: bytes = b""
 
 
 def parse_mounts(mountinfo: bytes) -> list[Mount]:
     """In the order in which they were mounted."""
     mounts = []
     for line in mountinfo.splitlines():
-        mounted, _, source = line.partition(b" - ")
-        fields = mounted.split(b" ")
-        major, _, minor = fields[2].partition(b":")
-        point = _OCTAL.sub(_byte, fields[4])
-        mounts.append(Mount(point, (int(major), int(minor)), source.split(b" ")[0].decode()))
+        mounted, _, superblock = line.partition(b" - ")
+        _, _, device, root, point, *_ = mounted.split(b" ")
+        filesystem, _, *options = superblock.split(b" ")
+        major, _, minor = device.partition(b":")
+        mounts.append(
+            Mount(
+                point=_plain(point),
+                device=(int(major), int(minor)),
+                filesystem=filesystem.decode(),
+                root=_plain(root),
+                options=_plain(b" ".join(options)),
+            )
+        )
     return mounts
 
 
@@ -33,5 +47,5 @@ def contains(directory: bytes, path: bytes) -> bool:
     return path == directory or path.startswith(directory.rstrip(b"/") + b"/")
 
 
-def _byte(match: re.Match[bytes]) -> bytes:
-    return bytes([int(match[1], 8)])
+def _plain(field: bytes) -> bytes:
+    return _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), field)
