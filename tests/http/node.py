@@ -25,6 +25,7 @@ from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import Unreachable
 from swarmstrap.hardware import Inventory
 from swarmstrap.reporter import Reporter
+from swarmstrap.sshsig import Signers
 from swarmstrap.steps import Step
 from swarmstrap.story import run
 from swarmstrap.wire import Event
@@ -101,7 +102,9 @@ class Lab:
     def __post_init__(self) -> None:
         self.place.mkdir()
         self.patch.setattr(host, "CA", self.keys / "ca.crt")
-        self.patch.setattr(host, "ALLOWED_SIGNERS", self.keys / "allowed_signers")
+        signers = Signers(self.keys / "allowed_signers", self.keys / "revoked_keys")
+        self.patch.setattr(host, "SIGNERS", signers)
+        self.patch.setattr(host, "FLOORS", self.keys.parent / "floors.json")
         self.patch.setattr(network, "configure", lambda settings, tell: ADDRESS)
         self.patch.setattr(filesystems, "TARGET", self.place / "target")
         self.patch.setattr(logs, "tail", lambda lines: self.log.text)

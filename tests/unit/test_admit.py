@@ -9,7 +9,9 @@ import pytest
 from tests.trees import small_system
 
 from swarmstrap.effects.admit import admit
+from swarmstrap.effects.trust import read_floors
 from swarmstrap.errors import BadInput, SwarmstrapError, Untrusted
+from swarmstrap.floors import Floors, encode
 from swarmstrap.hardware import Inventory
 from swarmstrap.layout import Layout
 from swarmstrap.manifest import (
@@ -20,6 +22,7 @@ from swarmstrap.manifest import (
     TORRENT_FILE,
     parse_manifest,
 )
+from swarmstrap.sshsig import Signers
 from swarmstrap.wire import Hook, Job
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import publish
@@ -65,6 +68,10 @@ def job(place: Path, key: Key) -> Job:
     )
 
 
+def signers(folder: Path) -> Signers:
+    return Signers(folder / "allowed_signers", folder / "revoked_keys")
+
+
 def with_hook(job: Job, **changes: object) -> Job:
     hook = msgspec.structs.replace(job.hooks[0], **changes)
     return msgspec.structs.replace(job, hooks=(hook,))
@@ -79,7 +86,7 @@ def another_torrent(job: Job, key: Key) -> Job:
 
 
 def test_what_the_publisher_signed_is_admitted(job: Job, key: Key, place: Path) -> None:
-    manifest, torrent = admit(NODE, job, place / "allowed_signers")
+    manifest, torrent = admit(NODE, job, signers(place), Floors())
     assert (manifest.name, manifest.version) == ("small", "1")
     assert [Path(path).name for path, _ in torrent.files] == ["index.zst", "root.tar.zst"]
 
@@ -122,13 +129,41 @@ CHANGES: dict[str, tuple[Change, type[SwarmstrapError], str]] = {
 def test_anything_else_is_not(change: str, job: Job, key: Key, place: Path) -> None:
     make, error, message = CHANGES[change]
     with pytest.raises(error, match=message):
-        admit(NODE, make(job, key), place / "allowed_signers")
+        admit(NODE, make(job, key), signers(place), Floors())
 
 
 def test_another_architecture_is_not(job: Job, place: Path) -> None:
     node = msgspec.structs.replace(NODE, architecture="aarch64")
     with pytest.raises(Untrusted, match="small 1 is for x86_64, this node is aarch64"):
-        admit(node, job, place / "allowed_signers")
+        admit(node, job, signers(place), Floors())
+
+
+@pytest.mark.parametrize(
+    ("floors", "said"),
+    [
+        (Floors(floors={"small": "2999-01-01T00:00:00Z"}), "nothing older than 2999-01-01"),
+        (Floors(revoked={"INFOHASH": "small:1"}), "image small 1 was revoked"),
+    ],
+)
+def test_what_is_too_old_or_revoked_is_not(
+    job: Job, place: Path, floors: Floors, said: str
+) -> None:
+    # As it is baked, whatever the server sends: the publisher's signature holds all the same.
+    infohash = parse_manifest(job.manifest).infohash
+    baked = place / "floors.json"
+    baked.write_bytes(encode(floors).replace(b"INFOHASH", infohash.encode()))
+    with pytest.raises(Untrusted, match=said):
+        admit(NODE, job, signers(place), read_floors(baked))
+
+
+def test_the_floor_itself_is_admitted(job: Job, place: Path) -> None:
+    created = parse_manifest(job.manifest).created
+    floors = Floors(floors={"small": created, "other": "2999-01-01T00:00:00Z"})
+    assert admit(NODE, job, signers(place), floors)[0].created == created
+    assert read_floors(place / "missing") == Floors()
+    (place / "broken").write_text("{")
+    with pytest.raises(BadInput, match=r"broken: .*initramfs"):
+        read_floors(place / "broken")
 
 
 @pytest.mark.parametrize(
@@ -138,9 +173,8 @@ def test_another_architecture_is_not(job: Job, place: Path) -> None:
 def test_without_the_publishers_keys_it_says_so(
     job: Job, tmp_path: Path, content: bytes | None, said: str
 ) -> None:
-    allowed_signers = tmp_path / "allowed_signers"
     if content is not None:
-        allowed_signers.write_bytes(content)
+        signers(tmp_path).allowed.write_bytes(content)
     with pytest.raises(BadInput, match=said) as refused:
-        admit(NODE, job, allowed_signers)
-    assert "build the initramfs again" in refused.value.hint
+        admit(NODE, job, signers(tmp_path), Floors())
+    assert "initramfs" in refused.value.hint

@@ -24,6 +24,7 @@ from swarmstrap.manifest import (
     TORRENT_FILE,
     File,
 )
+from swarmstrap.sshsig import Signers
 from swarmstrap.units import GiB, KiB, MiB
 from swarmstrap_server.images import publish as publishing
 from swarmstrap_server.images.capture import CaptureFailed
@@ -43,8 +44,9 @@ class Site:
         small_system(self.source)
         (self.source / "data").write_bytes(os.urandom(1 << 20))
         self.key = Key.generate(folder / "publisher")
-        self.allowed = folder / "allowed_signers"
-        self.allowed.write_text(self.key.allowed_signers())
+        allowed = folder / "allowed_signers"
+        self.signers = Signers(allowed, folder / "revoked_keys")
+        allowed.write_text(self.key.allowed_signers())
         self.store = ImageStore(folder / "images")
 
     def publish(self, name: str = "system", version: str | None = None) -> Path:
@@ -69,7 +71,7 @@ def test_publish_and_verify(site: Site) -> None:
     assert hashlib.sha256(payload.read_bytes()).hexdigest() == manifest.payload.sha256
     subprocess.run(["zstd", "-q", "-t", payload], check=True)
     seen: list[tuple[int, int]] = []
-    verify(site.store.get("system", "1.0"), site.allowed, lambda *sizes: seen.append(sizes))
+    verify(site.store.get("system", "1.0"), site.signers, lambda *sizes: seen.append(sizes))
     assert seen[-1] == (manifest.payload.size, manifest.payload.size)
 
 
@@ -222,10 +224,10 @@ def shortened(directory: Path) -> None:
 def test_every_change_is_noticed(site: Site, change: Callable[[Path], None], reason: str) -> None:
     directory = site.publish(version="1")
     image = site.store.get("system", "1")
-    verify(image, site.allowed)
+    verify(image, site.signers)
     change(directory)
     with pytest.raises(Untrusted, match=reason):
-        verify(image, site.allowed)
+        verify(image, site.signers)
 
 
 def test_a_mistake_of_the_publisher_is_noticed(site: Site) -> None:
@@ -246,7 +248,7 @@ def test_a_mistake_of_the_publisher_is_noticed(site: Site) -> None:
     (directory / MANIFEST_FILE).write_bytes(signed)
     (directory / SIGNATURE_FILE).write_bytes(site.key.sign(signed, SIGNATURE_NAMESPACE))
     with pytest.raises(Untrusted, match="frame 0 does not have its sha256"):
-        verify(site.store.get("system", "1"), site.allowed)
+        verify(site.store.get("system", "1"), site.signers)
 
 
 def test_an_image_under_another_name(site: Site) -> None:
@@ -254,7 +256,7 @@ def test_an_image_under_another_name(site: Site) -> None:
     with pytest.raises(
         Untrusted, match=r"manifest\.json of system:1 was changed: it is system 1's"
     ):
-        verify(site.store.get("system", "2"), site.allowed)
+        verify(site.store.get("system", "2"), site.signers)
 
 
 def test_an_unreadable_manifest_names_its_file(site: Site) -> None:

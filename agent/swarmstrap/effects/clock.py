@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from swarmstrap.effects.trust import ALLOWED_SIGNERS, CA
+from swarmstrap.effects.trust import CA, SIGNERS
 
 log = logging.getLogger(__name__)
 
 # The agent's own age may be that of its release; the site's files are as old as the initramfs.
-MADE_BEFORE_NOW = (CA, ALLOWED_SIGNERS, Path(__file__))
+MADE_BEFORE_NOW = (CA, SIGNERS.allowed, Path(__file__))
 
 
 def forward(files: Iterable[Path] = MADE_BEFORE_NOW) -> float:

@@ -25,7 +25,7 @@ from swarmstrap.effects import log as logs
 from swarmstrap.effects.admit import admit
 from swarmstrap.effects.console import Console, active
 from swarmstrap.effects.download import Download, Source
-from swarmstrap.effects.trust import ALLOWED_SIGNERS, CA
+from swarmstrap.effects.trust import CA, FLOORS, SIGNERS, read_floors
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import StepFailed, SwarmstrapError, Unreachable
 from swarmstrap.failure import SHELL_SECONDS, NotArmed, Verdict
@@ -121,7 +121,8 @@ class Machine:
         return self._job
 
     async def trust(self, inventory: Inventory, job: Job) -> Manifest:
-        manifest, torrent = await asyncio.to_thread(admit, inventory, job, ALLOWED_SIGNERS)
+        floors = read_floors(FLOORS)
+        manifest, torrent = await asyncio.to_thread(admit, inventory, job, SIGNERS, floors)
         self._manifest = manifest
         self._source = Source(
             manifest=manifest,

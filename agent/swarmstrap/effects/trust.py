@@ -1,42 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signatures are checked by OpenSSH's own program, against the keys baked into the initramfs."""
+"""What was baked into the initramfs: the site's CA, the publisher's keys, what is too old."""
 
-import tempfile
 from pathlib import Path
 
+from swarmstrap import floors, sshsig
 from swarmstrap.effects.run import run
 from swarmstrap.errors import BadInput
-from swarmstrap.sshsig import not_signed, verify_command
+from swarmstrap.floors import Floors
+from swarmstrap.sshsig import Signers
 
-# Baked into the initramfs: the two roots of trust.
 CA = Path("/etc/swarmstrap/ca.crt")
-ALLOWED_SIGNERS = Path("/etc/swarmstrap/allowed_signers")
+SIGNERS = Signers(
+    allowed=Path("/etc/swarmstrap/allowed_signers"), revoked=Path("/etc/swarmstrap/revoked_keys")
+)
+FLOORS = Path("/etc/swarmstrap/floors.json")
 
-_SECONDS = 30.0
+
+def verify_signature(data: bytes, signature: bytes, *, namespace: str, signers: Signers) -> None:
+    """As `sshsig.verify`, through the node's door for commands."""
+    sshsig.verify(data, signature, namespace=namespace, signers=signers, run=run)
 
 
-def verify_signature(
-    data: bytes, signature: bytes, *, namespace: str, allowed_signers: Path
-) -> None:
-    """Raises Untrusted unless `signature` (SSHSIG) is the publisher's over `data`, BadInput when
-    there are no keys to compare with. Blocking.
-    """
+def read_floors(path: Path) -> Floors:
+    """Without a file nothing is too old; raises BadInput for one that cannot be read."""
     try:
-        keys = allowed_signers.read_bytes()
+        return floors.decode(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return Floors()
     except OSError as error:
-        raise BadInput(
-            f"cannot read the publisher's keys {allowed_signers}: {error.strerror}",
-            hint="build the initramfs again",
-        ) from error
-    if not keys.strip():
-        raise BadInput(
-            f"there is no key in {allowed_signers}",
-            hint="put the publisher's key into the site and build the initramfs again",
-        )
-    with tempfile.NamedTemporaryFile(prefix="signature-") as file:
-        file.write(signature)
-        file.flush()
-        command = verify_command(Path(file.name), namespace, allowed_signers)
-        completed = run(command, timeout=_SECONDS, stdin=data, check=False)
-    if completed.returncode:
-        raise not_signed(namespace, signature, completed.stderr or completed.stdout)
+        raise BadInput(f"cannot read {path}: {error.strerror}") from error

@@ -85,7 +85,7 @@ def _verify(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(f"verifying {image.label}", total=image.manifest.payload.size)
-        verify(image, paths.allowed_signers, lambda done, _: bars.update(task, completed=done))
+        verify(image, paths.signers, lambda done, _: bars.update(task, completed=done))
     print(f"{image.label} is what the publisher signed")
     return 0
 

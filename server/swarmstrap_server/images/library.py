@@ -18,6 +18,7 @@ from swarmstrap.manifest import (
     Manifest,
     parse_manifest,
 )
+from swarmstrap.sshsig import Signers
 from swarmstrap_server.images import compress, signing
 from swarmstrap_server.images.facts import natural
 from swarmstrap_server.images.names import check_name
@@ -89,9 +90,7 @@ class ImageStore:
         return BadInput(f"there is no image {wanted}", hint=f"images of this site: {known}")
 
 
-def verify(
-    image: Image, allowed_signers: Path, progress: Progress = lambda done, total: None
-) -> None:
+def verify(image: Image, signers: Signers, progress: Progress = lambda done, total: None) -> None:
     """Everything that a node will rely on: signature, digests of the files and of every frame, the
     index, the torrent. Raises Untrusted. `progress` gets bytes of the payload, done and in all.
     """
@@ -103,7 +102,7 @@ def verify(
         )
     data = (directory / MANIFEST_FILE).read_bytes()
     signature = (directory / SIGNATURE_FILE).read_bytes()
-    signing.verify(data, signature, namespace=SIGNATURE_NAMESPACE, allowed_signers=allowed_signers)
+    signing.verify(data, signature, namespace=SIGNATURE_NAMESPACE, signers=signers)
     manifest = parse_manifest(data)
     if (manifest.name, manifest.version) != (directory.parent.name, directory.name):
         raise _differs(image, MANIFEST_FILE, f"it is {manifest.name} {manifest.version}'s")

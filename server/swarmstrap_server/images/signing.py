@@ -2,13 +2,13 @@
 """The publisher's key: OpenSSH signatures (SSHSIG): `ssh-keygen -Y verify` checks them."""
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from swarmstrap import sshsig
 from swarmstrap.errors import BadInput
 from swarmstrap.manifest import HOOK_NAMESPACE, SIGNATURE_NAMESPACE, SIGNER
-from swarmstrap.sshsig import not_signed, verify_command
+from swarmstrap.sshsig import Signers
 from swarmstrap_server.run import run
 
 # A key in an agent may ask a person.
@@ -53,12 +53,6 @@ class Key:
         return f'{SIGNER} namespaces="{SIGNATURE_NAMESPACE},{HOOK_NAMESPACE}" {kind} {key}\n'
 
 
-def verify(data: bytes, signature: bytes, *, namespace: str, allowed_signers: Path) -> None:
-    """Raises Untrusted unless `signature` is the publisher's over `data`."""
-    with tempfile.NamedTemporaryFile(prefix="signature-") as file:
-        file.write(signature)
-        file.flush()
-        command = verify_command(Path(file.name), namespace, allowed_signers)
-        completed = run(command, timeout=_SECONDS, stdin=data, check=False)
-    if completed.returncode:
-        raise not_signed(namespace, signature, completed.stderr or completed.stdout)
+def verify(data: bytes, signature: bytes, *, namespace: str, signers: Signers) -> None:
+    """As `sshsig.verify`, through the server's door for commands."""
+    sshsig.verify(data, signature, namespace=namespace, signers=signers, run=run)

@@ -15,7 +15,7 @@ def is_signed(hook: HookFile, paths: SitePaths) -> bool:
             hook.content,
             hook.signature,
             namespace=HOOK_NAMESPACE,
-            allowed_signers=paths.allowed_signers,
+            signers=paths.signers,
         )
     except Untrusted:
         return False

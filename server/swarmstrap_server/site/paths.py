@@ -4,6 +4,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from swarmstrap.sshsig import Signers
+
 
 @dataclass(frozen=True, slots=True)
 class SitePaths:
@@ -43,6 +45,20 @@ class SitePaths:
     @property
     def allowed_signers(self) -> Path:
         return self.keys / "allowed_signers"
+
+    @property
+    def revoked_keys(self) -> Path:
+        """Public keys that sign nothing any more; absent while there are none."""
+        return self.keys / "revoked_keys"
+
+    @property
+    def signers(self) -> Signers:
+        return Signers(self.allowed_signers, self.revoked_keys)
+
+    @property
+    def floors(self) -> Path:
+        """What is too old to be deployed; absent while nothing is."""
+        return self.root / "floors.yaml"
 
     @property
     def images(self) -> Path:
