@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swarmstrap.command import CommandFailed
-from swarmstrap_server.run import run
+from swarmstrap_server.run import conversation, run
 
 
 def test_environment_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +67,25 @@ def _alive(pid: int) -> bool:
         return Path("/proc", str(pid), "stat").read_text().split()[2] not in "XZ"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_conversation() -> None:
+    script = b"echo one; cat >/dev/null; echo two >&2; exit 4\n"
+    with conversation(["sh", "-s"], stdin=script) as talk:
+        assert talk.hear(10) == b"one\n"
+        completed = talk.end(10)
+    assert (completed.returncode, completed.stderr) == (4, "two\n")
+
+
+def test_conversation_with_the_silent() -> None:
+    with (
+        pytest.raises(CommandFailed, match="sh did not end within 1 s: thinking"),
+        conversation(["sh", "-c", "echo thinking >&2; exec sleep 60"]) as talk,
+    ):
+        talk.hear(1)
+
+
+def test_conversation_with_a_program_that_is_missing() -> None:
+    with conversation(["rsync-nonsense"]) as talk:
+        assert talk.hear(10) == b""
+        assert "rsync-nonsense: No such file" in talk.end(10).stderr
