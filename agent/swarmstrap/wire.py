@@ -24,6 +24,10 @@ DRY_RUN = "dry-run"
 Finish = Literal["reboot", "kexec", "poweroff", "shell"]
 OnFailure = Literal["retry", "shell", "reboot", "poweroff"]
 Result = Literal["", "success", "warning", "fail"]
+# `deploy` begins with empty filesystems, `update` changes those of an earlier deployment.
+Mode = Literal["deploy", "update"]
+# `written`: what was written had its hash; `full`: read back from the disk, it has it still.
+Verify = Literal["written", "full"]
 
 
 class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -88,7 +92,8 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     `manifest` and `signature` are the files' exact bytes. `torrent` is the .torrent's bytes;
     `trackers` and `web_seeds` are URLs of this site, which are not part of the image.
-    `session` is the bearer of every later request.
+    `session` is the bearer of every later request. An update names as `origin` the deployment that
+    partitioned the disks, from which their UUIDs derive; it leaves alone what `preserve` matches.
     """
 
     deployment: str
@@ -107,6 +112,11 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     finish: Finish = "reboot"
     failure: Failure = Failure()
     seed_seconds: float = 600.0
+    mode: Mode = "deploy"
+    origin: str = ""
+    preserve: tuple[str, ...] = ()
+    allow_older: bool = False
+    verify: Verify = "written"
 
 
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
