@@ -4,7 +4,8 @@
 #
 # Taken from the environment:
 #   swarmstrap_stage  tree with Python and the agent (python -m swarmstrap_server.installer.stage DIR)
-#   swarmstrap_keys   folder with ca.crt and allowed_signers; set but empty: appended afterwards
+#   swarmstrap_keys   folder with ca.crt, allowed_signers and, if there are any, revoked_keys and
+#                     floors.json; set but empty: they are appended afterwards
 
 # What the agent runs. All of them, or there is no initramfs.
 swarmstrap_programs=(
@@ -65,6 +66,9 @@ install() {
         [[ -s $_keys/$_name ]] ||
             swarmstrap_fail "no $_keys/$_name; copy it from the site's keys folder"
         inst_simple "$_keys/$_name" "/etc/swarmstrap/$_name"
+    done
+    for _name in ${_keys:+revoked_keys floors.json}; do
+        [[ -e $_keys/$_name ]] && inst_simple "$_keys/$_name" "/etc/swarmstrap/$_name"
     done
 
     swarmstrap_need "${swarmstrap_programs[@]}" "${swarmstrap_shell[@]}"

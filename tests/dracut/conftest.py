@@ -22,8 +22,7 @@ def installer(tmp_path_factory: pytest.TempPathFactory) -> Installer:
     built = initramfs.build(
         out_dir=scratch,
         kernel=release,
-        ca_cert=keys / "ca.crt",
-        allowed_signers=keys / "allowed_signers",
+        trusted={f"/etc/swarmstrap/{key.name}": key.read_bytes() for key in keys.iterdir()},
         cache=BUILD,
     )
     return Installer(built, generic, unpack(generic, scratch / "tree"))

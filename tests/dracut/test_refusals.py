@@ -54,25 +54,6 @@ def test_a_python_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert not (tmp_path / "tree").exists()
 
 
-@pytest.mark.parametrize("missing", ["ca.crt", "allowed_signers"])
-@pytest.mark.parametrize("empty", [True, False])
-def test_a_key(tmp_path: Path, missing: str, empty: bool) -> None:
-    for name in {"ca.crt", "allowed_signers"}:
-        if name != missing:
-            (tmp_path / name).write_text("key\n")
-        elif empty:
-            (tmp_path / name).touch()
-    with pytest.raises(BadInput, match=missing) as caught:
-        initramfs.build(
-            out_dir=tmp_path / "out",
-            kernel=None,
-            ca_cert=tmp_path / "ca.crt",
-            allowed_signers=tmp_path / "allowed_signers",
-            cache=BUILD,
-        )
-    assert caught.value.hint
-
-
 def test_a_kernel(tmp_path: Path) -> None:
     with pytest.raises(
         BadInput, match=r"kernel 9\.9\.9 is not installed: no /boot/vmlinuz-9\.9\.9"
@@ -80,7 +61,6 @@ def test_a_kernel(tmp_path: Path) -> None:
         initramfs.build(
             out_dir=tmp_path,
             kernel="9.9.9",
-            ca_cert=tmp_path,
-            allowed_signers=tmp_path,
+            trusted={},
             cache=BUILD,
         )

@@ -35,6 +35,15 @@ def test_it_can_be_read_and_can_be_made_again(real: Site, tmp_path: Path) -> Non
         assert made.allowed_signers.read_text().count("ssh-ed25519") == 2
 
 
+def test_it_trusts_no_more_than_the_real_one(real: Site, tmp_path: Path) -> None:
+    real.paths.revoked_keys.write_text("ssh-ed25519 AAAA\n")
+    real.paths.floors.write_text("floors: {debian: 2026-01-01T00:00:00Z}\n")
+    made = lab_site.make(tmp_path / "work" / "site", real, LAB, NETWORK, [])
+    initramfs = made.initramfs.read_bytes()
+    assert b"ssh-ed25519 AAAA\n" in initramfs
+    assert b'"debian": "2026-01-01T00:00:00Z"' in initramfs
+
+
 def test_the_real_site_is_never_replaced(real: Site) -> None:
     before = sorted(real.paths.root.rglob("*"))
     with pytest.raises(BadInput, match="exists and is no rehearsal's"):

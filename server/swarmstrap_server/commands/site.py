@@ -15,6 +15,7 @@ from typing import TypeAlias, get_args
 from swarmstrap.errors import BadInput
 from swarmstrap.units import human
 from swarmstrap_server.images.signing import Key
+from swarmstrap_server.installer.baked import baked, is_current
 from swarmstrap_server.installer.initramfs import build
 from swarmstrap_server.lab import rehearse
 from swarmstrap_server.netboot import dhcp
@@ -118,6 +119,8 @@ def _key_problems(site: Site) -> Iterator[str]:
         if not is_signed(hook, paths):
             name = hook.path.relative_to(paths.root)
             yield f"{name}: not signed as it is now (run swarmstrap hook sign)"
+    if paths.initramfs.exists() and not is_current(baked(site), paths.initramfs):
+        yield "boot/initramfs.img: keys or floors changed since (run swarmstrap initramfs)"
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -130,12 +133,12 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _initramfs(args: argparse.Namespace) -> int:
-    paths = read_site(args.site).paths
+    site = read_site(args.site)
+    paths = site.paths
     built = build(
         out_dir=paths.boot,
         kernel=args.kernel,
-        ca_cert=paths.ca_certificate,
-        allowed_signers=paths.allowed_signers,
+        trusted=baked(site),
         cache=args.cache or paths.boot / "cache",
     )
     print(f"{built.initramfs}: {human(built.size)}, kernel {built.release}, {built.seconds:.0f} s")

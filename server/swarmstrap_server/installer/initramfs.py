@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Builds what a node boots: a kernel of this distribution and the initramfs with the agent.
 
-The part that all sites share is made by dracut and kept in a cache; a site's CA and publisher's
-keys are appended to it.
+The part that all sites share is made by dracut and kept in a cache; what a site trusts is
+appended to it.
 """
 
 import hashlib
@@ -10,12 +10,14 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from swarmstrap.errors import BadInput
 from swarmstrap.units import Bytes
 from swarmstrap_server.installer import overlay, stage
+from swarmstrap_server.installer.baked import note
 from swarmstrap_server.run import run
 from swarmstrap_server.shipped import shipped
 
@@ -23,8 +25,6 @@ DRACUT = Path("/usr/lib/dracut")
 MODULE = "50swarmstrap"
 # Measured on 212 MB: -3 65 MB in 2 s, -10 57 MB in 5 s, -15 57 MB in 23 s, -19 51 MB in 62 s.
 COMPRESS = "zstd -10 -T0 -q"
-CA_CERTIFICATE = "/etc/swarmstrap/ca.crt"
-ALLOWED_SIGNERS = "/etc/swarmstrap/allowed_signers"
 _DRACUT_SECONDS = 1200.0
 
 
@@ -39,22 +39,20 @@ class Built:
     seconds: float
 
 
-def build(
-    *, out_dir: Path, kernel: str | None, ca_cert: Path, allowed_signers: Path, cache: Path
-) -> Built:
-    """Make `vmlinuz` and `initramfs.img` in `out_dir`.
+def build(*, out_dir: Path, kernel: str | None, trusted: Mapping[str, bytes], cache: Path) -> Built:
+    """Make `vmlinuz` and `initramfs.img` in `out_dir`; `trusted` is as `baked` makes it.
 
     `kernel` is a release such as 6.1.0-44-amd64; None takes the newest one installed. Raises
-    BadInput for a kernel or key file that is not there, SwarmstrapError when dracut fails.
+    BadInput for a kernel that is not there, SwarmstrapError when dracut fails.
     """
     started = time.monotonic()
     release = kernel or newest_kernel()
     image = _kernel_image(release)
-    site_files = {CA_CERTIFICATE: _read(ca_cert), ALLOWED_SIGNERS: _read(allowed_signers)}
     out_dir.mkdir(parents=True, exist_ok=True)
     out_dir = out_dir.resolve()  # the programs called run in other folders
     vmlinuz, initramfs = out_dir / "vmlinuz", out_dir / "initramfs.img"
-    overlay.append(generic(release, cache), site_files, initramfs)
+    overlay.append(generic(release, cache), trusted, initramfs)
+    note(trusted, initramfs)
     shutil.copyfile(image, vmlinuz)
     size = Bytes(initramfs.stat().st_size)
     return Built(vmlinuz, initramfs, release, size, time.monotonic() - started)
@@ -136,18 +134,6 @@ def _kernel_image(release: str) -> Path:
                 hint=f"install linux-image-{release}, or name another kernel",
             )
     return image
-
-
-def _read(key_file: Path) -> bytes:
-    try:
-        content = key_file.read_bytes()
-    except OSError as error:
-        raise BadInput(
-            f"cannot read {key_file}: {error.strerror}", hint="swarmstrap init makes a site's keys"
-        ) from error
-    if not content.strip():
-        raise BadInput(f"{key_file} is empty", hint="swarmstrap init makes a site's keys")
-    return content
 
 
 def _by_number(release: str) -> list[tuple[int, str]]:

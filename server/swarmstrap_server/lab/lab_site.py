@@ -21,12 +21,12 @@ from swarmstrap.manifest import HOOK_NAMESPACE
 from swarmstrap.wire import Failure, Finish
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.installer import overlay
-from swarmstrap_server.installer.initramfs import ALLOWED_SIGNERS, CA_CERTIFICATE
+from swarmstrap_server.installer.baked import baked
 from swarmstrap_server.lab.machines import VirtualNode
 from swarmstrap_server.lab.network import BRIDGE, Network
 from swarmstrap_server.site import pki
 from swarmstrap_server.site.paths import SitePaths
-from swarmstrap_server.site.reading import SIGNATURE_SUFFIX, Site
+from swarmstrap_server.site.reading import SIGNATURE_SUFFIX, Site, read_site
 from swarmstrap_server.site.settings import Defaults, Dhcp, Node, NodesFile, Settings, Swarm
 
 REPORT_HOOK = "90-report-boot"
@@ -63,6 +63,9 @@ def make(
     for name in ("layouts", "hooks"):
         if (real.paths.root / name).is_dir():
             shutil.copytree(real.paths.root / name, root / name)
+    for trusted in (real.paths.revoked_keys, real.paths.floors):
+        if trusted.exists():
+            shutil.copyfile(trusted, root / trusted.relative_to(real.paths.root))
     paths.images.symlink_to(real.paths.images.resolve())
     _keys(paths, real.paths, str(network.server))
     _report_hook(paths, lab.nonce)
@@ -135,11 +138,7 @@ def _report_hook(paths: SitePaths, nonce: str) -> None:
 
 def _installer(paths: SitePaths, real: SitePaths) -> None:
     shutil.copyfile(real.kernel, paths.kernel)
-    keys = {
-        CA_CERTIFICATE: paths.ca_certificate.read_bytes(),
-        ALLOWED_SIGNERS: paths.allowed_signers.read_bytes(),
-    }
-    overlay.append(real.initramfs, keys, paths.initramfs)
+    overlay.append(real.initramfs, baked(read_site(paths.root)), paths.initramfs)
 
 
 def _write_yaml(path: Path, value: msgspec.Struct) -> None:

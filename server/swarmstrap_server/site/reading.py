@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from swarmstrap.errors import BadInput
+from swarmstrap.floors import Floors
 from swarmstrap.layout import Layout
 from swarmstrap_server.site import checks as sitecheck
 from swarmstrap_server.site.paths import SitePaths
@@ -37,6 +38,7 @@ class Site:
     nodes: Mapping[str, Node]
     layouts: Mapping[str, Layout]
     hooks: tuple[HookFile, ...]
+    floors: Floors
 
     @property
     def boot_url(self) -> str:
@@ -81,6 +83,7 @@ def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
         return None, [missing]
     problems: list[BadInput] = []
     settings = _load(paths, paths.settings, Settings, problems)
+    floors = _load(paths, paths.floors, Floors, problems) if paths.floors.exists() else None
     node_files = [
         listed
         for path in _node_paths(root)
@@ -103,7 +106,8 @@ def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
     problems += sitecheck.settings_problems(settings, layout_names)
     nodes = {node.name: node for listed in node_files for node in listed.value.nodes}
     known = {name: layout.value for name, layout in layouts.items()}
-    return Site(paths, settings.value, nodes, known, hooks), problems
+    oldest = floors.value if floors else Floors()
+    return Site(paths, settings.value, nodes, known, hooks, oldest), problems
 
 
 def _load(
