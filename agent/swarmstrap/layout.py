@@ -5,12 +5,14 @@ from typing import Literal
 
 import msgspec
 
+from swarmstrap.manifest import ImageKind
 from swarmstrap.units import Bytes, parse_size
 
 PartitionType = Literal["esp", "bios-boot", "root", "swap", "home", "var", "srv", "linux"]
 Format = Literal["vfat", "ext4", "xfs", "swap"]
 Prefer = Literal["smallest", "largest"]
 Wipe = Literal["empty-only", "anything"]
+Unused = Literal["discard", "zero", "keep"]
 
 
 class Partition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -34,13 +36,17 @@ class DiskLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """One disk: `match` must fit exactly one disk, unless `prefer` makes the choice explicit.
 
     `wipe: empty-only` refuses a disk that carries any signature; `anything` replaces it.
+    A disk without partitions takes a disk image. `unused` is what becomes of the room that the
+    image does not use, `grow` whether its last partition takes what the disk has more.
     """
 
     id: str
-    partitions: tuple[Partition, ...]
+    partitions: tuple[Partition, ...] = ()
     match: dict[str, str | int | bool] = {}
     prefer: Prefer | None = None
     wipe: Wipe = "empty-only"
+    unused: Unused | None = None
+    grow: bool | None = None
 
 
 class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,6 +54,11 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     disks: tuple[DiskLayout, ...]
     kernel_arguments: str = ""
+
+
+def kind(layout: Layout) -> ImageKind:
+    """Which kind of image the layout is for."""
+    return "tree" if any(disk.partitions for disk in layout.disks) else "disk"
 
 
 def minimum(partition: Partition) -> Bytes:

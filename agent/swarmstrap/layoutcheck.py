@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import NoReturn
 
 from swarmstrap.errors import BadInput, SwarmstrapError
-from swarmstrap.layout import DiskLayout, Format, Layout, Partition
+from swarmstrap.layout import DiskLayout, Format, Layout, Partition, kind
+from swarmstrap.manifest import Manifest
 from swarmstrap.partitioning import BIOS_BOOT
 from swarmstrap.selectors import parse_match
 from swarmstrap.units import parse_size
@@ -44,18 +45,60 @@ def check_layout(layout: Layout) -> None:
             _check_disk(disk)
         except SwarmstrapError as error:
             raise BadInput(f"disk {disk.id}: {error.message}", hint=error.hint) from error
+    if kind(layout) == "disk":
+        _check_for_disk_image(layout)
+    else:
+        _check_for_tree(layout)
+
+
+def check_fits(layout: Layout, manifest: Manifest) -> None:
+    """Raises BadInput for the layout of one kind of image and an image of the other."""
+    if kind(layout) == manifest.kind:
+        return
+    image = f"image {manifest.name} {manifest.version}"
+    if manifest.kind == "disk":
+        raise BadInput(
+            f"{image} is a whole disk, and the layout makes partitions",
+            hint="deploy it with a layout that names one disk and no partitions",
+        )
+    raise BadInput(
+        f"{image} is a tree of files, and the layout makes no partitions",
+        hint="deploy it with a layout that gives its disks partitions",
+    )
+
+
+def _check_for_tree(layout: Layout) -> None:
+    for disk in layout.disks:
+        if not disk.partitions:
+            raise BadInput(f"disk {disk.id}: no partitions", hint="write some, or leave it out")
     mounts = [p.mount for disk in layout.disks for p in disk.partitions if p.mount]
     _once("mount", mounts)
     if "/" not in mounts:
         raise BadInput("no partition is mounted at /", hint="give one `mount: /`")
 
 
+def _check_for_disk_image(layout: Layout) -> None:
+    if len(layout.disks) != 1:
+        raise BadInput(
+            f"disks: {len(layout.disks)} without partitions",
+            hint="name one for a disk image, or give every disk its partitions",
+        )
+    if layout.kernel_arguments:
+        raise BadInput(
+            "kernel_arguments: a disk image has its own", hint="remove them from this layout"
+        )
+
+
 def _check_disk(disk: DiskLayout) -> None:
     parse_match(disk.match)
+    if not disk.partitions:
+        return
+    if disk.unused is not None or disk.grow is not None:
+        raise BadInput("unused and grow are for disk images", hint="remove them, or the partitions")
     _once("label", (partition.label for partition in disk.partitions))
-    if not 0 < len(disk.partitions) < MOST_PARTITIONS:
+    if len(disk.partitions) >= MOST_PARTITIONS:
         raise BadInput(
-            f"{len(disk.partitions)} partitions", hint=f"write 1 to {MOST_PARTITIONS - 1} of them"
+            f"{len(disk.partitions)} partitions", hint=f"write {MOST_PARTITIONS - 1} at most"
         )
     for partition in disk.partitions:
         try:

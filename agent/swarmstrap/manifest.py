@@ -20,6 +20,10 @@ FORMAT = 2
 NetworkStack = Literal["systemd-networkd", "ifupdown", "networkmanager", "none"]
 # `tree` is a filesystem's files; `disk` a whole disk, as one sparse file.
 ImageKind = Literal["tree", "disk"]
+PartitionTable = Literal["gpt", "dos", "none"]
+# The architecture of a disk image that does not tell what it runs on, and the one file of it.
+ANY_ARCHITECTURE = "any"
+DISK_FILE = b"disk.img"
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,11 +56,45 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     network_stack: NetworkStack = "none"
 
 
+class DiskPartition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A partition of a disk image; `start` and `size` in bytes.
+
+    `type` is a GUID on a GPT, two hex digits on a DOS table. `filesystem`, `uuid` and `label` are
+    blkid's words for what it holds. `used` says how the blocks in use were told from the others.
+    """
+
+    number: int
+    start: int
+    size: int
+    type: str
+    name: str = ""
+    filesystem: str = ""
+    uuid: str = ""
+    label: str = ""
+    used: str = ""
+
+
+class DiskFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The disk that an image of kind `disk` is of; sizes and places in bytes.
+
+    What the image holds no data for must read as zeros, but for `unused`: the largest ranges that
+    no filesystem uses, as (start, size), where a node may leave what it finds.
+    """
+
+    size: int
+    logical_sector: int
+    table: PartitionTable
+    uuid: str = ""
+    partitions: tuple[DiskPartition, ...] = ()
+    unused: tuple[tuple[int, int], ...] = ()
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`unpacked` is the bytes that files take on disk; `infohash` the torrent's v2 hash, as hex.
 
-    `compression` is the library and level that made these bytes of these files. `stripped`,
-    `left_out` and `warnings` are lines for people, as capture said them.
+    `disk` is there for the kind `disk` only. `compression` is the library and level that made these
+    bytes of these files. `stripped`, `left_out` and `warnings` are lines for people, as capture
+    said them.
     """
 
     format: int
@@ -71,6 +109,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     payload: File
     infohash: str
     facts: Facts
+    disk: DiskFacts | None = None
     compression: str = ""
     stripped: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -90,12 +129,17 @@ def parse_manifest(data: bytes) -> Manifest:
             f"manifest has format {manifest.format}, this agent reads {FORMAT}",
             hint="build the initramfs with the version that captured the image",
         )
+    if (manifest.kind == "disk") != (manifest.disk is not None):
+        raise Untrusted(
+            f"manifest of kind {manifest.kind} with facts of another kind",
+            hint="capture and publish the image again",
+        )
     return manifest
 
 
 def check_architecture(manifest: Manifest, machine: str) -> None:
     """Raises Untrusted unless the image was made for `machine` (as in `uname -m`)."""
-    if manifest.architecture != machine:
+    if manifest.architecture not in (machine, ANY_ARCHITECTURE):
         raise Untrusted(
             f"image {manifest.name} {manifest.version} is for {manifest.architecture}, "
             f"this node is {machine}",

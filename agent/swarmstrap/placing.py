@@ -64,7 +64,7 @@ def place_disks(layout: Layout, disks: Sequence[Disk], identity: Identity) -> li
 
 def _place_disk(layout: DiskLayout, disk: Disk, identity: Identity) -> PlacedDisk:
     table = str(identity.derive(layout.id, "table"))
-    _check_wipe(layout, disk, table)
+    check_wipe(layout, disk, table)
     partitions = layout.partitions
     mounts = {partition.mount for partition in partitions}
     # Where GRUB may have to boot from: one layout serves BIOS and UEFI.
@@ -81,7 +81,7 @@ def _place_disk(layout: DiskLayout, disk: Disk, identity: Identity) -> PlacedDis
         raise Unplannable(
             f"{layout.id} does not fit on {disk.name}: {error.message}", hint=error.hint
         ) from error
-    found = DiskId(disk.name, disk.size, disk.serial, disk.wwn, disk.by_path, disk.logical_sector)
+    found = identify(disk)
     volumes = tuple(
         _place_volume(layout.id, found, number, extent, identity)
         for number, extent in enumerate(extents, start=1)
@@ -112,9 +112,16 @@ def _place_volume(
     )
 
 
-def _check_wipe(layout: DiskLayout, disk: Disk, table: str) -> None:
-    """A table of this very deployment is no foreign data: an earlier attempt wrote it."""
-    if layout.wipe == "anything" or not disk.signatures or f"gpt {table}" in disk.signatures:
+def identify(disk: Disk) -> DiskId:
+    return DiskId(disk.name, disk.size, disk.serial, disk.wwn, disk.by_path, disk.logical_sector)
+
+
+def check_wipe(layout: DiskLayout, disk: Disk, own_table: str = "") -> None:
+    """Raises Unplannable for foreign data. A table of this very deployment is none: an earlier
+    attempt wrote it.
+    """
+    own = own_table and f"gpt {own_table}" in disk.signatures
+    if layout.wipe == "anything" or not disk.signatures or own:
         return
     raise Unplannable(
         f"{disk.name} holds {', '.join(disk.signatures)}, and the layout of {layout.id} only "

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import msgspec
 
 from swarmstrap.hardware import Inventory
-from swarmstrap.layoutcheck import check_layout
+from swarmstrap.layoutcheck import check_fits, check_layout
 from swarmstrap.manifest import Manifest, check_architecture
+from swarmstrap.plan_disk import plan_disk
 from swarmstrap.plan_tree import plan_tree
 from swarmstrap.steps import Plan, Step
 from swarmstrap.wire import Job
@@ -24,7 +25,11 @@ def make_plan(inventory: Inventory, job: Job, manifest: Manifest) -> Plan:
     """
     check_architecture(manifest, inventory.architecture)
     check_layout(job.layout)
-    steps = tuple(plan_tree(inventory, job, manifest))
+    check_fits(job.layout, manifest)
+    if manifest.disk is None:
+        steps = tuple(plan_tree(inventory, job, manifest))
+    else:
+        steps = tuple(plan_disk(inventory, job, manifest, manifest.disk))
     return Plan(steps, digest(steps))
 
 

@@ -9,6 +9,7 @@ from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
 from swarmstrap.placing import Identity, PlacedDisk, PlacedVolume, place_disks
+from swarmstrap.staging import fits_memory, staged_size, too_large_for_memory
 from swarmstrap.steps import (
     FetchImage,
     MakeFilesystem,
@@ -19,12 +20,9 @@ from swarmstrap.steps import (
     WipeDisk,
     WritePartitionTable,
 )
-from swarmstrap.units import MiB, human
+from swarmstrap.units import human
 from swarmstrap.wire import Job
 
-# Initramfs and agent take about 450 MiB of a node's memory (measured); the rest is page cache to
-# write through. A node of 1 GiB, of which Linux reports 960 MiB, keeps a payload of 320 MiB.
-MEMORY_RESERVED = 640 * MiB
 # What filesystems take for themselves, and the room in which the first boot writes.
 SLACK = 1.1
 
@@ -70,15 +68,13 @@ def _staging(
     inventory: Inventory, manifest: Manifest, system: System
 ) -> Literal["memory", "target"]:
     """Memory, so that the disk writes each byte once; the new root where memory is too small."""
-    staged = manifest.payload.size + manifest.index.size
-    if staged + MEMORY_RESERVED <= inventory.memory:
+    if fits_memory(inventory, manifest):
         return "memory"
     room = system.root.volume.partition.size
-    if staged + int(manifest.unpacked * SLACK) <= room:
+    if staged_size(manifest) + int(manifest.unpacked * SLACK) <= room:
         return "target"
     raise Unplannable(
-        f"the compressed image ({human(staged)}) fits neither into {human(inventory.memory)} of "
-        f"memory beside {human(MEMORY_RESERVED)} for the agent, nor beside the unpacked one into "
+        f"{too_large_for_memory(inventory, manifest)}, nor beside the unpacked one into "
         f"{human(room)} of root partition",
         hint="raise size_min of the root partition, or the node's memory",
     )

@@ -6,7 +6,8 @@ line, progress line and error note.
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from swarmstrap.layout import Format, PartitionType
+from swarmstrap.layout import Format, PartitionType, Unused
+from swarmstrap.manifest import PartitionTable
 from swarmstrap.units import human
 from swarmstrap.wire import Finish
 
@@ -115,6 +116,82 @@ class FetchImage:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteDiskImage:
+    """The first `size` bytes of the disk become those of the image; `unused` is what becomes of
+    the parts of them that nothing uses. `staging` says where the compressed payload stays.
+    """
+
+    disk: DiskId
+    name: str
+    version: str
+    infohash: str
+    payload: int
+    size: int
+    unused: Unused
+    staging: Literal["memory", "tail"]
+    verify: bool
+
+    def __str__(self) -> str:
+        place = "memory" if self.staging == "memory" else "the end of the disk"
+        return (
+            f"fetch image {self.name} {self.version} ({human(self.payload)}) from the swarm into "
+            f"{place}, write its {human(self.size)} to {self.disk}"
+            f"{', and read all of it back' if self.verify else ''}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClearRest:
+    """Everything from `start` on, which is behind the image."""
+
+    disk: DiskId
+    start: int
+    how: Literal["discard", "zero"]
+
+    def __str__(self) -> str:
+        verb = "discard" if self.how == "discard" else "fill with zeros"
+        return f"{verb} the last {human(self.disk.size - self.start)} of {self.disk.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Partition `number`, or the whole disk when that is 0, and the filesystem in it; `start` and
+    `size`, to which it grows, in bytes.
+    """
+
+    number: int
+    filesystem: str
+    start: int
+    size: int
+
+    def __str__(self) -> str:
+        place = f"partition {self.number} with its" if self.number else "the"
+        return f"{place} {self.filesystem} to {human(self.size)}"
+
+
+@dataclass(frozen=True, slots=True)
+class GrowDisk:
+    """The image's table comes to fit a larger disk; what cannot grow stays as it is."""
+
+    disk: DiskId
+    table: PartitionTable
+    growth: Growth | None
+
+    def __str__(self) -> str:
+        done = ["move the backup GPT to the end"] if self.table == "gpt" else []
+        done += [f"grow {self.growth}"] if self.growth else []
+        return f"{' and '.join(done)} of {self.disk.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckClones:
+    disk: DiskId
+
+    def __str__(self) -> str:
+        return f"look for UUIDs and labels of {self.disk.name} on the other disks"
+
+
+@dataclass(frozen=True, slots=True)
 class WriteFile:
     """A file of the installed system made from text; `path` is absolute inside it."""
 
@@ -212,6 +289,10 @@ Step = (
     | MakeFilesystem
     | MountVolume
     | FetchImage
+    | WriteDiskImage
+    | ClearRest
+    | GrowDisk
+    | CheckClones
     | WriteFile
     | RemoveFiles
     | MakeHostKeys
@@ -242,8 +323,10 @@ def phase(step: Step) -> Phase:
     match step:
         case WipeDisk() | WritePartitionTable() | MakeFilesystem() | MountVolume():
             return "disks"
-        case FetchImage():
+        case FetchImage() | WriteDiskImage():
             return "image"
+        case ClearRest() | GrowDisk() | CheckClones():
+            return "configure"
         case WriteFile() | RemoveFiles() | MakeHostKeys():
             return "configure"
         case RunHook():

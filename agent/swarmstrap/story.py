@@ -19,8 +19,11 @@ from swarmstrap.manifest import Manifest
 from swarmstrap.plan import make_plan
 from swarmstrap.reporter import Reporter
 from swarmstrap.steps import (
+    CheckClones,
+    ClearRest,
     FetchImage,
     FinishBoot,
+    GrowDisk,
     InstallGrub,
     MakeFilesystem,
     MakeHostKeys,
@@ -33,6 +36,7 @@ from swarmstrap.steps import (
     Settle,
     Step,
     WipeDisk,
+    WriteDiskImage,
     WriteFile,
     WritePartitionTable,
     phase,
@@ -59,6 +63,10 @@ class Host(Protocol):
     async def make_filesystem(self, step: MakeFilesystem) -> None: ...
     async def mount(self, step: MountVolume) -> None: ...
     async def fetch(self, step: FetchImage) -> None: ...
+    async def write_disk_image(self, step: WriteDiskImage) -> None: ...
+    async def clear_rest(self, step: ClearRest) -> None: ...
+    async def grow_disk(self, step: GrowDisk) -> None: ...
+    async def check_clones(self, step: CheckClones) -> None: ...
     async def write_file(self, step: WriteFile) -> None: ...
     async def remove_files(self, step: RemoveFiles) -> None: ...
     async def make_host_keys(self, step: MakeHostKeys) -> None: ...
@@ -145,6 +153,14 @@ async def carry_out(step: Step, host: Host) -> None:
                 await host.mount(step)
             case FetchImage():
                 await host.fetch(step)
+            case WriteDiskImage():
+                await host.write_disk_image(step)
+            case ClearRest():
+                await host.clear_rest(step)
+            case GrowDisk():
+                await host.grow_disk(step)
+            case CheckClones():
+                await host.check_clones(step)
             case WriteFile():
                 await host.write_file(step)
             case RemoveFiles():

@@ -55,6 +55,7 @@ class Machine:
 
     wipe = write_table = make_filesystem = mount = fetch = write_file = remove_files = step
     make_host_keys = install_grub = run_hook = settle = seed = finish = step
+    write_disk_image = clear_rest = grow_disk = check_clones = step
 
     async def shell(self, why: str) -> None:
         await self._note("shell", f"shell: {why}")

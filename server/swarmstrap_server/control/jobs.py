@@ -7,7 +7,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from swarmstrap.errors import Refused
-from swarmstrap.layout import Layout
+from swarmstrap.layout import Layout, kind
+from swarmstrap.layoutcheck import check_fits
 from swarmstrap.manifest import MANIFEST_FILE, SIGNATURE_FILE, TORRENT_FILE, Manifest
 from swarmstrap.wire import Hook, Job
 from swarmstrap_server.control.nodes import Deployment
@@ -18,12 +19,12 @@ from swarmstrap_server.site.reading import Site
 def new_deployment(site: Site, image: Manifest, order: Arm, node: str, now: float) -> Deployment:
     """What `order` makes of `node`: where it says nothing the node's word holds, then the site's.
 
-    Raises BadInput when the layout does not exist.
+    Raises BadInput when the layout does not exist, or is for another kind of image.
     """
     spec = site.nodes.get(node)
     defaults = site.settings.defaults
     layout = order.layout or (spec.layout if spec else "") or defaults.layout
-    site.layout(layout)
+    check_fits(site.layout(layout), image)
     minutes = order.minutes if order.minutes is not None else defaults.arm_minutes
     return Deployment(
         id=secrets.token_hex(8),
@@ -93,5 +94,7 @@ def signed_hooks(site: Site, node: str) -> tuple[Hook, ...]:
 def _layout(site: Site, deployment: Deployment) -> Layout:
     layout = site.layout(deployment.layout)
     spec = site.nodes.get(deployment.node)
+    if kind(layout) == "disk":
+        return layout  # whose boot loader is the image's affair
     words = f"{layout.kernel_arguments} {spec.kernel_arguments if spec else ''}".split()
     return replace(layout, kernel_arguments=" ".join(words))
