@@ -153,9 +153,9 @@ def _check_entries(entries: tuple[Entry, ...]) -> None:
     if not entries or entries[0].path != ROOT or entries[0].kind != "d":
         raise _refused("it does not begin with the root directory")
     kinds: dict[bytes, Kind] = {b"": "d"}
-    for place, entry in enumerate(entries):
+    for entry in entries:
         path = entry.path
-        reason = (_bad_path(path) if place else None) or _bad_values(entry)
+        reason = problem(entry)
         if reason is None and path in kinds:
             reason = "comes twice"
         if reason is None and kinds.get(path.rpartition(b"/")[0]) != "d":
@@ -165,6 +165,11 @@ def _check_entries(entries: tuple[Entry, ...]) -> None:
         if reason is not None:
             raise _refused(f"{shown(path)} {reason}")
         kinds[path] = entry.kind
+
+
+def problem(entry: Entry) -> str | None:
+    """What keeps `entry` out of every index, whatever else is in it."""
+    return (None if entry.path == ROOT else _bad_path(entry.path)) or _bad_values(entry)
 
 
 def _bad_path(path: bytes) -> str | None:

@@ -27,6 +27,7 @@ from swarmstrap_server.control.operator_wire import Status
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import Published, publish
 from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.sources.directory import Directory
 from swarmstrap_server.images.torrents import torrent_name
 from swarmstrap_server.site import making as newsite
 from swarmstrap_server.site.paths import SitePaths
@@ -96,7 +97,8 @@ def _site(folder: Path, server: Machine) -> tuple[SitePaths, Published]:
     (tree / "data").write_bytes(os.urandom(PAYLOAD))
     newsite.init(folder / "site", "bench", [str(server.address)], None)
     paths = SitePaths(folder / "site")
-    image = publish(tree, "bench", "1", ImageStore(paths.images), Key(paths.publisher), strip=())
+    store, key = ImageStore(paths.images), Key(paths.publisher)
+    image = publish(Directory(tree), "bench", "1", store, key, strip=())
     shutil.rmtree(tree)
     return paths, image
 

@@ -22,6 +22,7 @@ from swarmstrap_server.control.store import Store
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import publish
 from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.sources.directory import Directory
 from swarmstrap_server.serve import listeners, make_services
 from swarmstrap_server.site import making as newsite
 from swarmstrap_server.site.paths import SitePaths
@@ -88,7 +89,8 @@ def template() -> Iterator[Path]:
         for name, content in SYSTEM.items():
             (system / name).parent.mkdir(parents=True, exist_ok=True)
             (system / name).write_bytes(content)
-        publish(system, "tiny", "1", ImageStore(root / "images"), Key(SitePaths(root).publisher))
+        key = Key(SitePaths(root).publisher)
+        publish(Directory(system), "tiny", "1", ImageStore(root / "images"), key)
         yield root
 
 

@@ -13,6 +13,7 @@ from swarmstrap.manifest import MANIFEST_FILE, SIGNATURE_FILE, SIGNATURE_NAMESPA
 from swarmstrap.units import GiB, MiB
 from swarmstrap_server.images.publish import publish
 from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.sources.directory import Directory
 from swarmstrap_server.site.hooks import sign_hooks
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import read_site
@@ -83,7 +84,8 @@ def wide_image(live: Live) -> None:
     for name, content in {**SYSTEM, "wide": bytes(range(256)) * (40 * MiB // 256)}.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes(content)
-    publish(source, "tiny", "2", live.services.images, Key(live.paths.publisher), level=1)
+    key = Key(live.paths.publisher)
+    publish(Directory(source), "tiny", "2", live.services.images, key, level=1)
     layout("size_min: 2GiB, weight: 1", "size: 32MiB")(live)
 
 

@@ -12,6 +12,7 @@ from swarmstrap.manifest import TORRENT_FILE
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import Published, publish
 from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.sources.directory import Directory
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def image(place: Path) -> Published:
     nasty_system(place / "source")
     key = Key.generate(place / "publisher")
     store = ImageStore(place / "images")
-    return publish(place / "source", "nasty", "1", store, key, level=1, strip=())
+    return publish(Directory(place / "source"), "nasty", "1", store, key, level=1, strip=())
 
 
 @pytest.fixture

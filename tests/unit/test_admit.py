@@ -27,6 +27,7 @@ from swarmstrap.wire import Hook, Job
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import publish
 from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.sources.directory import Directory
 
 NODE = Inventory(firmware="uefi", architecture="x86_64")
 Change = Callable[[Job, Key], Job]
@@ -47,7 +48,8 @@ def key(place: Path) -> Key:
 @pytest.fixture(scope="module")
 def job(place: Path, key: Key) -> Job:
     small_system(place / "source")
-    image = publish(place / "source", "small", "1", ImageStore(place / "images"), key).directory
+    store = ImageStore(place / "images")
+    image = publish(Directory(place / "source"), "small", "1", store, key).directory
     hook = b"#!/bin/sh\ntrue\n"
     return Job(
         deployment="d",

@@ -5,22 +5,25 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.trees import ELF_X86_64, nasty_system, needs_root, scratch, small_system
 
 from swarmstrap.errors import BadInput
-from swarmstrap.index import Index, decode
+from swarmstrap.index import Entry, Index, decode
 from swarmstrap.manifest import INDEX_FILE, Kernel
 from swarmstrap_server.images import compress
-from swarmstrap_server.images.capture import CaptureFailed, Found, Walk, coarser
 from swarmstrap_server.images.facts import inside, natural, read_architecture, read_facts
 from swarmstrap_server.images.framing import FRAME, Framer
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import Published, publish
 from swarmstrap_server.images.signing import Key
-from swarmstrap_server.images.strip import Strip
+from swarmstrap_server.images.source import CaptureFailed
+from swarmstrap_server.images.sources.directory import Directory, OpenFile
+from swarmstrap_server.images.sources.holes import coarser
+from swarmstrap_server.images.walk import Walk
 
 
 @pytest.fixture
@@ -42,9 +45,13 @@ def files(root: Path, *names: str) -> None:
         (root / name).write_text(name)
 
 
+def walk(root: Path) -> Walk:
+    return Walk(Directory(root))
+
+
 def walked(root: Path) -> dict[bytes, int]:
     """Path and size of all that a capture would hold."""
-    return {found.entry.path: found.entry.size for found in Walk(root, Strip())}
+    return {entry.path: entry.size for entry in walk(root)}
 
 
 def index_of(published: Published) -> Index:
@@ -59,7 +66,9 @@ def test_same_tree_same_bytes(place: Path, monkeypatch: pytest.MonkeyPatch) -> N
     nasty_system(place / "one")
     subprocess.run(["cp", "-a", place / "one", place / "two"], check=True)
     images = [
-        publish(place / tree, "same", "1", ImageStore(place / f"images-{tree}"), key, level=3)
+        publish(
+            Directory(place / tree), "same", "1", ImageStore(place / f"images-{tree}"), key, level=3
+        )
         for tree in ("one", "two")
     ]
     for name in sorted(os.listdir(images[0].directory)):
@@ -71,10 +80,10 @@ def test_versions_share_the_frames_away_from_a_change(place: Path, source: Path)
     for number in range(400):
         (source / f"file{number:03}").write_bytes(os.urandom(200_000))
     key, store = Key.generate(place / "publisher"), ImageStore(place / "images")
-    before = index_of(publish(source, "system", "1", store, key, level=1))
+    before = index_of(publish(Directory(source), "system", "1", store, key, level=1))
     (source / "file200").write_bytes(b"another size and content")
     (source / "file200a").write_bytes(b"a new file")
-    after = index_of(publish(source, "system", "2", store, key, level=1))
+    after = index_of(publish(Directory(source), "system", "2", store, key, level=1))
     old = {frame.sha256 for frame in before.frames}
     changed = [frame for frame in after.frames if frame.sha256 not in old]
     assert len(before.frames) >= 8
@@ -88,7 +97,7 @@ def test_frames_are_as_large_as_said(source: Path) -> None:
     for number in range(8):
         (source / f"middle{number}").write_bytes(bytes(FRAME - number * 1_000_000))
     (source / "large").write_bytes(bytes(3 * FRAME + 1))
-    sizes = [len(frame.data) for frame in Framer(Walk(source, Strip()))]
+    sizes = [len(frame.data) for frame in Framer(walk(source))]
     assert max(sizes) <= FRAME * 3 // 2
     assert sum(sizes) / len(sizes) > FRAME / 2
     assert all(size % 512 == 0 for size in sizes[:-1])
@@ -122,8 +131,8 @@ def test_what_must_not_be_cloned(source: Path) -> None:
         "etc/initramfs-tools/conf.d/resume",
         "etc/udev/rules.d/70-persistent-net.rules",
     )
-    walk = Walk(source, Strip())
-    found = {entry.entry.path.decode(): entry.entry.size for entry in walk}
+    taken = walk(source)
+    found = {entry.path.decode(): entry.size for entry in taken}
     assert found["etc/machine-id"] == 0
     assert found["var/log/syslog"] == found["var/log/apt/history.log"] == 0
     kept = {path for path in found if (source / path).is_file()}
@@ -139,7 +148,7 @@ def test_what_must_not_be_cloned(source: Path) -> None:
     }
     emptied = {"tmp", "var/tmp", "run", "var/log/journal", "var/cache/apt/archives/partial"}
     assert emptied <= found.keys()
-    summary = walk.strip.summary()
+    summary = taken.strip.summary()
     assert "ssh-host-keys: removed 2, because nodes that share host keys" in "\n".join(summary)
     assert len(summary) == 14
 
@@ -148,7 +157,7 @@ def test_a_stripped_file_is_no_target_of_hard_links(source: Path) -> None:
     files(source, "tmp/a", "usr/b")
     os.link(source / "tmp/a", source / "usr/a")
     os.link(source / "usr/a", source / "usr/c")
-    kinds = {f.entry.path: (f.entry.kind, f.entry.target) for f in Walk(source, Strip())}
+    kinds = {entry.path: (entry.kind, entry.target) for entry in walk(source)}
     assert kinds[b"usr/a"] == ("f", b"")
     assert kinds[b"usr/c"] == ("h", b"usr/a")
 
@@ -159,34 +168,78 @@ def test_mounts_below_the_source_are_left_out(source: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0711", "tmpfs", source / "a b"], check=True)
     try:
         files(source, "a b/mounted")
-        walk = Walk(source, Strip())
-        paths = [found.entry.path for found in walk]
+        taken = walk(source)
+        paths = [entry.path for entry in taken]
     finally:
         subprocess.run(["umount", source / "a b"], check=True)
     assert b"a b" in paths
     assert b"other/kept" in paths
     assert not any(path.startswith(b"a b/") for path in paths)
-    assert walk.warnings == ["left out what is mounted at 'a b'"]
+    assert taken.left_out == ["'a b': what is mounted there (tmpfs)"]
 
 
 @pytest.mark.parametrize("source", ["/proc", "/sys", "/proc/self", "/dev/null", "/missing"])
 def test_not_a_system(source: str) -> None:
     with pytest.raises(BadInput, match=r"no directory|filesystem of the kernel's"):
-        Walk(Path(source), Strip())
+        Directory(Path(source))
 
 
-def test_a_file_that_changes_is_an_error(source: Path) -> None:
+class Busy(Directory):
+    """Somebody writes to the file `log` whenever it is opened, `times` times."""
+
+    def __init__(self, root: Path, times: int) -> None:
+        super().__init__(root)
+        self.log = root / "log"
+        self.times = times
+
+    @contextmanager
+    def open(self, entry: Entry) -> Iterator[OpenFile]:
+        with super().open(entry) as data:
+            if entry.path == b"log" and self.times:
+                self.times -= 1
+                with self.log.open("a") as log:
+                    log.write("more")
+            yield data
+
+
+def test_a_file_that_changes_is_read_again(source: Path) -> None:
     files(source, "log")
+    framer = Framer(Walk(Busy(source, 3)))
+    data = b"".join(frame.data for frame in framer)
+    assert b"logmoremoremore" in data
+    assert {entry.path: entry.size for entry in framer.entries}[b"log"] == 15
 
-    class Busy(Walk):
-        def __iter__(self) -> Iterator[Found]:
-            for found in super().__iter__():
-                if found.entry.path == b"log":
-                    (source / "log").write_text("other and longer")
-                yield found
 
+def test_a_file_that_does_not_stop_to_change_is_an_error(source: Path) -> None:
+    files(source, "log")
     with pytest.raises(CaptureFailed, match="'log' changed while it was captured"):
-        list(Framer(Busy(source, Strip())))
+        list(Framer(Walk(Busy(source, 99))))
+
+
+def test_a_large_file_that_changes_is_an_error(source: Path) -> None:
+    (source / "log").write_bytes(bytes(FRAME + 1))
+    with pytest.raises(CaptureFailed, match="'log' changed while it was captured"):
+        list(Framer(Walk(Busy(source, 1))))
+
+
+def test_a_file_that_goes_away(source: Path) -> None:
+    files(source, "a", "b", "c")
+    os.link(source / "b", source / "d")
+
+    class Leaving(Directory):
+        @contextmanager
+        def open(self, entry: Entry) -> Iterator[OpenFile]:
+            if entry.path == b"b":
+                (source / "b").unlink()
+            with super().open(entry) as data:
+                yield data
+
+    framer = Framer(Walk(Leaving(source)))
+    list(framer)
+    kinds = {entry.path: entry.kind for entry in framer.entries}
+    assert b"b" not in kinds
+    assert kinds[b"d"] == "f"
+    assert framer.warnings == ["'b' went away while it was captured"]
 
 
 def test_the_smallest_holes_go_first() -> None:
@@ -212,7 +265,7 @@ def test_facts(source: Path) -> None:
     wants = source / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True)
     (wants / "networking.service").symlink_to("/lib/systemd/system/networking.service")
-    facts = read_facts(source)
+    facts = read_facts(Directory(source))
     assert (facts.os_id, facts.os_name, facts.os_version) == ("test", "Test 1", "1")
     assert facts.kernels == (
         Kernel("6.1.0-10-amd64", "boot/vmlinuz-6.1.0-10-amd64", "boot/initrd.img-6.1.0-10-amd64"),
@@ -221,30 +274,32 @@ def test_facts(source: Path) -> None:
     assert facts.grub_targets == ("i386-pc", "x86_64-efi")
     assert facts.network_stack == "ifupdown"
     (wants / "NetworkManager.service").symlink_to("/nowhere")
-    assert read_facts(source).network_stack == "networkmanager"
+    assert read_facts(Directory(source)).network_stack == "networkmanager"
     (wants / "systemd-networkd.service").symlink_to("/nowhere")
-    assert read_facts(source).network_stack == "systemd-networkd"
+    assert read_facts(Directory(source)).network_stack == "systemd-networkd"
 
 
 def test_architecture_is_the_images_own(source: Path) -> None:
-    assert read_architecture(source) == "x86_64"
+    assert read_architecture(Directory(source)) == "x86_64"
     (source / "bin/sh").unlink()
     (source / "bin/dash").write_bytes(ELF_X86_64[:18] + b"\xb7\x00")
     (source / "bin/sh").symlink_to("/bin/dash")
-    assert read_architecture(source) == "aarch64"
+    assert read_architecture(Directory(source)) == "aarch64"
     shutil.rmtree(source / "bin")
     with pytest.raises(BadInput, match="no program that tells its architecture"):
-        read_architecture(source)
+        read_architecture(Directory(source))
 
 
 def test_links_do_not_lead_out_of_the_image(source: Path) -> None:
     (source / "loop").symlink_to("loop")
     (source / "up").symlink_to("../../../../../../etc/os-release")
     (source / "absolute").symlink_to("/etc")
-    assert inside(source, "loop") is None
-    assert inside(source, "up") == source / "etc/os-release"
-    assert inside(source, "absolute/os-release") == source / "etc/os-release"
-    assert inside(source, "absolute/passwd") is None
+    tree = Directory(source)
+    release = tree.look(b"etc/os-release")
+    assert release is not None
+    assert inside(tree, "loop") is None
+    assert inside(tree, "up") == inside(tree, "absolute/os-release") == release.entry
+    assert inside(tree, "absolute/passwd") is None
 
 
 def test_versions_in_natural_order() -> None:

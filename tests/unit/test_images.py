@@ -27,11 +27,12 @@ from swarmstrap.manifest import (
 from swarmstrap.sshsig import Signers
 from swarmstrap.units import GiB, KiB, MiB
 from swarmstrap_server.images import publish as publishing
-from swarmstrap_server.images.capture import CaptureFailed
 from swarmstrap_server.images.compress import compress, decompress
 from swarmstrap_server.images.library import FILES, ImageStore, verify
 from swarmstrap_server.images.publish import Progress, publish
 from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.source import CaptureFailed
+from swarmstrap_server.images.sources.directory import Directory
 from swarmstrap_server.images.torrents import make_torrent, piece_length
 from swarmstrap_server.images.workspace import workspace
 
@@ -50,7 +51,9 @@ class Site:
         self.store = ImageStore(folder / "images")
 
     def publish(self, name: str = "system", version: str | None = None) -> Path:
-        return publish(self.source, name, version, self.store, self.key, level=1).directory
+        return publish(
+            Directory(self.source), name, version, self.store, self.key, level=1
+        ).directory
 
 
 @pytest.fixture
@@ -60,8 +63,9 @@ def site(tmp_path: Path) -> Site:
 
 def test_publish_and_verify(site: Site) -> None:
     progress: list[Progress] = []
+    source = Directory(site.source)
     published = publish(
-        site.source, "system", "1.0", site.store, site.key, level=1, progress=progress.append
+        source, "system", "1.0", site.store, site.key, level=1, progress=progress.append
     )
     manifest = published.manifest
     assert sorted(os.listdir(published.directory)) == sorted(FILES)
@@ -116,7 +120,7 @@ def test_names(site: Site, name: str) -> None:
 @pytest.mark.parametrize("level", [0, 20, -5])
 def test_levels(site: Site, level: int) -> None:
     with pytest.raises(BadInput, match="no compression level"):
-        publish(site.source, "system", "1", site.store, site.key, level=level)
+        publish(Directory(site.source), "system", "1", site.store, site.key, level=level)
 
 
 def test_an_interruption_leaves_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ BELOW = "is not a path below the image root"
         (adding(entry(b"d/./x")), BELOW),
         (adding(entry(b"d//x")), BELOW),
         (adding(entry(b"d/")), BELOW),
-        (adding(entry(b".")), BELOW),
+        (adding(entry(b".")), "comes twice"),
         (adding(entry(b"")), "is not a path"),
         (adding(entry(b"a\0b")), "is not a path"),
         (adding(entry(b"n" * 256)), BELOW),

@@ -15,6 +15,7 @@ from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.names import split
 from swarmstrap_server.images.publish import Progress, publish
 from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.sources.directory import Directory
 from swarmstrap_server.site.paths import SitePaths
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -44,7 +45,7 @@ def _capture(args: argparse.Namespace) -> int:
             )
 
         published = publish(
-            args.source,
+            Directory(args.source),
             name,
             version,
             ImageStore(paths.images),
@@ -55,7 +56,9 @@ def _capture(args: argparse.Namespace) -> int:
     manifest = published.manifest
     for line in manifest.stripped:
         print(f"stripped {line}")
-    for warning in published.warnings:
+    for line in manifest.left_out:
+        print(f"left out {line}")
+    for warning in manifest.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(
         f"{manifest.name}:{manifest.version}: {manifest.entries} entries, "

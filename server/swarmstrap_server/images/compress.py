@@ -18,6 +18,8 @@ from swarmstrap.index import MAX_INDEX, Frame, Member
 from swarmstrap_server.images.framing import RawFrame
 
 LEVELS = range(1, 20)
+# Another version of it may make other bytes of the same input.
+LIBRARY = "zstd " + ".".join(str(number) for number in zstandard.ZSTD_VERSION)
 # The index is small and fetched by every node.
 INDEX_LEVEL = 19
 

@@ -3,21 +3,28 @@
 
 import os
 import re
-from pathlib import Path
+from typing import Literal, TypeAlias
 
 from swarmstrap.errors import BadInput
+from swarmstrap.index import ROOT, Entry
 from swarmstrap.manifest import Facts, Kernel, NetworkStack
+from swarmstrap.units import KiB
+from swarmstrap_server.images.source import Source, joined
 
-# e_machine of elf(5), as `uname -m` says it.
-_MACHINES = {
-    3: "i686",
-    21: "ppc64le",
-    22: "s390x",
-    40: "armv7l",
-    62: "x86_64",
-    183: "aarch64",
-    243: "riscv64",
-    258: "loongarch64",
+ByteOrder: TypeAlias = Literal["big", "little"]
+
+# e_machine of elf(5) with the order of its bytes, as `uname -m` says it.
+_MACHINES: dict[tuple[int, ByteOrder], str] = {
+    (3, "little"): "i686",
+    (20, "big"): "ppc",
+    (21, "big"): "ppc64",
+    (21, "little"): "ppc64le",
+    (22, "big"): "s390x",
+    (40, "little"): "armv7l",
+    (62, "little"): "x86_64",
+    (183, "little"): "aarch64",
+    (243, "little"): "riscv64",
+    (258, "little"): "loongarch64",
 }
 _PROGRAMS = ("bin/sh", "usr/bin/sh", "sbin/init", "usr/lib/systemd/systemd")
 _KERNEL_NAMES = ("vmlinuz-", "vmlinux-", "Image-")
@@ -25,62 +32,77 @@ _INITRD_NAMES = ("initrd.img-{}", "initramfs-{}.img", "initrd-{}", "initrd-{}.im
 _GRUB_PLACES = ("usr/lib/grub", "usr/share/grub2", "usr/lib/grub2")
 _WANTS = ("multi-user.target.wants", "network-online.target.wants", "sysinit.target.wants")
 _MAX_LINKS = 40
+_MAX_RELEASE = 64 * KiB
+_ELF_HEAD = 20
 
 
-def read_facts(root: Path) -> Facts:
-    release = _os_release(root)
+def read_facts(source: Source) -> Facts:
+    release = _os_release(source)
     return Facts(
         os_id=release.get("ID", ""),
         os_name=release.get("PRETTY_NAME", release.get("NAME", "")),
         os_version=release.get("VERSION_ID", ""),
-        kernels=_kernels(root),
-        grub_targets=_grub_targets(root),
-        network_stack=_network_stack(root),
+        kernels=_kernels(source),
+        grub_targets=_grub_targets(source),
+        network_stack=_network_stack(source),
     )
 
 
-def read_architecture(root: Path) -> str:
+def read_architecture(source: Source) -> str:
     """As in `uname -m`; raises BadInput when the tree has no program that tells."""
     for name in _PROGRAMS:
-        program = inside(root, name)
-        if program is None or not program.is_file():
-            continue
-        with program.open("rb") as file:
-            head = file.read(20)
-        if head[:4] == b"\x7fELF" and len(head) == 20:
-            machine = int.from_bytes(head[18:20], "big" if head[5] == 2 else "little")
-            return _MACHINES.get(machine, f"elf-{machine}")
+        head = first_bytes(source, name, _ELF_HEAD) or b""
+        if head[:4] == b"\x7fELF" and len(head) == _ELF_HEAD:
+            order: ByteOrder = "big" if head[5] == 2 else "little"
+            machine = int.from_bytes(head[18:20], order)
+            return _MACHINES.get((machine, order), f"elf-{machine}-{order}")
     raise BadInput(
-        f"{root} has no program that tells its architecture (looked for {', '.join(_PROGRAMS)})",
+        f"{source.name} has no program that tells its architecture "
+        f"(looked for {', '.join(_PROGRAMS)})",
         hint="name the root of an installed system",
     )
 
 
-def inside(root: Path, path: str) -> Path | None:
-    """`path` with links followed as if `root` were `/`; None when there is no such file."""
-    pending = path.split("/")[::-1]
-    done: list[str] = []
+def inside(source: Source, path: str) -> Entry | None:
+    """What is at `path` with links followed as if the source were `/`; None when nothing is."""
+    pending = os.fsencode(path).split(b"/")[::-1]
+    done = [ROOT]
     links = 0
     while pending:
         name = pending.pop()
-        if name in ("", "."):
+        if name in (b"", b"."):
             continue
-        if name == "..":
-            del done[-1:]
+        if name == b"..":
+            done = done[:-1] or done
             continue
-        place = root.joinpath(*done, name)
-        if place.is_symlink():
-            links += 1
-            if links > _MAX_LINKS:
-                return None
-            target = os.readlink(place)
-            if target.startswith("/"):
-                done = []
-            pending.extend(target.split("/")[::-1])
+        place = joined(done[-1], name)
+        entry = look(source, place)
+        if entry is None:
+            return None
+        if entry.kind != "l":
+            done.append(place)
             continue
-        done.append(name)
-    resolved = root.joinpath(*done)
-    return resolved if resolved.exists() else None
+        links += 1
+        if links > _MAX_LINKS:
+            return None
+        if entry.target.startswith(b"/"):
+            done = [ROOT]
+        pending.extend(entry.target.split(b"/")[::-1])
+    return look(source, done[-1])
+
+
+def look(source: Source, path: bytes) -> Entry | None:
+    found = source.look(path)
+    return None if found is None else found.entry
+
+
+def first_bytes(source: Source, path: str, size: int) -> bytes | None:
+    """Of the file at `path`, links followed; None when there is no such file."""
+    entry = inside(source, path)
+    if entry is None or entry.kind != "f":
+        return None
+    with source.open(entry) as data:
+        return data.pread(size, 0)
 
 
 def natural(text: str) -> list[tuple[int, int | str]]:
@@ -88,57 +110,63 @@ def natural(text: str) -> list[tuple[int, int | str]]:
     return [(1, int(part)) if part.isdigit() else (0, part) for part in re.split(r"(\d+)", text)]
 
 
-def _os_release(root: Path) -> dict[str, str]:
+def _os_release(source: Source) -> dict[str, str]:
     for name in ("etc/os-release", "usr/lib/os-release"):
-        file = inside(root, name)
-        if file is not None:
-            lines = file.read_text(errors="replace").splitlines()
+        data = first_bytes(source, name, _MAX_RELEASE)
+        if data is not None:
+            lines = data.decode(errors="replace").splitlines()
             pairs = (line.partition("=") for line in lines if not line.startswith("#"))
             return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs if key}
     return {}
 
 
-def _kernels(root: Path) -> tuple[Kernel, ...]:
+def _kernels(source: Source) -> tuple[Kernel, ...]:
     """Newest first; rescue images are none."""
-    boot = inside(root, "boot")
-    if boot is None:
-        return ()
+    names = _names(source, "boot")
     kernels = []
-    for file in boot.iterdir():
-        version = next(
-            (file.name.removeprefix(n) for n in _KERNEL_NAMES if file.name.startswith(n)), ""
-        )
-        if not version or "rescue" in version or file.is_symlink():
+    for name in names:
+        version = next((name.removeprefix(n) for n in _KERNEL_NAMES if name.startswith(n)), "")
+        image = look(source, os.fsencode(f"boot/{name}"))
+        if not version or "rescue" in version or image is None or image.kind == "l":
             continue
-        initrds = (name.format(version) for name in _INITRD_NAMES)
-        initrd = next((name for name in initrds if (boot / name).is_file()), "")
-        kernels.append(Kernel(version, f"boot/{file.name}", initrd and f"boot/{initrd}"))
+        initrds = (initrd.format(version) for initrd in _INITRD_NAMES)
+        initrd = next((initrd for initrd in initrds if initrd in names), "")
+        kernels.append(Kernel(version, f"boot/{name}", initrd and f"boot/{initrd}"))
     return tuple(sorted(kernels, key=lambda kernel: natural(kernel.version), reverse=True))
 
 
-def _grub_targets(root: Path) -> tuple[str, ...]:
-    targets = set()
-    for place in _GRUB_PLACES:
-        directory = inside(root, place)
-        if directory is not None:
-            targets |= {entry.name for entry in directory.iterdir() if _has_modules(entry)}
-    return tuple(sorted(targets))
+def _grub_targets(source: Source) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            {
+                name
+                for place in _GRUB_PLACES
+                for name in _names(source, place)
+                if inside(source, f"{place}/{name}/normal.mod") is not None
+            }
+        )
+    )
 
 
-def _has_modules(directory: Path) -> bool:
-    return (directory / "normal.mod").is_file()
+def _names(source: Source, directory: str) -> list[str]:
+    """Of what is in a directory, links followed; none when there is no such directory."""
+    entry = inside(source, directory)
+    if entry is None or entry.kind != "d":
+        return []
+    return [os.fsdecode(name) for name in source.names(entry.path)]
 
 
-def _network_stack(root: Path) -> NetworkStack:
+def _network_stack(source: Source) -> NetworkStack:
     # Distributions enable the last two by themselves: networkd was somebody's choice.
-    if _enabled(root, "systemd-networkd.service"):
+    if _enabled(source, "systemd-networkd.service"):
         return "systemd-networkd"
-    if _enabled(root, "NetworkManager.service"):
+    if _enabled(source, "NetworkManager.service"):
         return "networkmanager"
-    if _enabled(root, "networking.service") and inside(root, "sbin/ifup") is not None:
+    if _enabled(source, "networking.service") and inside(source, "sbin/ifup") is not None:
         return "ifupdown"
     return "none"
 
 
-def _enabled(root: Path, unit: str) -> bool:
-    return any(os.path.lexists(root / "etc/systemd/system" / wants / unit) for wants in _WANTS)
+def _enabled(source: Source, unit: str) -> bool:
+    paths = (os.fsencode(f"etc/systemd/system/{wants}/{unit}") for wants in _WANTS)
+    return any(look(source, path) is not None for path in paths)

@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Cuts a walk into frames: runs of whole tar members, or a part of one that is larger.
 
-Where a frame ends depends only on the members after its middle (their path and size), so that a
-change in one place of a tree leaves the frames elsewhere as they were: two versions of an image
-share them.
+Where a frame ends depends only on the members after its middle (their path and size), or on the
+place in a large file: a change leaves the frames elsewhere as they were, and two versions of an
+image share them.
 """
 
 import hashlib
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from swarmstrap.index import Entry, Member, Segment, digest, shown
 from swarmstrap.units import MiB
 from swarmstrap_server.images import tarstream
-from swarmstrap_server.images.capture import CaptureFailed, Found, Walk
+from swarmstrap_server.images.source import CaptureFailed, Data
+from swarmstrap_server.images.tarstream import Extents
+from swarmstrap_server.images.walk import Walk
 
 # Measured at level 9 against one stream: frames of 4 MiB cost 3.8 %, of 8 MiB 1.0 %.
 FRAME = 8 * MiB
 _HALF = FRAME // 2
 _MOST = FRAME + _HALF
+# A file that is written to once in a while is quiet for one of a few readings.
+_ATTEMPTS = 4
 
 
 @dataclass(slots=True)
@@ -31,65 +34,96 @@ class RawFrame:
 
 
 class Framer:
-    """Iterate once over the frames of a walk; then `entries` and `data_bytes` are complete."""
+    """Iterate once over the frames of a walk; then `entries`, `data_bytes` and `warnings` are
+    complete. `inspect` sees the data of every file that is not larger than a frame.
+    """
 
-    def __init__(self, walk: Walk) -> None:
+    def __init__(
+        self, walk: Walk, inspect: Callable[[Entry, bytes], None] = lambda entry, data: None
+    ) -> None:
         self._walk = walk
+        self._inspect = inspect
+        self._frame = RawFrame()
         self.entries: list[Entry] = []
         self.data_bytes = 0
+        self.warnings: list[str] = []
 
     def __iter__(self) -> Iterator[RawFrame]:
-        frame = RawFrame()
-        for found in self._walk:
-            number = len(self.entries)
-            self.entries.append(found.entry)
-            head = tarstream.header(found.entry, found.extents)
-            size = sum(length for _, length in found.extents)
-            self.data_bytes += size
-            if size > FRAME:
-                if frame.data:
-                    yield frame
-                    frame = RawFrame()
-                yield from self._split(number, found, head, size)
-                continue
-            member_size = len(head) + size + tarstream.padding(size)
-            if frame.data and len(frame.data) + member_size > _MOST:
-                yield frame
-                frame = RawFrame()
-            self._append(frame, number, found, head)
-            if len(frame.data) >= _HALF and ends_frame(found.entry.path, member_size):
-                yield frame
-                frame = RawFrame()
-        if frame.data:
-            yield frame
+        for entry in self._walk:
+            if entry.kind == "f" and entry.size:
+                yield from self._read(entry)
+            else:
+                yield from self._put(entry, (), b"")
+        yield from self._cut()
 
-    def _append(self, frame: RawFrame, number: int, found: Found, head: bytes) -> None:
+    def _read(self, entry: Entry) -> Iterator[RawFrame]:
+        """A whole file again while it changes; a large one is in frames on their way by then."""
+        now: Entry | None = entry
+        for _ in range(_ATTEMPTS):
+            try:
+                with self._walk.source.open(entry) as data:
+                    extents = data.extents
+                    if total(extents) > FRAME:
+                        yield from self._split(entry, data)
+                        return
+                    content = read(data, extents)
+                    if len(content) == total(extents) and not data.changed():
+                        self._inspect(entry, content)
+                        yield from self._put(entry, extents, content)
+                        return
+            except FileNotFoundError:
+                pass
+            now = self._walk.again(entry)
+            if now is None:
+                self.warnings.append(f"{shown(entry.path)} went away while it was captured")
+                return
+            entry = now
+        raise _changed(entry)
+
+    def _put(self, entry: Entry, extents: Extents, content: bytes) -> Iterator[RawFrame]:
+        head = tarstream.header(entry, extents)
+        padding = tarstream.padding(len(content))
+        size = len(head) + len(content) + padding
+        if len(self._frame.data) + size > _MOST:
+            yield from self._cut()
+        number = self._add(entry)
+        frame = self._frame
         frame.data += head
-        if not found.extents:
-            return
-        with _Reader(self._walk, found) as reader:
-            begin = len(frame.data)
-            segments = reader.read(frame.data, sum(length for _, length in found.extents))
-        frame.members.append(Member(number, True, segments, _digest(frame, begin)))
-        frame.data += bytes(tarstream.padding(len(frame.data)))
+        if content:
+            segments = _segments(extents, len(frame.data))
+            frame.members.append(Member(number, True, segments, digest(content)))
+            frame.data += content
+            frame.data += bytes(padding)
+            self.data_bytes += len(content)
+        if len(frame.data) >= _HALF and ends_frame(entry.path, size):
+            yield from self._cut()
 
-    def _split(self, number: int, found: Found, head: bytes, size: int) -> Iterator[RawFrame]:
-        # Parts are counted in the file's data, not in the tar: another header leaves them alone.
-        frame = RawFrame(bytearray(head))
-        with _Reader(self._walk, found) as reader:
-            for offset in range(0, size, FRAME):
-                begin = len(frame.data)
-                segments = reader.read(frame.data, min(FRAME, size - offset))
-                frame.members.append(Member(number, False, segments, _digest(frame, begin)))
-                if offset + FRAME >= size:
-                    frame.data += bytes(tarstream.padding(size))
-                yield frame
-                frame = RawFrame()
+    def _split(self, entry: Entry, data: Data) -> Iterator[RawFrame]:
+        yield from self._cut()
+        number = self._add(entry)
+        self._frame.data += tarstream.header(entry, data.extents)
+        for extents in parts(data.extents):
+            if self._frame.members:
+                yield from self._cut()
+            content = read(data, extents)
+            if len(content) != total(extents) or data.changed():
+                raise _changed(entry)
+            frame = self._frame
+            segments = _segments(extents, len(frame.data))
+            frame.members.append(Member(number, False, segments, digest(content)))
+            frame.data += content
+            self.data_bytes += len(content)
+        self._frame.data += bytes(tarstream.padding(total(data.extents)))
+        yield from self._cut()
 
+    def _add(self, entry: Entry) -> int:
+        self.entries.append(entry)
+        return len(self.entries) - 1
 
-def _digest(frame: RawFrame, begin: int) -> bytes:
-    with memoryview(frame.data) as data:
-        return digest(data[begin:])
+    def _cut(self) -> Iterator[RawFrame]:
+        if self._frame.data:
+            yield self._frame
+            self._frame = RawFrame()
 
 
 def ends_frame(path: bytes, size: int) -> bool:
@@ -102,51 +136,60 @@ def ends_frame(path: bytes, size: int) -> bool:
     return draw * _HALF < size << 64
 
 
-class _Reader:
-    """Reads a file's extents one after the other, and sees when the file changes meanwhile."""
+def parts(extents: Extents) -> Iterator[Extents]:
+    """The data of a large file cut into parts of at least half a frame, but for the last.
 
-    def __init__(self, walk: Walk, found: Found) -> None:
-        self._path = found.entry.path
-        self._mtime = found.entry.mtime
-        self._size = found.entry.size
-        self._location = walk.location(self._path)
-        self._remaining = list(reversed(found.extents))
-        self._file = -1
+    Cuts are at multiples of FRAME in the file, wherever its holes are: where another version has a
+    hole more, the parts behind it are the same again.
+    """
+    part: list[tuple[int, int]] = []
+    length = 0
+    cell = 0
+    for offset, rest in extents:
+        while rest:
+            if offset // FRAME != cell:
+                cell = offset // FRAME
+                if length >= _HALF:
+                    yield tuple(part)
+                    part, length = [], 0
+            taken = min(rest, (cell + 1) * FRAME - offset)
+            part.append((offset, taken))
+            length += taken
+            offset, rest = offset + taken, rest - taken
+    if part:
+        yield tuple(part)
 
-    def __enter__(self) -> "_Reader":
-        self._file = os.open(self._location, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        os.close(self._file)
+def total(extents: Extents) -> int:
+    """Bytes of data."""
+    return sum(length for _, length in extents)
 
-    def read(self, data: bytearray, size: int) -> tuple[Segment, ...]:
-        """Append the next `size` bytes to `data`; the segments say where they belong."""
-        segments = []
-        while size:
-            offset, length = self._remaining.pop()
-            taken = min(length, size)
-            if taken < length:
-                self._remaining.append((offset + taken, length - taken))
-            segments.append(Segment(offset, len(data), taken))
-            self._read_exactly(data, offset, taken)
-            size -= taken
-        status = os.fstat(self._file)
-        if (status.st_mtime_ns, status.st_size) != (self._mtime, self._size):
-            raise self._changed()
-        return tuple(segments)
 
-    def _read_exactly(self, data: bytearray, offset: int, size: int) -> None:
-        end = offset + size
+def read(data: Data, extents: Extents) -> bytes:
+    """The data in `extents`, one after the other; fewer bytes when the file has become shorter."""
+    chunks: list[bytes] = []
+    for offset, length in extents:
+        end = offset + length
         while offset < end:
-            chunk = os.pread(self._file, end - offset, offset)
+            chunk = data.pread(end - offset, offset)
             if not chunk:
-                raise self._changed()
-            data += chunk
+                return b"".join(chunks)
+            chunks.append(chunk)
             offset += len(chunk)
+    return b"".join(chunks)
 
-    def _changed(self) -> CaptureFailed:
-        return CaptureFailed(
-            f"{shown(self._path)} changed while it was captured",
-            hint="capture a tree that nobody writes to: a chroot, a snapshot, a stopped system",
-        )
+
+def _segments(extents: Extents, begin: int) -> tuple[Segment, ...]:
+    """Where the data of `extents` lie in a frame, when they begin at `begin`."""
+    segments = []
+    for offset, length in extents:
+        segments.append(Segment(offset, begin, length))
+        begin += length
+    return tuple(segments)
+
+
+def _changed(entry: Entry) -> CaptureFailed:
+    return CaptureFailed(
+        f"{shown(entry.path)} changed while it was captured",
+        hint="capture a tree that nobody writes to: a chroot, a snapshot, a stopped system",
+    )

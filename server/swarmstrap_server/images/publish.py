@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a directory tree to a signed image: captured beside its place, then moved there whole."""
+"""From a source to a signed image: captured beside its place, then moved there whole."""
 
 import errno
 import os
@@ -23,19 +23,27 @@ from swarmstrap.manifest import (
     SIGNATURE_FILE,
     SIGNATURE_NAMESPACE,
     TORRENT_FILE,
+    Facts,
     File,
     Manifest,
 )
-from swarmstrap_server.images.capture import CaptureFailed, Walk
-from swarmstrap_server.images.compress import INDEX_LEVEL, LEVELS, FrameWriter, compress
+from swarmstrap_server.images.compress import (
+    INDEX_LEVEL,
+    LEVELS,
+    LIBRARY,
+    FrameWriter,
+    compress,
+)
 from swarmstrap_server.images.facts import read_architecture, read_facts
 from swarmstrap_server.images.framing import Framer, RawFrame
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.names import check_name
 from swarmstrap_server.images.signing import Key
-from swarmstrap_server.images.strip import RULES, Rule, Strip
+from swarmstrap_server.images.source import CaptureFailed, Source
+from swarmstrap_server.images.strip import RULES, Rule
 from swarmstrap_server.images.tarstream import TRAILER
 from swarmstrap_server.images.torrents import make_torrent, torrent_name
+from swarmstrap_server.images.walk import Walk
 from swarmstrap_server.images.workspace import workspace
 
 
@@ -53,11 +61,10 @@ class Published:
     manifest: Manifest
     directory: Path
     seconds: float
-    warnings: tuple[str, ...]
 
 
 def publish(
-    source: Path,
+    source: Source,
     name: str,
     version: str | None,
     store: ImageStore,
@@ -81,13 +88,13 @@ def publish(
     place = store.place(name, version)
     if place.exists():
         raise _exists(name, version)
-    walk = Walk(source, Strip(strip))
-    if walk.reaches(store.root):
+    if source.reaches(store.root):
         raise BadInput(
-            f"{store.root} is inside {source}: the image would contain the images",
+            f"{store.root} is inside {source.name}: the image would contain the images",
             hint="capture from outside, or keep the site on a filesystem of its own",
         )
     architecture, facts = read_architecture(source), read_facts(source)
+    walk = Walk(source, strip)
     with workspace(place) as work:
         framer, payload, frames = _write_payload(walk, work / PAYLOAD_FILE, level, progress)
         index = _write_index(work / INDEX_FILE, Index(INDEX_FORMAT, tuple(framer.entries), frames))
@@ -105,15 +112,17 @@ def publish(
             payload=payload,
             infohash=torrent.infohash,
             facts=facts,
+            compression=f"{LIBRARY}, level {level}",
             stripped=walk.strip.summary(),
+            left_out=tuple(walk.left_out),
+            warnings=(*source.warnings, *framer.warnings, *_doubts(framer, facts)),
         )
         data = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
         (work / TORRENT_FILE).write_bytes(torrent.data)
         (work / MANIFEST_FILE).write_bytes(data)
         (work / SIGNATURE_FILE).write_bytes(signer.sign(data, SIGNATURE_NAMESPACE))
         _move(work, place)
-    warnings = (*walk.warnings, *_doubts(framer))
-    return Published(manifest, place, time.monotonic() - started, warnings)
+    return Published(manifest, place, time.monotonic() - started)
 
 
 def _write_payload(
@@ -173,7 +182,9 @@ def _exists(name: str, version: str) -> BadInput:
     )
 
 
-def _doubts(framer: Framer) -> Iterator[str]:
+def _doubts(framer: Framer, facts: Facts) -> Iterator[str]:
+    if not facts.kernels:
+        yield "there is no kernel in boot/: the image cannot boot by itself"
     root = framer.entries[0]
     if root.mode & 0o555 != 0o555:
         yield f"the root directory has mode {root.mode:04o}: only root will get in"

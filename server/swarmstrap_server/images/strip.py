@@ -10,7 +10,8 @@ Action = Literal["keep", "remove", "empty"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`pattern` must match a whole path, relative to the root; `kinds` are those of the index.
+    """`pattern` must match a whole path, relative to the root; `kinds` are those of the index,
+    and `s` for a socket.
 
     `remove` leaves an entry and all below it out; `empty` keeps a file without its data.
     """
@@ -19,7 +20,7 @@ class Rule:
     reason: str
     action: Literal["remove", "empty"]
     pattern: re.Pattern[bytes]
-    kinds: str = "fdlcbp"
+    kinds: str = "fdlcbps"
 
 
 def _rule(
@@ -27,7 +28,7 @@ def _rule(
     action: Literal["remove", "empty"],
     pattern: bytes,
     reason: str,
-    kinds: str = "fdlcbp",
+    kinds: str = "fdlcbps",
 ) -> Rule:
     return Rule(name, reason, action, re.compile(pattern, re.DOTALL), kinds)
 
