@@ -3,11 +3,12 @@
 
 import os
 import re
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from swarmstrap.errors import BadInput
 from swarmstrap.index import ROOT, Entry
-from swarmstrap.manifest import Facts, Kernel, NetworkStack
+from swarmstrap.manifest import DiskFacts, Facts, ImageKind, Kernel, NetworkStack
 from swarmstrap.units import KiB
 from swarmstrap_server.images.source import Source, joined
 
@@ -34,6 +35,21 @@ _WANTS = ("multi-user.target.wants", "network-online.target.wants", "sysinit.tar
 _MAX_LINKS = 40
 _MAX_RELEASE = 64 * KiB
 _ELF_HEAD = 20
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a manifest says of what is in the image."""
+
+    kind: ImageKind
+    architecture: str
+    facts: Facts
+    disk: DiskFacts | None = None
+
+
+def about_tree(source: Source) -> About:
+    """Raises BadInput when the source is no system."""
+    return About("tree", read_architecture(source), read_facts(source))
 
 
 def read_facts(source: Source) -> Facts:

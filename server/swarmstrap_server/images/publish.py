@@ -23,7 +23,6 @@ from swarmstrap.manifest import (
     SIGNATURE_FILE,
     SIGNATURE_NAMESPACE,
     TORRENT_FILE,
-    Facts,
     File,
     Manifest,
 )
@@ -34,7 +33,7 @@ from swarmstrap_server.images.compress import (
     FrameWriter,
     compress,
 )
-from swarmstrap_server.images.facts import read_architecture, read_facts
+from swarmstrap_server.images.facts import About, about_tree
 from swarmstrap_server.images.framing import Framer, RawFrame
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.names import check_name
@@ -73,8 +72,10 @@ def publish(
     level: int = 9,
     progress: Callable[[Progress], None] = lambda _: None,
     strip: tuple[Rule, ...] = RULES,
+    about: About | None = None,
 ) -> Published:
-    """Capture `source` as image `name`, and sign it. Without a version it is today's next.
+    """Capture `source` as image `name`, and sign it. Without a version it is today's next; what is
+    not said `about` the source is read from it, as the root of a system.
 
     Raises BadInput for names, a version that exists and a source that is no system, CaptureFailed
     when the source cannot be read. An interruption leaves the store as it was.
@@ -93,7 +94,7 @@ def publish(
             f"{store.root} is inside {source.name}: the image would contain the images",
             hint="capture from outside, or keep the site on a filesystem of its own",
         )
-    architecture, facts = read_architecture(source), read_facts(source)
+    about = about or about_tree(source)
     walk = Walk(source, strip)
     with workspace(place) as work:
         framer, payload, frames = _write_payload(walk, work / PAYLOAD_FILE, level, progress)
@@ -103,19 +104,20 @@ def publish(
             format=FORMAT,
             name=name,
             version=version,
-            kind="tree",
-            architecture=architecture,
+            kind=about.kind,
+            architecture=about.architecture,
             created=f"{created:%Y-%m-%dT%H:%M:%SZ}",
             entries=len(framer.entries),
             unpacked=framer.data_bytes,
             index=index,
             payload=payload,
             infohash=torrent.infohash,
-            facts=facts,
+            facts=about.facts,
+            disk=about.disk,
             compression=f"{LIBRARY}, level {level}",
             stripped=walk.strip.summary(),
             left_out=tuple(walk.left_out),
-            warnings=(*source.warnings, *framer.warnings, *_doubts(framer, facts)),
+            warnings=(*source.warnings, *framer.warnings, *_doubts(framer, about)),
         )
         data = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
         (work / TORRENT_FILE).write_bytes(torrent.data)
@@ -182,8 +184,10 @@ def _exists(name: str, version: str) -> BadInput:
     )
 
 
-def _doubts(framer: Framer, facts: Facts) -> Iterator[str]:
-    if not facts.kernels:
+def _doubts(framer: Framer, about: About) -> Iterator[str]:
+    if about.kind == "disk":
+        return
+    if not about.facts.kernels:
         yield "there is no kernel in boot/: the image cannot boot by itself"
     root = framer.entries[0]
     if root.mode & 0o555 != 0o555:
