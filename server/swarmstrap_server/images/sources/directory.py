@@ -31,8 +31,8 @@ _KINDS: dict[int, Kind] = {
 }
 _NAMESPACES = ("user.", "trusted.", "security.")
 _ACLS = ("system.posix_acl_access", "system.posix_acl_default")
-# Signed for one inode of one filesystem.
-_BOUND = frozenset({"security.evm"})
+# Signed for one inode of one filesystem; and the inside of an ACL, which xfs shows as that too.
+_BOUND = frozenset({"security.evm", "trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"})
 
 
 class OpenFile:
