@@ -34,14 +34,16 @@ def describe(root: str | os.PathLike[str]) -> Description:
         status = os.lstat(base + path)
         if stat.S_ISSOCK(status.st_mode):
             continue
-        for attribute, value in _attributes(base + path, status):
-            found[repr(path), attribute] = repr(value)
         if stat.S_ISDIR(status.st_mode):
             names = sorted(os.listdir(base + path), reverse=True)
             pending += [path + b"/" + name for name in names]
         elif status.st_nlink > 1:
             origin = first.setdefault((status.st_dev, status.st_ino), path)
             found[repr(path), "same file as"] = repr(origin)
+            if origin != path:
+                continue
+        for attribute, value in _attributes(base + path, status):
+            found[repr(path), attribute] = repr(value)
     return found
 
 

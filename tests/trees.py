@@ -54,7 +54,7 @@ def many_links(root: Path, groups: tuple[int, ...]) -> None:
     for group, names in enumerate(groups):
         first = root / f"{noise.randrange(16):x}" / f"first{group}"
         first.parent.mkdir(exist_ok=True)
-        first.write_bytes(noise.randbytes(100_000))
+        first.write_bytes(noise.randbytes(20_000))
         for number in range(1, names):
             other = root / f"{number % 97}" / f"{group}-{number}"
             other.parent.mkdir(exist_ok=True)

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import zstandard
 from tests.comparing import differences
-from tests.trees import nasty_system, needs_root, scratch, small_system
+from tests.trees import needs_root, small_system
 
 from swarmstrap.effects.entries import Target
 from swarmstrap.effects.unpack import Writers
@@ -29,21 +29,7 @@ from swarmstrap.mountinfo import Mount
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import Published, publish
 from swarmstrap_server.images.signing import Key
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    with scratch() as path:
-        yield path
-
-
-@pytest.fixture(scope="module")
-def nasty(place: Path) -> Published:
-    source = place / "source"
-    source.mkdir()
-    nasty_system(source)
-    key = Key.generate(place / "publisher")
-    return publish(source, "nasty", "1", ImageStore(place / "images"), key, level=3, strip=())
+from swarmstrap_server.images.sources.directory import Directory
 
 
 def frames(image: Published) -> int:
@@ -71,36 +57,6 @@ async def apply(image: Published, root: Path, order: list[int], workers: int = 2
         await writers.stop()
 
 
-@needs_root
-@pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_fidelity_in_any_order(place: Path, nasty: Published, seed: int) -> None:
-    target = place / f"target{seed}"
-    target.mkdir()
-    order = list(range(frames(nasty)))
-    random.Random(seed).shuffle(order)
-    await apply(nasty, target, order)
-    assert differences(place / "source", target) == []
-
-
-@needs_root
-def test_gnu_tar_reads_the_payload(place: Path, nasty: Published) -> None:
-    target = place / "by-tar"
-    target.mkdir()
-    command = ["tar", "--zstd", "-xpf", str(nasty.directory / PAYLOAD_FILE), "-C", str(target)]
-    command += [
-        "--warning=no-timestamp",
-        "--xattrs",
-        "--xattrs-include=*",
-        "--acls",
-        "--numeric-owner",
-    ]
-    ran = subprocess.run(
-        command, capture_output=True, env={**os.environ, "LC_ALL": "C"}, check=False
-    )
-    assert (ran.returncode, ran.stderr.decode()) == (0, "")
-    assert differences(place / "source", target) == []
-
-
 @pytest.fixture
 def small(tmp_path: Path) -> Published:
     source = tmp_path / "source"
@@ -108,7 +64,7 @@ def small(tmp_path: Path) -> Published:
     for number in range(3):
         (source / f"data{number}").write_bytes(random.Random(number).randbytes(9 << 20))
     key = Key.generate(tmp_path / "publisher")
-    return publish(source, "small", "1", ImageStore(tmp_path / "images"), key, level=1)
+    return publish(Directory(source), "small", "1", ImageStore(tmp_path / "images"), key, level=1)
 
 
 async def test_a_frame_that_is_not_there_yet(small: Published, tmp_path: Path) -> None:
@@ -345,22 +301,3 @@ def test_owners_are_left_out_where_there_are_none(tmp_path: Path) -> None:
     (tmp_path / "grubx64.efi").unlink()
     assert as_nobody(frozenset({device})) == 0
     assert (tmp_path / "grubx64.efi").stat().st_mtime_ns == 10**9
-
-
-def test_differences_are_seen(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        small_system(tmp_path / name)
-        for path in (tmp_path / name / "bin", tmp_path / name / "etc", tmp_path / name):
-            os.utime(path, ns=(5, 5))
-        for path in (tmp_path / name / "bin/sh", tmp_path / name / "etc/os-release"):
-            os.utime(path, ns=(5, 5))
-    assert differences(tmp_path / "one", tmp_path / "two") == []
-    (tmp_path / "two/bin/sh").chmod(0o4755)
-    os.utime(tmp_path / "two/etc", ns=(6, 6))
-    os.link(tmp_path / "two/bin/sh", tmp_path / "two/etc/sh")
-    assert [line.split(" is ")[0] for line in differences(tmp_path / "one", tmp_path / "two")] == [
-        "b'/bin/sh': mode",
-        "b'/bin/sh': same file as",
-        "b'/etc': mtime",
-        "too much: b'/etc/sh'",
-    ]
