@@ -9,24 +9,19 @@ import contextlib
 import errno
 import os
 import stat
-from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from swarmstrap.effects.mounts import sync
+from swarmstrap.effects.passages import Passages
 from swarmstrap.errors import StepFailed
 from swarmstrap.index import ROOT, Entry, Segment, shown
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_PATH is enough to be a dir_fd and needs no permission on the directory.
-_PASSAGE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEVICES = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
-
-# Far below the 1,024 descriptors of a process; siblings in a sorted tree seldom need more.
-_OPEN_DIRECTORIES = 128
 
 _HINTS = {
     errno.ENOSPC: "give the partition that holds this path more room in the layout",
@@ -49,21 +44,20 @@ class Target:
 
     def __init__(self, root: Path, ownerless: Collection[int] = ()) -> None:
         self._path = root
-        self._root = os.open(root, _PASSAGE)
+        self._passages = Passages(root)
         self._ownerless = frozenset(ownerless)
-        self._open: OrderedDict[bytes, int] = OrderedDict()
 
     def make(self, entry: Entry) -> None:
         """An entry without data, complete; a directory is private until `seal`."""
         with _naming(entry.path):
-            parent, name = self._place(entry.path)
+            parent, name = self._passages.place(entry.path)
             match entry.kind:
                 case "d" if entry.path == ROOT:
                     pass
                 case "d":
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(name, 0o700, dir_fd=parent)
-                    self._passage(entry.path)
+                    self._passages.directory(entry.path)
                 case "f":
                     with _opened(name, _NEW_FILE, parent, entry.mode & 0o777) as file:
                         os.ftruncate(file, entry.size)
@@ -76,7 +70,7 @@ class Target:
                     os.mknod(name, _DEVICES[entry.kind] | entry.mode & 0o777, number, dir_fd=parent)
                     self._describe_name(parent, name, entry)
                 case "h":
-                    source, target = self._place(entry.target)
+                    source, target = self._passages.place(entry.target)
                     os.link(
                         target, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False
                     )
@@ -84,14 +78,14 @@ class Target:
     def reserve(self, entry: Entry) -> None:
         """A file whose data come from several frames: full size, private, no metadata yet."""
         with _naming(entry.path):
-            parent, name = self._place(entry.path)
+            parent, name = self._passages.place(entry.path)
             with _opened(name, _NEW_FILE, parent, 0o600) as file:
                 os.ftruncate(file, entry.size)
 
     def write(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None:
         """A whole new file with all its metadata; `data` is the frame that `segments` lie in."""
         with _naming(entry.path):
-            parent, name = self._place(entry.path)
+            parent, name = self._passages.place(entry.path)
             with _opened(name, _NEW_FILE, parent, entry.mode & 0o777) as file:
                 if segments[-1].file_offset + segments[-1].length < entry.size:
                     os.ftruncate(file, entry.size)
@@ -101,14 +95,14 @@ class Target:
     def write_part(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None:
         """Some of the data of a file that `reserve` made."""
         with _naming(entry.path):
-            parent, name = self._place(entry.path)
+            parent, name = self._passages.place(entry.path)
             with _opened(name, _OLD_FILE, parent) as file:
                 _write_segments(file, segments, data)
 
     def seal(self, entry: Entry) -> None:
         """Final metadata of a directory or of a file that `reserve` made."""
         with _naming(entry.path):
-            parent, name = self._place(entry.path)
+            parent, name = self._passages.place(entry.path)
             flags = _DIRECTORY if entry.kind == "d" else _OLD_FILE
             with _opened(name, flags, parent) as file:
                 self._describe(file, entry, whole_mode=True)
@@ -116,27 +110,6 @@ class Target:
     def sync(self) -> None:
         """Everything written is on its disks; raises StepFailed naming where it is not."""
         sync(self._path)
-
-    def _place(self, path: bytes) -> tuple[int, bytes]:
-        """The open parent directory of `path`, and its name there."""
-        parent, _, name = path.rpartition(b"/")
-        return self._passage(parent), name
-
-    def _passage(self, path: bytes) -> int:
-        """The directory `path`, open; without recursion: a tree may be as deep as it likes."""
-        closed = []
-        while path and path not in self._open:
-            closed.append(path)
-            path = path.rpartition(b"/")[0]
-        if path:
-            self._open.move_to_end(path)
-        descriptor = self._open[path] if path else self._root
-        for directory in reversed(closed):
-            name = directory.rpartition(b"/")[2]
-            descriptor = self._open[directory] = os.open(name, _PASSAGE, dir_fd=descriptor)
-            if len(self._open) > _OPEN_DIRECTORIES:
-                os.close(self._open.popitem(last=False)[1])
-        return descriptor
 
     def _describe(self, file: int, entry: Entry, *, whole_mode: bool = False) -> None:
         # Attributes after the owner: chown takes file capabilities away. Times last.
