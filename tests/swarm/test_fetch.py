@@ -10,7 +10,7 @@ from tests.comparing import differences
 from tests.swarm.peers import Peer, offer, tracker
 from tests.trees import needs_root
 
-from swarmstrap.effects.fetch import fetch, seeder_addresses, writer_count
+from swarmstrap.effects.fetch import NewTree, fetch, seeder_addresses, writer_count
 from swarmstrap.effects.swarm import Swarm, Torrent
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import StepFailed
@@ -59,7 +59,7 @@ async def test_two_nodes_and_a_liar_end_with_the_same_tree(
                     torrent,
                     image.manifest,
                     staging=staging,
-                    root=root,
+                    destination=NewTree(root),
                     report=report,
                 )
             )
@@ -96,7 +96,7 @@ async def test_a_target_that_refuses_ends_the_fetch_at_once(
                     torrent,
                     image.manifest,
                     staging=tmp_path / "node",
-                    root=tmp_path / "root",
+                    destination=NewTree(tmp_path / "root"),
                     report=Reporter(),
                 )
         assert seeder.uploaded > 0

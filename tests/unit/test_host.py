@@ -9,11 +9,12 @@ from tests.plans.test_plans import inventory_of, job_of, manifest_of
 from tests.trees import needs_root
 
 from swarmstrap.cmdline import Settings
-from swarmstrap.effects import fetch, filesystems, finish, host, log
+from swarmstrap.effects import filesystems, finish, host, log
 from swarmstrap.effects.console import Console
 from swarmstrap.effects.host import INSTALL_LOG, Machine
 from swarmstrap.effects.mounts import mount_points
 from swarmstrap.effects.run import run
+from swarmstrap.effects.staged import InMemory
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import StepFailed
 from swarmstrap.failure import Verdict
@@ -60,7 +61,7 @@ async def node(
     yield node
     await writers.stop()
     filesystems.release(target)
-    fetch.unmount_memory(memory)
+    InMemory(memory).abandon()
 
 
 def mount_some_of_it(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def mount_some_of_it(tmp_path: Path) -> None:
     for point in (tmp_path / "target", tmp_path / "target/var"):
         point.mkdir(exist_ok=True)
         run(["mount", "-t", "tmpfs", "tmpfs", point], timeout=30)
-    fetch.mount_memory(tmp_path / "memory", 4096)
+    InMemory(tmp_path / "memory").make(4096)
 
 
 @needs_root
@@ -84,12 +85,12 @@ async def test_nothing_stays_mounted_after_a_failure(node: Node, tmp_path: Path)
 async def test_one_thing_that_cannot_be_undone_does_not_keep_the_rest(
     node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(place: Path) -> None:
-        raise StepFailed(f"umount did not end: {place}")
+    def refuse(memory: InMemory) -> None:
+        raise StepFailed(f"umount did not end: {memory.place}")
 
     mount_some_of_it(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(fetch, "unmount_memory", refuse)
+        patch.setattr(InMemory, "abandon", refuse)
         await node.clean_up()
     assert mount_points(tmp_path) == [str(tmp_path / "memory")]
 

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 from swarmstrap.effects import fetch
+from swarmstrap.effects.fetch import Destination, NewTree
+from swarmstrap.effects.staged import InMemory, InTree, Staged
 from swarmstrap.effects.swarm import Swarm, Torrent
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import Unreachable
 from swarmstrap.manifest import Manifest
 from swarmstrap.reporter import Reporter
+from swarmstrap.staging import staged_size
 from swarmstrap.wire import Release, Seeding
 
 log = logging.getLogger(__name__)
@@ -35,7 +38,7 @@ class Source:
 
 
 class Download:
-    """`fetch`, `seed` and `forget`, in this order; `stop` at any time, and all of it again.
+    """`fetch` or `into`, `seed` and `forget`; `stop` at any time, and all of it again.
 
     `memory` is where a tmpfs for the staged files goes; on the target they go below `root`.
     """
@@ -44,25 +47,24 @@ class Download:
         self._writers = writers
         self._report = report
         self._root = root
-        self._memory = memory
+        self.memory = InMemory(memory)
         self._swarm: Swarm | None = None
-        self._on_target: Path | None = None
+        self._staged: Staged = self.memory
 
     async def fetch(self, source: Source, staging: Literal["memory", "target"]) -> None:
         """The whole image below the root, and its compressed files where they can be served."""
-        place = self._memory
-        if staging == "memory":
-            size = source.manifest.index.size + source.manifest.payload.size
-            await asyncio.to_thread(fetch.mount_memory, place, size)
-        else:
-            place = self._root / _ON_TARGET
-            place.mkdir(mode=0o700)
-            self._on_target = place
+        staged = self.memory if staging == "memory" else InTree(self._root / _ON_TARGET)
+        await self.into(NewTree(self._root), source, staged)
+
+    async def into(self, destination: Destination, source: Source, staged: Staged) -> None:
+        """The whole image to its destination, and its compressed files where they are served."""
+        self._staged = staged
+        await asyncio.to_thread(staged.make, staged_size(source.manifest))
         urls = (source.site, *source.trackers, *source.web_seeds)
         seeders = await asyncio.to_thread(fetch.seeder_addresses, urls)
         self._swarm = Swarm(
             source.torrent,
-            place,
+            staged.place,
             trackers=source.trackers,
             web_seeds=source.web_seeds,
             seeders=seeders,
@@ -74,8 +76,8 @@ class Download:
             self._writers,
             source.torrent,
             source.manifest,
-            staging=place,
-            root=self._root,
+            staging=staged.place,
+            destination=destination,
             report=self._report,
         )
         await self._writers.rest()
@@ -98,17 +100,17 @@ class Download:
 
     async def forget(self) -> None:
         """Nothing of the staged files stays on the target, and nobody is served from there."""
-        if self._on_target is not None:
+        if self._staged.in_the_way:
             self._leave()
-            await asyncio.to_thread(fetch.remove_staged, self._on_target)
-            self._on_target = None
+            await asyncio.to_thread(self._staged.remove)
+            self._staged = self.memory
 
     async def stop(self) -> None:
         """Whatever goes on ends, and nothing keeps the target busy."""
         self._leave()
-        self._on_target = None
         await self._writers.rest()
-        await asyncio.to_thread(fetch.unmount_memory, self._memory)
+        staged, self._staged = self._staged, self.memory
+        await asyncio.to_thread(staged.abandon)
 
     def _leave(self) -> None:
         if self._swarm is not None:

@@ -4,28 +4,27 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from swarmstrap.effects.run import run
 from swarmstrap.effects.swarm import Swarm, Torrent
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.effects.writer import Tree
 from swarmstrap.effects.zstd import NotYetReadable, load_index
 from swarmstrap.errors import StepFailed
 from swarmstrap.frames import Progress, index_pieces, payload_pieces
+from swarmstrap.index import Index
 from swarmstrap.manifest import Manifest
 from swarmstrap.reporter import Reporter
 from swarmstrap.units import MiB
 
 Result = TypeVar("Result")
 
-_MOUNT_SECONDS = 30.0
 # A finished piece was seen to become readable up to 0.7 s later; the rest is for a busy machine.
 _READABLE_SECONDS = 60.0
 _AGAIN_SECONDS = 0.05
@@ -41,25 +40,6 @@ def writer_count(memory: int) -> int:
     return max(1, min(cores, memory // 4 // (40 * MiB))) if memory else cores
 
 
-def mount_memory(place: Path, size: int) -> None:
-    """A tmpfs at `place` that holds `size` bytes of staged files and nothing more."""
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    options = f"size={size + MiB},nr_inodes=64,mode=0700,nodev,nosuid,noexec"
-    run(["mount", "-t", "tmpfs", "-o", options, "swarmstrap", place], timeout=_MOUNT_SECONDS)
-
-
-def unmount_memory(place: Path) -> None:
-    if place.is_mount():
-        run(["umount", "--lazy", place], timeout=_MOUNT_SECONDS, check=False)
-
-
-def remove_staged(place: Path) -> None:
-    """As if it had never been: the directory that held it keeps its time, which is the image's."""
-    before = place.parent.stat()
-    shutil.rmtree(place)
-    os.utime(place.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
 def seeder_addresses(urls: Iterable[str]) -> frozenset[str]:
     """The addresses behind the site's URLs: what comes from them does not come from a peer."""
     found: set[str] = set()
@@ -69,6 +49,31 @@ def seeder_addresses(urls: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+class Destination(Protocol):
+    """What an image is written to, by the writers."""
+
+    async def begin(self, writers: Writers, payload: Path, index: Index) -> None:
+        """Open it for the writers, and make what comes before all data."""
+
+    def last(self, index: Index) -> Collection[int]:
+        """The frames that are written when all others are on the disk."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NewTree:
+    """New filesystems, mounted below `root`."""
+
+    root: Path
+
+    async def begin(self, writers: Writers, payload: Path, index: Index) -> None:
+        await writers.open(Tree(os.fsencode(self.root)), payload, index)
+        await writers.skeleton()
+
+    def last(self, index: Index) -> Collection[int]:
+        return ()
+
+
 async def fetch(
     swarm: Swarm,
     writers: Writers,
@@ -76,10 +81,10 @@ async def fetch(
     manifest: Manifest,
     *,
     staging: Path,
-    root: Path,
+    destination: Destination,
     report: Reporter,
 ) -> None:
-    """Everything of the image comes into `staging` and, unpacked, below `root`."""
+    """Everything of the image comes into `staging` and, unpacked, to its destination."""
     index_file, payload_file = (staging / path for path, _ in torrent.files)
     reporting = asyncio.create_task(_report(swarm, manifest, report))
     try:
@@ -92,20 +97,26 @@ async def fetch(
             if not missing:
                 break
         index = await _readable(partial(asyncio.to_thread, load_index, index_file, manifest))
-        await writers.open(Tree(os.fsencode(root)), payload_file, index)
-        await writers.skeleton()
+        await destination.begin(writers, payload_file, index)
         own = payload_pieces(manifest.index.size, manifest.payload.size, torrent.piece_length)
         progress = Progress(index.frames, own, torrent.piece_length)
+        last = destination.last(index)
         async with asyncio.TaskGroup() as writing:
 
             def begin(piece: int) -> None:
                 for frame in progress.have(piece):
+                    if frame in last:
+                        continue
                     writing.create_task(_readable(partial(writers.write, frame)))
 
             for piece in early:
                 begin(piece)
             async for piece in pieces:
                 begin(piece)
+        if last:
+            await writers.sync()
+            for frame in last:
+                await _readable(partial(writers.write, frame))
         await writers.finish()
     except ExceptionGroup as group:
         raise group.exceptions[0] from group

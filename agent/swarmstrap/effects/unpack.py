@@ -92,6 +92,10 @@ class Writers:
         await self._batches(writer.Seal, work.split)
         await self._batches(writer.Make, work.links)
         await self._batches(writer.Seal, reversed(work.directories))
+        await self.sync()
+
+    async def sync(self) -> None:
+        """Everything written so far is on the disk."""
         async with self._free() as worker:
             await worker.ask(writer.Sync(), _SYNC_SECONDS, "syncing the target")
 
