@@ -38,8 +38,11 @@ class Services:
     published: dict[str, Image]
 
     def publish(self) -> None:
-        """Offer to the swarm what lies in the image store now."""
-        self.published = {image.manifest.infohash: image for image in self.images.ls()}
+        """Offer to the swarm what lies in the image store now, but for what is broken."""
+        found = self.images.scan()
+        for error in found.broken:
+            log.error("left out of the swarm, and not to be deployed: %s", error)
+        self.published = {image.manifest.infohash: image for image in found.images}
         self.tracker.track(self.published)
         self.seeding.offer([_offer(image) for image in self.published.values()])
 

@@ -14,7 +14,7 @@ import pytest
 from tests.trees import needs_root, small_system
 
 from swarmstrap.errors import BadInput, Untrusted
-from swarmstrap.index import decode, encode
+from swarmstrap.index import Frame, Index, decode, encode
 from swarmstrap.manifest import (
     INDEX_FILE,
     MANIFEST_FILE,
@@ -28,12 +28,13 @@ from swarmstrap.sshsig import Signers
 from swarmstrap.units import GiB, KiB, MiB
 from swarmstrap_server.images import publish as publishing
 from swarmstrap_server.images.compress import compress, decompress
-from swarmstrap_server.images.library import FILES, ImageStore, verify
+from swarmstrap_server.images.library import FILES, ImageStore
 from swarmstrap_server.images.publish import Progress, publish
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.images.source import CaptureFailed
 from swarmstrap_server.images.sources.directory import Directory
 from swarmstrap_server.images.torrents import make_torrent, piece_length
+from swarmstrap_server.images.verify import verify
 from swarmstrap_server.images.workspace import workspace
 
 
@@ -75,7 +76,7 @@ def test_publish_and_verify(site: Site) -> None:
     assert hashlib.sha256(payload.read_bytes()).hexdigest() == manifest.payload.sha256
     subprocess.run(["zstd", "-q", "-t", payload], check=True)
     seen: list[tuple[int, int]] = []
-    verify(site.store.get("system", "1.0"), site.signers, lambda *sizes: seen.append(sizes))
+    verify(site.store.get("system", "1.0"), site.signers, progress=lambda *s: seen.append(s))
     assert seen[-1] == (manifest.payload.size, manifest.payload.size)
 
 
@@ -95,7 +96,7 @@ def test_versions(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [image.label for image in site.store.ls()][:2] == ["another:7", "system:2026-11-22.1"]
     assert [image.label for image in site.store.ls("another")] == ["another:7"]
     site.store.rm("another", "7")
-    assert site.store.ls("another") == []
+    assert site.store.ls("another") == ()
     assert not (site.store.root / "another").exists()
     with pytest.raises(BadInput, match=r"there is no image another \(images of this site: system"):
         site.store.latest("another")
@@ -150,7 +151,7 @@ def test_what_a_killed_publisher_left_is_swept(site: Site) -> None:
     killed_while_publishing(site, "1")
     [left] = (site.store.root / "system").iterdir()
     assert left.name.startswith(".1.")
-    assert site.store.ls() == []
+    assert site.store.ls() == ()
     mine = site.store.root / "system" / ".mine"
     mine.mkdir()
     with workspace(site.store.place("system", "3")) as alive:
@@ -190,7 +191,7 @@ def test_without_a_key_there_is_no_image(site: Site) -> None:
     site.key.path.unlink()
     with pytest.raises(BadInput, match="publisher's key"):
         site.publish(version="1")
-    assert site.store.ls() == []
+    assert site.store.ls() == ()
 
 
 def flip(name: str, place: int) -> Callable[[Path], None]:
@@ -220,8 +221,8 @@ def shortened(directory: Path) -> None:
         (flip(INDEX_FILE, 50), "image.torrent of system:1 was changed"),
         (flip(PAYLOAD_FILE, 500_000), "image.torrent of system:1 was changed"),
         (flip(PAYLOAD_FILE, -1), "image.torrent of system:1 was changed"),
-        (appended, "image.torrent of system:1 was changed"),
-        (shortened, "image.torrent of system:1 was changed"),
+        (appended, "root.tar.zst of system:1 was changed: it has"),
+        (shortened, "root.tar.zst of system:1 was changed: it has"),
         (lambda directory: (directory / INDEX_FILE).unlink(), "system:1 has no index.zst"),
     ],
 )
@@ -234,40 +235,73 @@ def test_every_change_is_noticed(site: Site, change: Callable[[Path], None], rea
         verify(image, site.signers)
 
 
-def test_a_mistake_of_the_publisher_is_noticed(site: Site) -> None:
+def other_digest(frame: Frame) -> Frame:
+    first = msgspec.structs.replace(frame.members[0], digest=bytes(16))
+    return msgspec.structs.replace(frame, members=(first, *frame.members[1:]))
+
+
+def other_name(index: Index) -> Index:
+    last = index.entries[-1]
+    renamed = msgspec.structs.replace(last, path=last.path[:-1] + b"~")
+    return msgspec.structs.replace(index, entries=(*index.entries[:-1], renamed))
+
+
+def in_first(change: Callable[[Frame], Frame]) -> Callable[[Index], Index]:
+    return lambda index: msgspec.structs.replace(
+        index, frames=(change(index.frames[0]), *index.frames[1:])
+    )
+
+
+@pytest.mark.parametrize(
+    ("mistake", "reason"),
+    [
+        (
+            in_first(lambda frame: msgspec.structs.replace(frame, sha256=bytes(32))),
+            "frame 0 does not have its sha256",
+        ),
+        (in_first(other_digest), "frame 0 has other data of 'bin/sh'"),
+        (
+            other_name,
+            "GNU tar does not read the payload .*: entry 5 is 'etc/os-release'",
+        ),
+    ],
+)
+def test_a_mistake_of_the_publisher_is_noticed(
+    site: Site, mistake: Callable[[Index], Index], reason: str
+) -> None:
     directory = site.publish(version="1")
+    manifest = site.store.get("system", "1").manifest
     index = decode(decompress((directory / INDEX_FILE).read_bytes()))
-    first = msgspec.structs.replace(index.frames[0], sha256=bytes(32))
-    wrong = msgspec.structs.replace(index, frames=(first, *index.frames[1:]))
-    data = compress(encode(wrong), 1)
+    data = compress(encode(mistake(index)), 1)
     (directory / INDEX_FILE).write_bytes(data)
     torrent = make_torrent(directory, "system-1")
     (directory / TORRENT_FILE).write_bytes(torrent.data)
     manifest = msgspec.structs.replace(
-        site.store.get("system", "1").manifest,
+        manifest,
         index=File(len(data), hashlib.sha256(data).hexdigest()),
         infohash=torrent.infohash,
     )
     signed = msgspec.json.encode(manifest)
     (directory / MANIFEST_FILE).write_bytes(signed)
     (directory / SIGNATURE_FILE).write_bytes(site.key.sign(signed, SIGNATURE_NAMESPACE))
-    with pytest.raises(Untrusted, match="frame 0 does not have its sha256"):
+    with pytest.raises(Untrusted, match=reason):
         verify(site.store.get("system", "1"), site.signers)
 
 
 def test_an_image_under_another_name(site: Site) -> None:
     site.publish(version="1").rename(site.store.root / "system/2")
     with pytest.raises(
-        Untrusted, match=r"manifest\.json of system:1 was changed: it is system 1's"
+        Untrusted, match=r"manifest\.json of system:2 was changed: it is of system:1"
     ):
-        verify(site.store.get("system", "2"), site.signers)
+        site.store.get("system", "2")
 
 
 def test_an_unreadable_manifest_names_its_file(site: Site) -> None:
     directory = site.publish(version="1")
     (directory / MANIFEST_FILE).write_text("{")
-    with pytest.raises(Untrusted, match="images/system/1: manifest cannot be read"):
-        site.store.ls()
+    [broken] = site.store.scan().broken
+    assert "images/system/1: manifest cannot be read" in broken.message
+    assert site.store.ls() == ()
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from swarmstrap.errors import BadInput
 from swarmstrap.units import human
-from swarmstrap_server.images.library import ImageStore, verify
+from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.names import split
+from swarmstrap_server.images.verify import verify
 from swarmstrap_server.site.paths import SitePaths
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -85,7 +86,7 @@ def _verify(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(f"verifying {image.label}", total=image.manifest.payload.size)
-        verify(image, paths.signers, lambda done, _: bars.update(task, completed=done))
+        verify(image, paths.signers, progress=lambda done, _: bars.update(task, completed=done))
     print(f"{image.label} is what the publisher signed")
     return 0
 

@@ -1,33 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The images of a site: `ROOT/NAME/VERSION/`, each complete from the moment it can be seen."""
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from swarmstrap.errors import BadInput, SwarmstrapError, Untrusted
-from swarmstrap.index import check, decode
 from swarmstrap.manifest import (
     INDEX_FILE,
     MANIFEST_FILE,
     PAYLOAD_FILE,
     SIGNATURE_FILE,
-    SIGNATURE_NAMESPACE,
     TORRENT_FILE,
     Manifest,
     parse_manifest,
 )
-from swarmstrap.sshsig import Signers
-from swarmstrap_server.images import compress, signing
 from swarmstrap_server.images.facts import natural
 from swarmstrap_server.images.names import check_name
-from swarmstrap_server.images.torrents import make_torrent, read_infohash, torrent_name
-from swarmstrap_server.images.workspace import discard
+from swarmstrap_server.images.tags import Tags
+from swarmstrap_server.images.torrents import read_infohash
+from swarmstrap_server.images.workspace import discard, taken
 
 FILES = (MANIFEST_FILE, SIGNATURE_FILE, TORRENT_FILE, INDEX_FILE, PAYLOAD_FILE)
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +35,84 @@ class Image:
         return f"{self.manifest.name}:{self.manifest.version}"
 
 
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What lies in a store: images, oldest version first, and why other folders are none."""
+
+    images: tuple[Image, ...]
+    broken: tuple[Untrusted, ...]
+
+
 class ImageStore:
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.tags = Tags(root)
 
-    def ls(self, name: str | None = None) -> list[Image]:
-        """All images, or all versions of one: by name, oldest first."""
-        images = []
+    def scan(self, name: str | None = None) -> Scan:
+        """Every version of every image, or of one. A broken one hides no other."""
+        images, broken = [], []
         for directory in sorted(self.root.glob(f"{name or '[!.]*'}/[!.]*")):
             if (directory / MANIFEST_FILE).is_file():
-                images.append(_read(directory))
-        return sorted(images, key=_age)
+                try:
+                    images.append(read_image(directory))
+                except Untrusted as error:
+                    broken.append(error)
+        return Scan(tuple(sorted(images, key=_age)), tuple(broken))
+
+    def ls(self, name: str | None = None) -> tuple[Image, ...]:
+        """The images that can be used, or those of one name: by name, oldest first."""
+        return self.scan(name).images
 
     def get(self, name: str, version: str | None = None) -> Image:
-        """Raises BadInput when there is no such image; without a version it is the latest."""
+        """By version or tag, without either the latest. Raises BadInput when there is no such
+        image, Untrusted when it cannot be used.
+        """
         check_name(name, "an image")
         if version is None:
             return self.latest(name)
         directory = self.place(name, version)
         if not (directory / MANIFEST_FILE).is_file():
-            raise self._missing(name, version)
-        return _read(directory)
+            tagged = self.tags.of(name).get(version)
+            if tagged is None:
+                raise self._missing(name, version)
+            directory = self.place(name, tagged)
+            if not (directory / MANIFEST_FILE).is_file():
+                raise BadInput(
+                    f"tag {name}:{version} is of version {tagged}, which does not exist",
+                    hint=f"move it: swarmstrap image tag {name}:VERSION {version}",
+                )
+        return read_image(directory)
 
     def latest(self, name: str) -> Image:
-        """The version created last."""
+        """The version created last, of those that can be used."""
         images = self.ls(check_name(name, "an image"))
         if not images:
             raise self._missing(name, "")
         return images[-1]
 
     def rm(self, name: str, version: str) -> None:
-        discard(self.get(name, version).directory)
+        """Broken images too, and the tags of what is removed."""
+        directory = self.place(name, version)
+        if not directory.is_dir():
+            raise self._missing(name, version)
+        self.tags.forget(name, version)
+        discard(directory)
 
     def place(self, name: str, version: str) -> Path:
         """Where this version is, or would be."""
         return self.root / check_name(name, "an image") / check_name(version, "a version")
+
+    def vacant(self, name: str, version: str) -> Path:
+        """The place of a version to come; raises BadInput when it is taken, by a tag too."""
+        place = self.place(name, version)
+        if place.exists():
+            raise taken(place)
+        if version in self.tags.of(name):
+            raise BadInput(
+                f"{name}:{version} is a tag, and cannot be a version as well",
+                hint=f"choose another version, or swarmstrap image untag {name}:{version}",
+            )
+        return place
 
     def next_version(self, name: str, day: str) -> str:
         """`DAY.N`, one above the highest N of this day."""
@@ -90,63 +126,50 @@ class ImageStore:
         return BadInput(f"there is no image {wanted}", hint=f"images of this site: {known}")
 
 
-def verify(image: Image, signers: Signers, progress: Progress = lambda done, total: None) -> None:
-    """Everything that a node will rely on: signature, digests of the files and of every frame, the
-    index, the torrent. Raises Untrusted. `progress` gets bytes of the payload, done and in all.
+def read_image(directory: Path) -> Image:
+    """The image in ROOT/NAME/VERSION. Raises Untrusted unless it is called so and its files are
+    there, of the signed sizes; what is in them is for `verify`.
     """
-    directory = image.directory
-    missing = [name for name in FILES if not (directory / name).is_file()]
-    if missing:
-        raise Untrusted(
-            f"{image.label} has no {' and no '.join(missing)}", hint="publish the image again"
-        )
-    data = (directory / MANIFEST_FILE).read_bytes()
-    signature = (directory / SIGNATURE_FILE).read_bytes()
-    signing.verify(data, signature, namespace=SIGNATURE_NAMESPACE, signers=signers)
-    manifest = parse_manifest(data)
-    if (manifest.name, manifest.version) != (directory.parent.name, directory.name):
-        raise _differs(image, MANIFEST_FILE, f"it is {manifest.name} {manifest.version}'s")
-    _verify_torrent(image, manifest)
-    index_data = (directory / INDEX_FILE).read_bytes()
-    if hashlib.sha256(index_data).hexdigest() != manifest.index.sha256:
-        raise _differs(image, INDEX_FILE, "its sha256 is not the manifest's")
-    index = decode(compress.decompress(index_data))
-    check(index, manifest)
-    whole = hashlib.sha256()
-    with (directory / PAYLOAD_FILE).open("rb") as file:
-        for number, frame in enumerate(index.frames):
-            part = file.read(frame.length)
-            whole.update(part)
-            if hashlib.sha256(part).digest() != frame.sha256:
-                raise _differs(image, PAYLOAD_FILE, f"frame {number} does not have its sha256")
-            if len(compress.decompress(part)) != frame.unpacked:
-                raise _differs(image, PAYLOAD_FILE, f"frame {number} has another size")
-            progress(frame.offset + frame.length, manifest.payload.size)
-        if file.read(1) or whole.hexdigest() != manifest.payload.sha256:
-            raise _differs(image, PAYLOAD_FILE, "its sha256 is not the manifest's")
+    label = f"{directory.parent.name}:{directory.name}"
+    image = Image(read_manifest(directory), directory)
+    if image.label != label:
+        raise differs(label, MANIFEST_FILE, f"it is of {image.label}")
+    check_files(image)
+    return image
 
 
-def _verify_torrent(image: Image, manifest: Manifest) -> None:
-    data = (image.directory / TORRENT_FILE).read_bytes()
-    if read_infohash(data) != manifest.infohash:
-        raise _differs(image, TORRENT_FILE, "its hash is not the manifest's")
-    made = make_torrent(image.directory, torrent_name(manifest.name, manifest.version))
-    if made.infohash != manifest.infohash:
-        raise _differs(image, TORRENT_FILE, "its hashes are not those of the files")
-
-
-def _differs(image: Image, file: str, reason: str) -> Untrusted:
-    return Untrusted(
-        f"{file} of {image.label} was changed: {reason}",
-        hint="publish the image again, and look who writes to the image folder",
-    )
-
-
-def _read(directory: Path) -> Image:
+def read_manifest(directory: Path) -> Manifest:
+    """Raises Untrusted when it cannot be read."""
     try:
-        return Image(parse_manifest((directory / MANIFEST_FILE).read_bytes()), directory)
+        return parse_manifest((directory / MANIFEST_FILE).read_bytes())
+    except OSError as error:
+        raise Untrusted(f"{directory}/{MANIFEST_FILE}: {error.strerror}") from error
     except SwarmstrapError as error:
         raise Untrusted(f"{directory}: {error.message}", hint=error.hint) from error
+
+
+def check_files(image: Image) -> None:
+    """Raises Untrusted for files that are missing, have another size, or another torrent."""
+    sizes = {INDEX_FILE: image.manifest.index.size, PAYLOAD_FILE: image.manifest.payload.size}
+    for name in (TORRENT_FILE, INDEX_FILE, PAYLOAD_FILE):
+        path = image.directory / name
+        if not path.is_file():
+            raise Untrusted(
+                f"{image.label} has no {name}",
+                hint="bring it back from an export or a backup, or remove the image",
+            )
+        size = path.stat().st_size
+        if size != sizes.get(name, size):
+            raise differs(image.label, name, f"it has {size} bytes, not {sizes[name]}")
+    if read_infohash((image.directory / TORRENT_FILE).read_bytes()) != image.manifest.infohash:
+        raise differs(image.label, TORRENT_FILE, "its hash is not the manifest's")
+
+
+def differs(label: str, file: str, reason: str) -> Untrusted:
+    return Untrusted(
+        f"{file} of {label} was changed: {reason}",
+        hint="publish the image again, and look who writes to the image folder",
+    )
 
 
 def _age(image: Image) -> tuple[str, str, list[tuple[int, int | str]]]:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From a source to a signed image: captured beside its place, then moved there whole."""
 
-import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -43,7 +42,7 @@ from swarmstrap_server.images.strip import RULES, Rule
 from swarmstrap_server.images.tarstream import TRAILER
 from swarmstrap_server.images.torrents import make_torrent, torrent_name
 from swarmstrap_server.images.walk import Walk
-from swarmstrap_server.images.workspace import workspace
+from swarmstrap_server.images.workspace import install, workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +85,7 @@ def publish(
     if level not in LEVELS:
         raise BadInput(f"no compression level: {level}", hint=f"{LEVELS[0]} to {LEVELS[-1]}")
     version = version or store.next_version(name, f"{created:%Y-%m-%d}")
-    place = store.place(name, version)
-    if place.exists():
-        raise _exists(name, version)
+    place = store.vacant(name, version)
     if source.reaches(store.root):
         raise BadInput(
             f"{store.root} is inside {source.name}: the image would contain the images",
@@ -123,7 +120,7 @@ def publish(
         (work / TORRENT_FILE).write_bytes(torrent.data)
         (work / MANIFEST_FILE).write_bytes(data)
         (work / SIGNATURE_FILE).write_bytes(signer.sign(data, SIGNATURE_NAMESPACE))
-        _move(work, place)
+        install(work, place)
     return Published(manifest, place, time.monotonic() - started)
 
 
@@ -155,33 +152,6 @@ def _write_index(path: Path, index: Index) -> File:
     data = compress(encode(index), INDEX_LEVEL)
     path.write_bytes(data)
     return File(len(data), sha256(data).hexdigest())
-
-
-def _move(work: Path, place: Path) -> None:
-    for path in (*work.iterdir(), work):
-        _fsync(path)
-    try:
-        work.rename(place)
-    except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-            raise _exists(place.parent.name, place.name) from error
-        raise
-    _fsync(place.parent)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _exists(name: str, version: str) -> BadInput:
-    return BadInput(
-        f"image {name}:{version} exists already",
-        hint="published images do not change: choose another version, or remove this one",
-    )
 
 
 def _doubts(framer: Framer, about: About) -> Iterator[str]:

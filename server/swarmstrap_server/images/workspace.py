@@ -5,6 +5,7 @@ The kernel lets go of a lock when its process ends, however it ends. So a hidden
 nobody has locked belongs to nobody, and is swept away.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -13,6 +14,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from swarmstrap.errors import BadInput
+from swarmstrap_server.files import sync
 
 # As mkdtemp and `discard` call them below.
 _OURS = re.compile(r"\..+\.([a-z0-9_]{8}|removed)")
@@ -28,10 +32,10 @@ def workspace(place: Path) -> Iterator[Path]:
     sweep(root)
     with ExitStack() as stack:
         # Nobody else looks for abandoned folders until this one is locked.
-        with _locked(root):
+        with locked(root):
             place.parent.mkdir(exist_ok=True)
             work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-            stack.enter_context(_locked(work))
+            stack.enter_context(locked(work))
         work.chmod(0o755)
         try:
             yield work
@@ -43,7 +47,7 @@ def discard(place: Path) -> None:
     """ROOT/NAME/VERSION is gone for readers at once, then from the disk."""
     root = place.parent.parent
     sweep(root)
-    with _locked(place):
+    with locked(place):
         doomed = place.rename(place.with_name(f".{place.name}.removed"))
         _remove(root, doomed)
 
@@ -52,11 +56,11 @@ def sweep(root: Path) -> None:
     """Remove what publishers and removers left that were killed."""
     with ExitStack() as stack:
         abandoned = []
-        with _locked(root):
+        with locked(root):
             for folder in root.glob("[!.]*/.*/"):
                 if _OURS.fullmatch(folder.name):
                     with suppress(BlockingIOError):
-                        stack.enter_context(_locked(folder, wait=False))
+                        stack.enter_context(locked(folder, wait=False))
                         abandoned.append(folder)
         for folder in abandoned:
             _remove(root, folder)
@@ -64,12 +68,44 @@ def sweep(root: Path) -> None:
 
 def _remove(root: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    with _locked(root), suppress(OSError):  # there are other versions
+    with locked(root), suppress(OSError):  # there are other versions
         folder.parent.rmdir()
 
 
+def install(work: Path, place: Path) -> None:
+    """`work`, which is complete, becomes `place` at once and for good.
+
+    Raises BadInput when somebody else was faster.
+    """
+    for path in (*work.iterdir(), work):
+        sync(path)
+    try:
+        work.rename(place)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise taken(place) from error
+        raise
+    sync(place.parent)
+
+
+def taken(place: Path) -> BadInput:
+    return BadInput(
+        f"image {place.parent.name}:{place.name} exists already",
+        hint="published images do not change: choose another version, or remove this one",
+    )
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process that lives works in it."""
+    try:
+        with locked(folder, wait=False):
+            return False
+    except BlockingIOError:
+        return True
+
+
 @contextmanager
-def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """Raises BlockingIOError when it is not to `wait` and another process has the lock."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
