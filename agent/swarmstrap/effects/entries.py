@@ -49,7 +49,7 @@ class Target:
 
     def make(self, entry: Entry) -> None:
         """An entry without data, complete; a directory is private until `seal`."""
-        with _naming(entry.path):
+        with naming(entry.path):
             parent, name = self._passages.place(entry.path)
             match entry.kind:
                 case "d" if entry.path == ROOT:
@@ -59,7 +59,7 @@ class Target:
                         os.mkdir(name, 0o700, dir_fd=parent)
                     self._passages.directory(entry.path)
                 case "f":
-                    with _opened(name, _NEW_FILE, parent, entry.mode & 0o777) as file:
+                    with opened(name, _NEW_FILE, parent, entry.mode & 0o777) as file:
                         os.ftruncate(file, entry.size)
                         self._describe(file, entry)
                 case "l":
@@ -77,16 +77,16 @@ class Target:
 
     def reserve(self, entry: Entry) -> None:
         """A file whose data come from several frames: full size, private, no metadata yet."""
-        with _naming(entry.path):
+        with naming(entry.path):
             parent, name = self._passages.place(entry.path)
-            with _opened(name, _NEW_FILE, parent, 0o600) as file:
+            with opened(name, _NEW_FILE, parent, 0o600) as file:
                 os.ftruncate(file, entry.size)
 
     def write(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None:
         """A whole new file with all its metadata; `data` is the frame that `segments` lie in."""
-        with _naming(entry.path):
+        with naming(entry.path):
             parent, name = self._passages.place(entry.path)
-            with _opened(name, _NEW_FILE, parent, entry.mode & 0o777) as file:
+            with opened(name, _NEW_FILE, parent, entry.mode & 0o777) as file:
                 if segments[-1].file_offset + segments[-1].length < entry.size:
                     os.ftruncate(file, entry.size)
                 _write_segments(file, segments, data)
@@ -94,17 +94,17 @@ class Target:
 
     def write_part(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None:
         """Some of the data of a file that `reserve` made."""
-        with _naming(entry.path):
+        with naming(entry.path):
             parent, name = self._passages.place(entry.path)
-            with _opened(name, _OLD_FILE, parent) as file:
+            with opened(name, _OLD_FILE, parent) as file:
                 _write_segments(file, segments, data)
 
     def seal(self, entry: Entry) -> None:
         """Final metadata of a directory or of a file that `reserve` made."""
-        with _naming(entry.path):
+        with naming(entry.path):
             parent, name = self._passages.place(entry.path)
             flags = _DIRECTORY if entry.kind == "d" else _OLD_FILE
-            with _opened(name, flags, parent) as file:
+            with opened(name, flags, parent) as file:
                 self._describe(file, entry, whole_mode=True)
 
     def sync(self) -> None:
@@ -148,7 +148,7 @@ def _write_segments(file: int, segments: tuple[Segment, ...], data: memoryview) 
 
 
 @contextlib.contextmanager
-def _opened(name: bytes, flags: int, parent: int, mode: int = 0) -> Iterator[int]:
+def opened(name: bytes, flags: int, parent: int, mode: int = 0) -> Iterator[int]:
     descriptor = os.open(name, flags, mode, dir_fd=parent)
     try:
         yield descriptor
@@ -157,7 +157,7 @@ def _opened(name: bytes, flags: int, parent: int, mode: int = 0) -> Iterator[int
 
 
 @contextlib.contextmanager
-def _naming(path: bytes) -> Iterator[None]:
+def naming(path: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
