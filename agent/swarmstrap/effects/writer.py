@@ -9,12 +9,14 @@ import os
 import socket
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import Literal, Protocol, assert_never
 
 import msgspec
 
+from swarmstrap.effects.device import DiskTarget
 from swarmstrap.effects.entries import Target
 from swarmstrap.effects.mounts import read_mounts
+from swarmstrap.effects.replacing import Replacing
 from swarmstrap.effects.zstd import NotYetReadable, decompress
 from swarmstrap.errors import StepFailed, SwarmstrapError, Untrusted
 from swarmstrap.index import Entry, Segment
@@ -30,7 +32,13 @@ class Tree(msgspec.Struct, frozen=True, tag=True):
     root: bytes
 
 
-Place = Tree
+class Existing(msgspec.Struct, frozen=True, tag=True):
+    """The same with entries in it: those that are written take the place of what is there."""
+
+    root: bytes
+
+
+Place = Tree | Existing
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):
@@ -111,11 +119,20 @@ def _answer(hands: "_Hands", request: Request) -> Reply:
     return Reply("done")
 
 
+class _Target(Protocol):
+    def make(self, entry: Entry) -> None: ...
+    def reserve(self, entry: Entry) -> None: ...
+    def write(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None: ...
+    def write_part(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None: ...
+    def seal(self, entry: Entry) -> None: ...
+    def sync(self) -> None: ...
+
+
 class _Hands:
     """Opened once, by the first request."""
 
     def __init__(self) -> None:
-        self._target: Target | None = None
+        self._target: _Target | None = None
         self._payload = b""
         self._payload_file = -1
 
@@ -144,7 +161,7 @@ class _Hands:
             case _:
                 assert_never(request)
 
-    def _write(self, target: Target, frame: WriteFrame) -> None:
+    def _write(self, target: _Target, frame: WriteFrame) -> None:
         compressed = self._read(frame.offset, frame.length)
         if hashlib.sha256(compressed).digest() != frame.sha256:
             raise NotYetReadable(f"frame {frame.number} does not have its digest (yet)")
@@ -164,10 +181,14 @@ class _Hands:
         return os.pread(self._payload_file, length, offset)
 
 
-def _target(place: Place) -> Target:
+def _target(place: Place) -> "_Target":
     match place:
         case Tree():
             return Target(Path(os.fsdecode(place.root)), ownerless_devices(read_mounts()))
+        case Existing():
+            return Replacing(Path(os.fsdecode(place.root)), ownerless_devices(read_mounts()))
+        case Disk():
+            return DiskTarget(place.node)
         case _:
             assert_never(place)
 

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reads a tree as `swarmstrap.comparing` wants to know it. Blocking; nothing is changed."""
+
+import contextlib
+import hashlib
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+
+from swarmstrap.comparing import FoundTree, Seen
+from swarmstrap.difference import Held
+from swarmstrap.effects.mounts import read_mounts
+from swarmstrap.effects.passages import Passages
+from swarmstrap.effects.writer import ownerless_devices
+from swarmstrap.errors import StepFailed
+from swarmstrap.index import DIGEST_BYTES, ROOT, Entry, Index, Kind, Member, shown
+from swarmstrap.mountinfo import contains
+from swarmstrap.preserving import Rules
+from swarmstrap.units import MiB
+
+_KINDS: dict[int, Kind] = {
+    stat.S_IFREG: "f",
+    stat.S_IFDIR: "d",
+    stat.S_IFLNK: "l",
+    stat.S_IFCHR: "c",
+    stat.S_IFBLK: "b",
+    stat.S_IFIFO: "p",
+}
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def read_tree(
+    root: Path, index: Index, rules: Rules, mounts: Collection[str] = ("/",)
+) -> FoundTree:
+    """Everything below `root` that an update with these rules has to know of. Of what is mounted
+    there only `mounts`, paths of the installed system, are part of it.
+    """
+    top = os.path.realpath(os.fsencode(root))
+    mounted = read_mounts()
+    points = {os.path.relpath(m.point, top) for m in mounted if contains(top, m.point)}
+    foreign = points - {os.fsencode(mount).lstrip(b"/") or ROOT for mount in mounts} - {ROOT}
+    directories = {entry.path for entry in index.entries if entry.kind == "d"}
+
+    def enter(path: bytes) -> bool:
+        """What stays as a whole is of no interest, unless the image has something in it."""
+        if path in foreign:
+            return False
+        if path in directories:
+            return True
+        return not rules.untouched(path) and not rules.may_add(path)
+
+    with contextlib.closing(Passages(root)) as passages:
+        found = dict(_walk(passages, enter))
+    return FoundTree(found, frozenset(foreign), ownerless_devices(mounted))
+
+
+def read_data(
+    root: Path, index: Index, numbers: Collection[int], progress: Callable[[int], None]
+) -> Held:
+    """For each of these files the frames whose part of it is on the disk. `progress` gets bytes."""
+    wanted = frozenset(numbers)
+    parts: defaultdict[int, list[tuple[int, Member]]] = defaultdict(list)
+    for number, frame in enumerate(index.frames):
+        for member in frame.members:
+            if member.entry in wanted:
+                parts[member.entry].append((number, member))
+    with contextlib.closing(Passages(root)) as passages:
+        return {
+            number: _held(passages, index.entries[number], parts[number], progress)
+            for number in numbers
+        }
+
+
+def _walk(passages: Passages, enter: Callable[[bytes], bool]) -> Iterator[tuple[bytes, Seen]]:
+    pending = [ROOT]
+    while pending:
+        path = pending.pop()
+        with _reading(path):
+            seen = _look(passages, path)
+            yield path, seen
+            if seen.entry is not None and seen.entry.kind == "d" and enter(path):
+                pending += _children(passages, path)
+
+
+def _look(passages: Passages, path: bytes) -> Seen:
+    parent, name = passages.place(path)
+    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    inode = status.st_dev, status.st_ino
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+    if kind is None:
+        return Seen(None, inode, status.st_nlink)
+    entry = Entry(
+        path=path,
+        kind=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mtime=status.st_mtime_ns,
+        size=status.st_size if kind == "f" else 0,
+        target=os.readlink(name, dir_fd=parent) if kind == "l" else b"",
+        device=(os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in "cb" else (0, 0),
+        xattrs=_xattrs(parent, name),
+    )
+    return Seen(entry, inode, status.st_nlink)
+
+
+def _xattrs(parent: int, name: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    # There is no listxattrat: the magic link leads to the directory that is open.
+    path = b"/proc/self/fd/%d/%s" % (parent, name)
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+    except OSError:
+        return ()  # the filesystem has none
+    return tuple(
+        (os.fsencode(name), os.getxattr(path, name, follow_symlinks=False)) for name in names
+    )
+
+
+def _children(passages: Passages, path: bytes) -> list[bytes]:
+    parent, name = passages.place(path)
+    with _opened(name, _DIRECTORY, parent) as directory:
+        names = [os.fsencode(child) for child in os.listdir(directory)]
+    return names if path == ROOT else [path + b"/" + child for child in names]
+
+
+def _held(
+    passages: Passages,
+    entry: Entry,
+    parts: Iterable[tuple[int, Member]],
+    progress: Callable[[int], None],
+) -> frozenset[int]:
+    same: set[int] = set()
+    other: set[int] = set()
+    with _reading(entry.path):
+        parent, name = passages.place(entry.path)
+        with _opened(name, _FILE, parent) as file:
+            end = 0
+            for frame, member in parts:
+                (same if _digest(file, member, progress) == member.digest else other).add(frame)
+                for segment in member.segments:
+                    if not _is_hole(file, end, segment.file_offset):
+                        other.add(frame)
+                    end = segment.file_offset + segment.length
+            if not _is_hole(file, end, entry.size):
+                other.add(max(same | other))
+    return frozenset(same - other)
+
+
+def _digest(file: int, member: Member, progress: Callable[[int], None]) -> bytes:
+    content = hashlib.sha256()
+    for segment in member.segments:
+        offset, end = segment.file_offset, segment.file_offset + segment.length
+        while offset < end and (chunk := os.pread(file, min(MiB, end - offset), offset)):
+            content.update(chunk)
+            offset += len(chunk)
+        progress(segment.length)
+    return content.digest()[:DIGEST_BYTES]
+
+
+def _is_hole(file: int, begin: int, end: int) -> bool:
+    """Whether there are only zeros; true for what lies behind the end of the file."""
+    while begin < end:
+        try:
+            begin = os.lseek(file, begin, os.SEEK_DATA)
+        except OSError:
+            return True  # ENXIO: no data up to the end
+        chunk = os.pread(file, min(MiB, end - begin), begin) if begin < end else b""
+        if any(chunk):
+            return False
+        if not chunk:
+            return True
+        begin += len(chunk)
+    return True
+
+
+@contextlib.contextmanager
+def _opened(name: bytes, flags: int, parent: int) -> Iterator[int]:
+    descriptor = os.open(name, flags, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _reading(path: bytes) -> Iterator[None]:
+    """What has gone since it was listed is no error."""
+    try:
+        yield
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StepFailed(
+            f"cannot read {shown(path)}: {error.strerror}",
+            hint="if the disk does not give back what is on it, replace it; see the kernel log",
+        ) from error
