@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from swarmstrap.effects import disk
+from swarmstrap.effects import claim, disk
 from swarmstrap.effects.disk import ROOT_GUIDS, TYPE_GUIDS
 from swarmstrap.errors import StepFailed
 from swarmstrap.steps import DiskId, PlannedPartition, WritePartitionTable
@@ -140,7 +140,7 @@ def test_wipe_of_a_mounted_disk_is_refused(sparse: Sparse, attach: Attach, tmp_p
 
 
 def test_a_lock_that_never_goes_away(sparse: Sparse, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(claim, "BUSY_SECONDS", 0.2)
     path = sparse(MiB)
     with path.open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_SH)

@@ -6,27 +6,18 @@ GUIDs such as that of an x86-64 root. libparted then reads it back, so that two 
 agree on it before anything relies on it.
 """
 
-import contextlib
-import errno
-import fcntl
 import os
-import stat
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import parted
 
 from swarmstrap.effects import udev
+from swarmstrap.effects.claim import claimed, read_table_again
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.layout import PartitionType
 from swarmstrap.steps import PlannedPartition, WipeDisk, WritePartitionTable
 from swarmstrap.units import Bytes, MiB, to_sectors
-
-BLKRRPART = 0x125F  # _IO(0x12, 95), linux/fs.h
-BUSY_SECONDS = 30.0
-_RETRY_SECONDS = 0.1
 
 # UEFI 2.10 (5.3.3), GRUB, and the UAPI group's Discoverable Partitions Specification.
 TYPE_GUIDS: dict[PartitionType, str] = {
@@ -57,7 +48,7 @@ def write_table(step: WritePartitionTable) -> None:
 
 def wipe_node(node: str) -> None:
     """`wipe` for a device node or an image file. Raises StepFailed when anything uses it."""
-    with _exclusive(node) as disk:
+    with claimed(node) as disk:
         # --force: the claim that wipefs would make is the one that is held here.
         for target in (*_partition_nodes(node), node):
             run(["wipefs", "--all", "--force", target], timeout=120)
@@ -65,15 +56,15 @@ def wipe_node(node: str) -> None:
         for offset in (0, max(0, size - MiB)):
             os.pwrite(disk, bytes(min(MiB, size)), offset)
         os.fsync(disk)
-        _reread(disk, node)
+        read_table_again(disk, node)
 
 
 def write_table_to(node: str, step: WritePartitionTable) -> None:
     """`write_table` for a device node or an image file."""
-    with _exclusive(node) as disk:
+    with claimed(node) as disk:
         run(sgdisk_arguments(step, node, os.uname().machine), timeout=120)
         os.fsync(disk)
-        _reread(disk, node)
+        read_table_again(disk, node)
     _prove(node, step)
 
 
@@ -93,48 +84,6 @@ def sgdisk_arguments(step: WritePartitionTable, node: str, machine: str) -> list
             f"--change-name={part.number}:{part.label}",
         ]
     return [*arguments, node]
-
-
-@contextlib.contextmanager
-def _exclusive(node: str) -> Iterator[int]:
-    """A descriptor of `node` while nobody else can mount it or build on it, and udev keeps away.
-
-    The kernel refuses the claim (O_EXCL) while any partition is mounted or held; udev leaves a
-    disk alone on which somebody holds a lock (systemd.io/BLOCK_DEVICE_LOCKING).
-    """
-    try:
-        disk = os.open(node, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
-    except OSError as error:
-        why = "it is in use" if error.errno == errno.EBUSY else error.strerror
-        raise StepFailed(
-            f"cannot take {node} for writing: {why}", hint="see lsblk and /proc/mounts"
-        ) from error
-    try:
-        _until_free(f"lock {node}", lambda: fcntl.flock(disk, fcntl.LOCK_EX | fcntl.LOCK_NB))
-        yield disk
-    finally:
-        os.close(disk)
-
-
-def _reread(disk: int, node: str) -> None:
-    """Make the kernel read the table again; an image file has nobody to tell."""
-    if stat.S_ISBLK(os.fstat(disk).st_mode):
-        _until_free(f"make the kernel read {node} again", lambda: fcntl.ioctl(disk, BLKRRPART))
-
-
-def _until_free(what: str, attempt: Callable[[], object]) -> None:
-    """Try until nobody is in the way; a probe of udev's that is under way ends by itself."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            attempt()
-            return
-        except OSError as error:
-            busy = error.errno in (errno.EBUSY, errno.EAGAIN)
-            if not busy or time.monotonic() > deadline:
-                why = f"in use for {BUSY_SECONDS:.0f} s" if busy else error.strerror
-                raise StepFailed(f"cannot {what}: {why}", hint="see lsblk and dmesg") from error
-        time.sleep(_RETRY_SECONDS)
 
 
 def _partition_nodes(node: str) -> list[str]:

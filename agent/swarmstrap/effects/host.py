@@ -14,27 +14,35 @@ from swarmstrap.display import numbered
 from swarmstrap.effects import (
     bootloader,
     chroot,
+    clones,
     disk,
     filesystems,
     finish,
+    grow,
     hooks,
     network,
     udev,
+    whole_disk,
 )
 from swarmstrap.effects import log as logs
 from swarmstrap.effects.admit import admit
 from swarmstrap.effects.console import Console, active
 from swarmstrap.effects.download import Download, Source
+from swarmstrap.effects.staged import BehindImage, Staged
 from swarmstrap.effects.trust import CA, FLOORS, SIGNERS, read_floors
 from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.whole_disk import WholeDisk
 from swarmstrap.errors import StepFailed, SwarmstrapError, Unreachable
 from swarmstrap.failure import SHELL_SECONDS, NotArmed, Verdict
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
 from swarmstrap.reporter import Reporter
 from swarmstrap.steps import (
+    CheckClones,
+    ClearRest,
     FetchImage,
     FinishBoot,
+    GrowDisk,
     InstallGrub,
     MakeFilesystem,
     MakeHostKeys,
@@ -45,6 +53,7 @@ from swarmstrap.steps import (
     Seed,
     Settle,
     WipeDisk,
+    WriteDiskImage,
     WriteFile,
     WritePartitionTable,
 )
@@ -160,6 +169,34 @@ class Machine:
 
     async def fetch(self, step: FetchImage) -> None:
         await self._download.fetch(self._source, step.staging)
+
+    async def write_disk_image(self, step: WriteDiskImage) -> None:
+        node = await asyncio.to_thread(udev.find, step.disk)
+        staged: Staged = self._download.memory
+        if step.staging == "tail":
+            staged = BehindImage(STAGING, node, step.size, step.disk.size)
+        disk = WholeDisk(node, self._manifest, step.unused, self._tell_from_thread())
+        try:
+            await self._download.into(disk, self._source, staged)
+            if step.verify:
+                await asyncio.to_thread(disk.read_back)
+        finally:
+            await asyncio.to_thread(disk.close)
+        await asyncio.to_thread(udev.settle)
+
+    async def clear_rest(self, step: ClearRest) -> None:
+        await self._download.forget()
+        await asyncio.to_thread(whole_disk.clear_rest, step)
+
+    async def grow_disk(self, step: GrowDisk) -> None:
+        for warning in await asyncio.to_thread(grow.grow, step):
+            self._report.warn(warning)
+
+    async def check_clones(self, step: CheckClones) -> None:
+        for warning in await asyncio.to_thread(clones.shared_with_others, step):
+            self._report.warn(
+                warning, hint="the system may start from the wrong disk: change one of them"
+            )
 
     async def write_file(self, step: WriteFile) -> None:
         await asyncio.to_thread(chroot.write_file, step, self._root)

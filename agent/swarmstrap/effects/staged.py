@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from swarmstrap.effects.run import run
-from swarmstrap.units import KiB, MiB
+from swarmstrap.units import KiB, MiB, align_down, align_up
 
 _MOUNT_SECONDS = 30.0
 _MKFS_SECONDS = 300.0
@@ -78,15 +78,15 @@ class InTree:
 
 
 class BehindImage:
-    """A filesystem in `room` bytes from byte `start` of the disk `node` on."""
+    """A filesystem on the disk `node`, of `disk` bytes, behind an image of `image` bytes."""
 
     in_the_way = True
 
-    def __init__(self, place: Path, node: str, start: int, room: int) -> None:
+    def __init__(self, place: Path, node: str, image: int, disk: int) -> None:
         self.place = place
         self._node = node
-        self._start = start
-        self._room = room
+        self._start = align_up(image, MiB)
+        self._room = align_down(disk, MiB) - self._start
 
     def make(self, size: int) -> None:
         # Lost with the node, like memory: neither a journal nor room for root.

@@ -68,15 +68,19 @@ def find(disk: DiskId) -> str:
 
 def partition_node(volume: Volume) -> str:
     """The device node of a planned partition, proven by its disk, its start and its size."""
-    disk = sysfs.SYS / "class/block" / Path(find(volume.disk)).name
     planned = volume.partition
-    for path in disk.iterdir():
-        if number(path / "partition") == planned.number:
+    return part_node(volume.disk, planned.number, planned.start, planned.size)
+
+
+def part_node(disk: DiskId, part: int, start: int, size: int) -> str:
+    """`partition_node` by number and place in bytes."""
+    for path in (sysfs.SYS / "class/block" / Path(find(disk)).name).iterdir():
+        if number(path / "partition") == part:
             place = (number(path / "start") * _SECTOR, number(path / "size") * _SECTOR)
-            if place == (planned.start, planned.size):
+            if place == (start, size):
                 return f"/dev/{path.name}"
     raise StepFailed(
-        f"{volume} is not where the plan puts it",
+        f"partition {part} of {disk.name} is not where the plan puts it",
         hint="something else changed the partition table: deploy the node again",
     )
 

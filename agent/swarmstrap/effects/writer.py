@@ -38,7 +38,13 @@ class Existing(msgspec.Struct, frozen=True, tag=True):
     root: bytes
 
 
-Place = Tree | Existing
+class Disk(msgspec.Struct, frozen=True, tag=True):
+    """The device node of a disk: the one file of a disk image becomes all of it."""
+
+    node: str
+
+
+Place = Tree | Existing | Disk
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):
