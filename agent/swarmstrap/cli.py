@@ -55,13 +55,13 @@ def boot(cmdline: Path) -> None:
     from swarmstrap.effects.console import Console, active, terminals
     from swarmstrap.effects.fetch import writer_count
     from swarmstrap.effects.finish import leave
-    from swarmstrap.effects.sysfs import look
+    from swarmstrap.effects.sysfs import memory
     from swarmstrap.effects.unpack import Writers
 
     logs.start()
     behind = clock.forward()
     # First of all: the writers are copies of this process, small and without a secret.
-    writers = Writers.start(writer_count(look("").memory))
+    writers = Writers.start(writer_count(memory()))
     console = Console(terminals(active()))
 
     from swarmstrap.effects.host import Machine
@@ -97,15 +97,14 @@ def show_inventory(*, as_json: bool) -> None:
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(inventory)).decode())
         return
-    print(f"{inventory.vendor} {inventory.product}, {inventory.firmware}, {inventory.architecture}")
-    print(
-        f"{inventory.cpus} x {inventory.cpu or 'unknown CPU'}, {human(inventory.memory)} of memory"
-    )
+    machine, boot, cpu = inventory.system_vendor, inventory.boot, inventory.cpu
+    print(f"{machine.manufacturer} {machine.product_name}, {boot.current_boot_mode}")
+    print(f"{cpu.count} x {cpu.model_name}, {human(inventory.memory.total)} of memory")
     for disk in inventory.disks:
         holds = ", ".join(disk.signatures) or "nothing known"
         print(f"disk {disk.name}: {human(disk.size)}, {disk.model or disk.tran}, holds {holds}")
-    for nic in inventory.nics:
-        print(f"nic {nic.name}: {nic.mac}, {nic.driver or 'no driver'}")
+    for nic in inventory.interfaces:
+        print(f"nic {nic.name}: {nic.mac_address}, {nic.driver or 'no driver'}")
     for device in inventory.driverless:
         print(f"no driver: {device}")
 

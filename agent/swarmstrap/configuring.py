@@ -110,15 +110,16 @@ def hooks(job: Job) -> Iterator[Step]:
 def grub(inventory: Inventory, manifest: Manifest, system: System) -> InstallGrub:
     """Every platform that the image and the disk allow: a disk may move to other firmware."""
     esp = next((v for v in system.volumes if v.volume.partition.type == "esp"), None)
+    booted, machine = inventory.boot.current_boot_mode, inventory.cpu.architecture
     wanted = [
         name
         for (firmware, architecture), name in _GRUB_TARGETS.items()
-        if architecture == inventory.architecture and (esp or firmware == "bios")
+        if architecture == machine and (esp or firmware == "bios")
     ]
-    needed = _GRUB_TARGETS.get((inventory.firmware, inventory.architecture))
+    needed = _GRUB_TARGETS.get((booted, machine))
     if needed not in wanted:
         raise Unplannable(
-            f"the node boots by {inventory.firmware.upper()} and the layout has no ESP",
+            f"the node boots by {booted.upper()} and the layout has no ESP",
             hint="add {label: ESP, type: esp, size: 512MiB, mount: /boot/efi}",
         )
     if needed not in manifest.facts.grub_targets:
@@ -131,7 +132,7 @@ def grub(inventory: Inventory, manifest: Manifest, system: System) -> InstallGru
         disk=system.boot.volume.disk,
         targets=tuple(name for name in wanted if name in manifest.facts.grub_targets),
         efi_directory=esp.mount if esp else "",
-        nvram=inventory.firmware == "uefi",
+        nvram=booted == "uefi",
         bootloader_id=manifest.facts.os_id or "swarmstrap",
     )
 
@@ -147,5 +148,6 @@ def finish(job: Job, system: System) -> FinishBoot:
 
 def _default_network(inventory: Inventory) -> tuple[Interface, ...]:
     """DHCP on the NIC that the node booted from; on every NIC when it booted from none."""
-    macs = [inventory.boot_mac] if inventory.boot_mac else [nic.mac for nic in inventory.nics]
+    booted = inventory.boot.pxe_interface
+    macs = [booted] if booted else [nic.mac_address for nic in inventory.interfaces]
     return tuple(Interface(mac=mac) for mac in macs)

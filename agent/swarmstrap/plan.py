@@ -23,7 +23,7 @@ def make_plan(inventory: Inventory, job: Job, manifest: Manifest) -> Plan:
     """Raises BadInput for a job that fits no node, Untrusted for an image of another
     architecture, and Unplannable when this node cannot become what the job says.
     """
-    check_architecture(manifest, inventory.architecture)
+    check_architecture(manifest, inventory.cpu.architecture)
     check_layout(job.layout)
     check_fits(job.layout, manifest)
     if manifest.disk is None:

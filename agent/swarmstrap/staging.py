@@ -15,12 +15,12 @@ def staged_size(manifest: Manifest) -> Bytes:
 
 
 def fits_memory(inventory: Inventory, manifest: Manifest) -> bool:
-    return staged_size(manifest) + MEMORY_RESERVED <= inventory.memory
+    return staged_size(manifest) + MEMORY_RESERVED <= inventory.memory.total
 
 
 def too_large_for_memory(inventory: Inventory, manifest: Manifest) -> str:
     """The beginning of a sentence, up to `neither`."""
     return (
         f"the compressed image ({human(staged_size(manifest))}) fits neither into "
-        f"{human(inventory.memory)} of memory beside {human(MEMORY_RESERVED)} for the agent"
+        f"{human(inventory.memory.total)} of memory beside {human(MEMORY_RESERVED)} for the agent"
     )

@@ -114,9 +114,10 @@ def test_a_partition_is_proven_by_its_place(machine: list[Device], tmp_path: Pat
 
 def test_what_is_seen_of_this_machine() -> None:
     inventory = udev.look("52:54:00:AB:CD:EF")
-    assert inventory.boot_mac == "52:54:00:ab:cd:ef"
-    assert inventory.memory > 0
-    assert inventory.cpus > 0
+    assert inventory.boot.pxe_interface == "52:54:00:ab:cd:ef"
+    assert inventory.memory.total > 0
+    assert inventory.cpu.count > 0
+    assert "lo" not in {nic.name for nic in inventory.interfaces}
     for seen in inventory.disks:
         assert seen.name.startswith("/dev/")
         assert "loop" not in seen.name

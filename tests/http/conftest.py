@@ -14,7 +14,7 @@ import pytest
 from tests.trees import ELF_X86_64
 
 from swarmstrap.effects.http import NodeApi, tls
-from swarmstrap.hardware import Disk, Inventory, Nic
+from swarmstrap.hardware import Boot, Cpu, Disk, Inventory, Memory, Nic, SystemVendor
 from swarmstrap.wire import Register
 from swarmstrap_server.app import Services
 from swarmstrap_server.control.client import Operator
@@ -57,13 +57,12 @@ SYSTEM = {
 
 def inventory(mac: str = MAC, uuid: str = "") -> Inventory:
     return Inventory(
-        firmware="uefi",
-        architecture="x86_64",
-        uuid=uuid,
-        boot_mac=mac,
-        memory=4 << 30,
+        boot=Boot(current_boot_mode="uefi", pxe_interface=mac),
+        cpu=Cpu(architecture="x86_64"),
+        memory=Memory(total=4 << 30),
+        system_vendor=SystemVendor(uuid=uuid),
         disks=(Disk(name="/dev/vda", size=20 << 30, serial="system"),),
-        nics=(Nic(name="eth0", mac=mac, link=True),),
+        interfaces=(Nic(name="eth0", mac_address=mac, has_carrier=True),),
     )
 
 

@@ -138,7 +138,7 @@ class Lab:
         try:
             console = Console([Terminal("ttyS0", fd, screen=False)])
             report = Reporter([console.hear, self._hear])
-            settings = Settings(server, boot_mac=found.boot_mac)
+            settings = Settings(server, boot_mac=found.boot.pxe_interface)
             node = Node(settings, report, console, self.writers)
             node.found = found
             self.patch.setattr(finish, "leave", node.leave)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from tests.http.conftest import SYSTEM, Live, inventory
 
-from swarmstrap.hardware import Disk, Inventory
+from swarmstrap.hardware import Cpu, Disk, Inventory
 from swarmstrap.manifest import MANIFEST_FILE, SIGNATURE_FILE, SIGNATURE_NAMESPACE
 from swarmstrap.units import GiB, MiB
 from swarmstrap_server.images.publish import publish
@@ -133,11 +133,11 @@ CASES = {
     "manifest signed by a stranger": Case(
         after=signed_by_a_stranger,
         message="the image's signature does not hold: it is of key SHA256:.+, which is none of .+",
-        hint=f"{SIGN}, or allow that key and build the initramfs again",
+        hint=f"{SIGN}, or allow that key: swarmstrap key add, then swarmstrap initramfs",
     ),
     "manifest not signed": Case(after=unsigned, message="the image has no signature", hint=SIGN),
     "manifest of another architecture": Case(
-        found=msgspec.structs.replace(inventory(), architecture="aarch64"),
+        found=msgspec.structs.replace(inventory(), cpu=Cpu(architecture="aarch64")),
         message="image tiny 1 is for x86_64, this node is aarch64",
         hint="deploy an image of the node's architecture",
     ),

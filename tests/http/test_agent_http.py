@@ -20,12 +20,14 @@ from cryptography.x509.oid import NameOID
 from swarmstrap.effects import http
 from swarmstrap.effects.http import NodeApi
 from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Unreachable, Untrusted
-from swarmstrap.hardware import Inventory
+from swarmstrap.hardware import Boot, Cpu, Inventory
 from swarmstrap.layout import Layout
 from swarmstrap.wire import Claim, Event, Events, Job, PlanReport, Problem, Register, Registered
 
 REGISTER = Register(
-    inventory=Inventory(firmware="uefi", architecture="x86_64"), boot_id="b", version="0"
+    inventory=Inventory(boot=Boot(current_boot_mode="uefi"), cpu=Cpu(architecture="x86_64")),
+    boot_id="b",
+    version="0",
 )
 JOB = Job(
     deployment="d",

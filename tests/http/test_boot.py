@@ -136,4 +136,4 @@ async def test_machines_without_a_uuid_of_their_own_are_told_apart(live: Live) -
         show_hardware(live, mac, blank)
     names = [node.name for node in live.services.deployments.store.nodes()]
     assert names == ["node-525400aa0001", "node-525400aa0002"]
-    assert inventory().uuid == ""
+    assert inventory().system_vendor.uuid == ""

@@ -178,10 +178,10 @@ async def test_the_mac_of_a_node_with_the_uuid_of_another_machine_is_a_stranger(
 
 async def test_a_machine_that_fits_two_nodes_is_refused(live: Live) -> None:
     seen = register()
-    nics = (*seen.inventory.nics, *register(mac=OTHER_MAC).inventory.nics)
-    both = wire.Register(
-        inventory=msgspec.structs.replace(seen.inventory, nics=nics), boot_id="b", version="0"
-    )
+    theirs = register(mac=OTHER_MAC).inventory.interfaces
+    nics = (*seen.inventory.interfaces, *theirs)
+    inventory = msgspec.structs.replace(seen.inventory, interfaces=nics)
+    both = wire.Register(inventory=inventory, boot_id="b", version="0")
     with pytest.raises(Refused, match="fits 2 nodes: n1, n3"):
         await live.api.register(both, patience=0)
 

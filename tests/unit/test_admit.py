@@ -12,7 +12,7 @@ from swarmstrap.effects.admit import admit
 from swarmstrap.effects.trust import read_floors
 from swarmstrap.errors import BadInput, SwarmstrapError, Untrusted
 from swarmstrap.floors import Floors, encode
-from swarmstrap.hardware import Inventory
+from swarmstrap.hardware import Boot, Cpu, Inventory
 from swarmstrap.layout import Layout
 from swarmstrap.manifest import (
     HOOK_NAMESPACE,
@@ -29,7 +29,7 @@ from swarmstrap_server.images.publish import publish
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.images.sources.directory import Directory
 
-NODE = Inventory(firmware="uefi", architecture="x86_64")
+NODE = Inventory(boot=Boot(current_boot_mode="uefi"), cpu=Cpu(architecture="x86_64"))
 Change = Callable[[Job, Key], Job]
 
 
@@ -135,7 +135,7 @@ def test_anything_else_is_not(change: str, job: Job, key: Key, place: Path) -> N
 
 
 def test_another_architecture_is_not(job: Job, place: Path) -> None:
-    node = msgspec.structs.replace(NODE, architecture="aarch64")
+    node = msgspec.structs.replace(NODE, cpu=Cpu(architecture="aarch64"))
     with pytest.raises(Untrusted, match="small 1 is for x86_64, this node is aarch64"):
         admit(node, job, signers(place), Floors())
 

@@ -35,8 +35,8 @@ def test_the_plan_is_the_one_that_the_node_makes(
     [
         (None, "cannot read"),
         ("{", "Input data was truncated"),
-        ('{"firmware": "bios", "architecture": "x", "colour": 1}', "unknown field `colour`"),
-        ('{"firmware": "coreboot", "architecture": "x"}', "Invalid enum value 'coreboot'"),
+        ('{"boot": {"current_boot_mode": "bios"}, "colour": 1}', "unknown field `colour`"),
+        ('{"boot": {"current_boot_mode": "coreboot"}}', "Invalid enum value 'coreboot'"),
     ],
 )
 def test_bad_files_are_one_line(

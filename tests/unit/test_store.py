@@ -10,13 +10,18 @@ import pytest
 from msgspec.structs import replace
 
 from swarmstrap.errors import SwarmstrapError
-from swarmstrap.hardware import Inventory
+from swarmstrap.hardware import Boot, Cpu, Inventory, Memory, SystemVendor
 from swarmstrap.wire import Event, PlanReport
 from swarmstrap_server.control.identity import marks
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.store import SeenNode, Store, Token
 
-INVENTORY = Inventory(firmware="bios", architecture="x86_64", uuid="U", memory=1 << 30)
+INVENTORY = Inventory(
+    boot=Boot(current_boot_mode="bios"),
+    cpu=Cpu(architecture="x86_64"),
+    memory=Memory(total=1 << 30),
+    system_vendor=SystemVendor(uuid="u"),
+)
 
 
 def seen(name: str, mac: str = "52:54:00:00:00:01") -> SeenNode:

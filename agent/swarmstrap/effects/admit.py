@@ -37,7 +37,7 @@ def admit(
     )
     manifest = parse_manifest(job.manifest)
     check_floors(manifest, floors)
-    check_architecture(manifest, inventory.architecture)
+    check_architecture(manifest, inventory.cpu.architecture)
     torrent = load(job.torrent, manifest.infohash)
     for hook in job.hooks:
         _admit_hook(hook, signers)

@@ -36,8 +36,8 @@ def environment(
         "SWARMSTRAP_HOSTNAME": job.hostname or job.node,
         "SWARMSTRAP_IMAGE": manifest.name,
         "SWARMSTRAP_VERSION": manifest.version,
-        "SWARMSTRAP_FIRMWARE": inventory.firmware,
-        "SWARMSTRAP_BOOT_MAC": inventory.boot_mac,
+        "SWARMSTRAP_FIRMWARE": inventory.boot.current_boot_mode,
+        "SWARMSTRAP_BOOT_MAC": inventory.boot.pxe_interface,
         "SWARMSTRAP_DISKS": " ".join(disks),
         "SWARMSTRAP_ROOT": "/" if hook.where == "chroot" else str(root),
     }

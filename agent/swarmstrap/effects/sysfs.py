@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the machine is, apart from its disks, as sysfs and procfs tell it."""
+"""What the machine is, apart from its disks and NICs, as sysfs and procfs tell it."""
 
 import os
 import re
@@ -7,31 +7,66 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from swarmstrap.effects.run import run
-from swarmstrap.hardware import Inventory, Nic
+from swarmstrap.hardware import Boot, Cpu, Inventory, Memory, SystemVendor
 
 SYS = Path("/sys")
-# PCI classes whose devices a node cannot be installed without: storage and network controllers.
-_NEEDED_CLASSES = ("0x01", "0x02")
+_SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"  # UEFI 2.10, 3.3
+_MOUNT_SECONDS = 60.0
+
+# What a node cannot be installed without: classes of the PCI Code and ID Assignment 1.16.
+_NEEDED = {
+    "0x0100": "SCSI controller",
+    "0x0101": "IDE controller",
+    "0x0104": "RAID controller",
+    "0x0105": "ATA controller",
+    "0x0106": "SATA controller",
+    "0x0107": "SAS controller",
+    "0x0108": "NVMe controller",
+    "0x0109": "UFS controller",
+    "0x0180": "storage controller",
+    "0x0200": "Ethernet controller",
+    "0x0207": "InfiniBand controller",
+}
 
 
-def look(boot_mac: str) -> Inventory:
-    """An inventory without disks."""
+def look(pxe_interface: str) -> Inventory:
+    """An inventory without disks and NICs; `pxe_interface` is the MAC that the node booted by."""
     dmi = SYS / "class/dmi/id"
-    nics = (_nic(path) for path in sorted((SYS / "class/net").iterdir()))
+    uefi = (SYS / "firmware/efi").exists()
     return Inventory(
-        firmware="uefi" if (SYS / "firmware/efi").exists() else "bios",
-        architecture=os.uname().machine,
-        uuid=text(dmi / "product_uuid").lower(),
-        vendor=text(dmi / "sys_vendor"),
-        product=text(dmi / "product_name"),
-        serial=text(dmi / "product_serial"),
-        cpu=_first(r"^model name\s*:\s*(.+)$", "/proc/cpuinfo"),
-        cpus=os.cpu_count() or 1,
-        memory=int(_first(r"^MemTotal:\s*(\d+) kB$", "/proc/meminfo") or 0) << 10,
-        boot_mac=boot_mac.lower(),
-        nics=tuple(nic for nic in nics if nic is not None),
-        driverless=tuple(_driverless()),
+        boot=Boot(
+            current_boot_mode="uefi" if uefi else "bios",
+            pxe_interface=pxe_interface.lower(),
+            secure_boot=_secure_boot() if uefi else None,
+        ),
+        cpu=Cpu(
+            architecture=os.uname().machine,
+            count=os.cpu_count() or 1,
+            model_name=_first(r"^model name\s*:\s*(.+)$", "/proc/cpuinfo"),
+        ),
+        memory=Memory(total=memory()),
+        system_vendor=SystemVendor(
+            manufacturer=text(dmi / "sys_vendor"),
+            product_name=text(dmi / "product_name"),
+            serial_number=text(dmi / "product_serial"),
+            uuid=text(dmi / "product_uuid").lower(),
+        ),
+        driverless=tuple(driverless()),
     )
+
+
+def memory() -> int:
+    """Bytes that the kernel can use."""
+    return int(_first(r"^MemTotal:\s*(\d+) kB$", "/proc/meminfo") or 0) << 10
+
+
+def driverless() -> Iterator[str]:
+    """`Ethernet controller 8086:100e at 0000:00:03.0` for each that no driver took."""
+    for path in sorted((SYS / "bus/pci/devices").glob("*")):
+        kind = _NEEDED.get(text(path / "class")[:6])
+        if kind and not (path / "driver").exists():
+            vendor, device = text(path / "vendor")[2:], text(path / "device")[2:]
+            yield f"{kind} {vendor}:{device} at {path.name}"
 
 
 def text(path: Path) -> str:
@@ -47,36 +82,18 @@ def number(path: Path) -> int:
     return int(found) if found.lstrip("-").isdigit() else 0
 
 
-def _nic(path: Path) -> Nic | None:
-    device = path / "device"
-    if not device.exists():
-        return None  # lo, bridges, bonds: nothing that a cable goes into
-    name = os.path.basename(os.path.realpath(device))
-    # virtio and USB NICs sit one level below the PCI device.
-    pci = name if re.fullmatch(r"[0-9a-f]{4}:.*", name) else ""
-    driver = device / "driver"
-    return Nic(
-        name=path.name,
-        mac=text(path / "address"),
-        driver=os.path.basename(os.path.realpath(driver)) if driver.exists() else "",
-        link=text(path / "carrier") == "1",
-        speed=max(0, number(path / "speed")),
-        pci=pci or os.path.basename(os.path.realpath(device / "..")),
-        addresses=_addresses(path.name),
-    )
-
-
-def _addresses(name: str) -> tuple[str, ...]:
-    shown = run(["ip", "-oneline", "address", "show", "dev", name], timeout=10, check=False)
-    return tuple(re.findall(r" inet6? (\S+)", shown.stdout))
-
-
-def _driverless() -> Iterator[str]:
-    """`0000:00:03.0 8086:100e` for each storage or network controller that no driver took."""
-    for path in sorted((SYS / "bus/pci/devices").glob("*")):
-        if text(path / "class").startswith(_NEEDED_CLASSES) and not (path / "driver").exists():
-            vendor, device = text(path / "vendor")[2:], text(path / "device")[2:]
-            yield f"{path.name} {vendor}:{device}"
+def _secure_boot() -> bool | None:
+    """Four bytes of attributes, then the value; an initramfs has nobody else to mount efivarfs."""
+    variables = SYS / "firmware/efi/efivars"
+    if variables.is_dir() and not any(variables.iterdir()):
+        run(["modprobe", "--quiet", "efivarfs"], timeout=_MOUNT_SECONDS, check=False)
+        mount = ["mount", "-t", "efivarfs", "efivarfs", str(variables)]
+        run(mount, timeout=_MOUNT_SECONDS, check=False)
+    try:
+        value = (variables / _SECURE_BOOT).read_bytes()[4:]
+    except OSError:
+        return None
+    return value == b"\1" if value else None
 
 
 def _first(pattern: str, path: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pyudev
 
-from swarmstrap.effects import sysfs
+from swarmstrap.effects import nics, sysfs
 from swarmstrap.effects.run import run
 from swarmstrap.effects.sysfs import number, text
 from swarmstrap.errors import StepFailed
@@ -43,11 +43,13 @@ def settle(timeout: float = 60.0) -> None:
     run(["udevadm", "settle", f"--timeout={timeout:.0f}"], timeout=timeout + 5)
 
 
-def look(boot_mac: str) -> Inventory:
+def look(pxe_interface: str) -> Inventory:
     """Everything that the plan may depend on. Blocking: it probes every disk for signatures."""
     disks = (_disk(device) for device in _disks())
     return msgspec.structs.replace(
-        sysfs.look(boot_mac), disks=tuple(sorted(disks, key=lambda disk: disk.name))
+        sysfs.look(pxe_interface),
+        disks=tuple(sorted(disks, key=lambda disk: disk.name)),
+        interfaces=nics.look(),
     )
 
 

@@ -144,16 +144,18 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _show_hardware(found: Inventory) -> None:
-    print(f"  {found.vendor} {found.product} {found.serial}".rstrip())
+    machine, boot, cpu = found.system_vendor, found.boot, found.cpu
+    print(f"  {machine.manufacturer} {machine.product_name} {machine.serial_number}".rstrip())
     print(
-        f"  {found.cpus} x {found.cpu}, {human(found.memory)}, {found.firmware}, uuid {found.uuid}"
+        f"  {cpu.count} x {cpu.model_name}, {human(found.memory.total)}, "
+        f"{boot.current_boot_mode}, uuid {machine.uuid}"
     )
     for disk in found.disks:
         holds = f", holds {', '.join(disk.signatures)}" if disk.signatures else ""
         print(f"  {disk.name} {human(disk.size)} {disk.tran} {disk.model} {disk.serial}{holds}")
-    for nic in found.nics:
-        link = f"{nic.speed} Mbit/s" if nic.link else "no link"
-        print(f"  {nic.name} {nic.mac} {nic.driver} {link}")
+    for nic in found.interfaces:
+        link = f"{nic.speed_mbps} Mbit/s" if nic.has_carrier else "no link"
+        print(f"  {nic.name} {nic.mac_address} {nic.driver} {link}")
     for device in found.driverless:
         print(f"  no driver for {device}")
 

@@ -175,7 +175,8 @@ class Deployments:
         now = self.clock()
         self.tick()
         marks = marks_of_inventory(register.inventory)
-        name = self.known_as(marks) or name_for_unknown(marks, register.inventory.boot_mac)
+        booted = register.inventory.boot.pxe_interface
+        name = self.known_as(marks) or name_for_unknown(marks, booted)
         self.store.save_node(SeenNode(name, marks, address, now), register.inventory)
         latest = self.store.last_arming(name)
         if latest is None or latest.state != "armed":

@@ -46,7 +46,8 @@ def marks(uuid: str, macs: Iterable[str]) -> Marks:
 
 
 def marks_of_inventory(inventory: Inventory) -> Marks:
-    return marks(inventory.uuid, [inventory.boot_mac, *(nic.mac for nic in inventory.nics)])
+    macs = [inventory.boot.pxe_interface, *(nic.mac_address for nic in inventory.interfaces)]
+    return marks(inventory.system_vendor.uuid, macs)
 
 
 def marks_of_node(node: Node) -> Marks:

@@ -137,7 +137,10 @@ class Store:
 
     def inventory(self, node: str) -> Inventory | None:
         row = self._db.execute("SELECT inventory FROM nodes WHERE name = ?", (node,)).fetchone()
-        return msgspec.json.decode(row[0], type=Inventory) if row else None
+        try:
+            return msgspec.json.decode(row[0], type=Inventory) if row else None
+        except msgspec.ValidationError:
+            return None  # another version wrote it: as good as not seen
 
     def rename_node(self, old: str, new: str) -> None:
         """Gives what was seen, deployed and said under `old` to `new`, which was never seen."""
