@@ -6,7 +6,7 @@ pieces, the payload the rest.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from swarmstrap.index import Frame
 
@@ -20,6 +20,15 @@ def payload_pieces(index_size: int, payload_size: int, piece_length: int) -> ran
     """The pieces that hold the payload, which follows the index file."""
     first = len(index_pieces(index_size, piece_length))
     return range(first, first + -(-payload_size // piece_length))
+
+
+def pieces_of(frames: Iterable[Frame], pieces: range, piece_length: int) -> set[int]:
+    """Those of the payload's `pieces` that hold any of these frames."""
+    found: set[int] = set()
+    for frame in frames:
+        end = frame.offset + frame.length
+        found.update(pieces[frame.offset // piece_length : -(-end // piece_length)])
+    return found
 
 
 class Progress:

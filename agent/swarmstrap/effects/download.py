@@ -57,7 +57,7 @@ class Download:
         await self.into(NewTree(self._root), source, staged)
 
     async def into(self, destination: Destination, source: Source, staged: Staged) -> None:
-        """The whole image to its destination, and its compressed files where they are served."""
+        """The image to its destination, and its compressed files where they are served."""
         self._staged = staged
         await asyncio.to_thread(staged.make, staged_size(source.manifest))
         urls = (source.site, *source.trackers, *source.web_seeds)
@@ -70,6 +70,7 @@ class Download:
             seeders=seeders,
             tell=self._report.warn,
             address=source.address,
+            everything=destination.everything,
         )
         await fetch.fetch(
             self._swarm,

@@ -17,7 +17,7 @@ from swarmstrap.effects.unpack import Writers
 from swarmstrap.effects.writer import Tree
 from swarmstrap.effects.zstd import NotYetReadable, load_index
 from swarmstrap.errors import StepFailed
-from swarmstrap.frames import Progress, index_pieces, payload_pieces
+from swarmstrap.frames import Progress, index_pieces, payload_pieces, pieces_of
 from swarmstrap.index import Index
 from swarmstrap.manifest import Manifest
 from swarmstrap.reporter import Reporter
@@ -50,10 +50,19 @@ def seeder_addresses(urls: Iterable[str]) -> frozenset[str]:
 
 
 class Destination(Protocol):
-    """What an image is written to, by the writers."""
+    """What an image is written to, by the writers. Unless it takes `everything`, only the index is
+    fetched before `begin`, and then what it wants.
+    """
+
+    @property
+    def everything(self) -> bool: ...
 
     async def begin(self, writers: Writers, payload: Path, index: Index) -> None:
         """Open it for the writers, and make what comes before all data."""
+
+    def wanted(self, index: Index) -> Collection[int]:
+        """The frames that are to be written."""
+        ...
 
     def last(self, index: Index) -> Collection[int]:
         """The frames that are written when all others are on the disk."""
@@ -65,10 +74,14 @@ class NewTree:
     """New filesystems, mounted below `root`."""
 
     root: Path
+    everything = True
 
     async def begin(self, writers: Writers, payload: Path, index: Index) -> None:
         await writers.open(Tree(os.fsencode(self.root)), payload, index)
         await writers.skeleton()
+
+    def wanted(self, index: Index) -> Collection[int]:
+        return range(len(index.frames))
 
     def last(self, index: Index) -> Collection[int]:
         return ()
@@ -84,9 +97,9 @@ async def fetch(
     destination: Destination,
     report: Reporter,
 ) -> None:
-    """Everything of the image comes into `staging` and, unpacked, to its destination."""
+    """What the destination wants of the image comes into `staging` and, unpacked, to it."""
     index_file, payload_file = (staging / path for path, _ in torrent.files)
-    reporting = asyncio.create_task(_report(swarm, manifest, report))
+    reporting = asyncio.create_task(_report(swarm, report))
     try:
         pieces = swarm.pieces()
         early: list[int] = []
@@ -99,15 +112,16 @@ async def fetch(
         index = await _readable(partial(asyncio.to_thread, load_index, index_file, manifest))
         await destination.begin(writers, payload_file, index)
         own = payload_pieces(manifest.index.size, manifest.payload.size, torrent.piece_length)
+        wanted = frozenset(destination.wanted(index))
+        swarm.want(pieces_of((index.frames[n] for n in wanted), own, torrent.piece_length))
         progress = Progress(index.frames, own, torrent.piece_length)
         last = destination.last(index)
         async with asyncio.TaskGroup() as writing:
 
             def begin(piece: int) -> None:
                 for frame in progress.have(piece):
-                    if frame in last:
-                        continue
-                    writing.create_task(_readable(partial(writers.write, frame)))
+                    if frame in wanted and frame not in last:
+                        writing.create_task(_readable(partial(writers.write, frame)))
 
             for piece in early:
                 begin(piece)
@@ -122,7 +136,7 @@ async def fetch(
         raise group.exceptions[0] from group
     finally:
         reporting.cancel()
-    _tell_progress(swarm, manifest, report)
+    _tell_progress(swarm, report)
 
 
 async def _readable(attempt: Callable[[], Awaitable[Result]]) -> Result:
@@ -140,16 +154,16 @@ async def _readable(attempt: Callable[[], Awaitable[Result]]) -> Result:
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
-async def _report(swarm: Swarm, manifest: Manifest, report: Reporter) -> None:
+async def _report(swarm: Swarm, report: Reporter) -> None:
     while True:
         await asyncio.sleep(_REPORT_SECONDS)
-        _tell_progress(swarm, manifest, report)
+        _tell_progress(swarm, report)
 
 
-def _tell_progress(swarm: Swarm, manifest: Manifest, report: Reporter) -> None:
+def _tell_progress(swarm: Swarm, report: Reporter) -> None:
     received = swarm.received
     report.progress(
-        received.total / (manifest.index.size + manifest.payload.size),
+        received.total / swarm.wanted,
         from_seeder=received.from_seeder,
         from_peers=received.from_peers,
     )

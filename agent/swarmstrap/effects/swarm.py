@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 PORT = 6881
 _FORGIVE_SECONDS = 1.0
-_FIRST, _NORMAL = 7, 4  # libtorrent's highest and its default priority
+_FIRST, _NORMAL, _NEVER = 7, 4, 0  # libtorrent's highest and its default priority, and no piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,8 @@ def load(data: bytes, infohash: str) -> Torrent:
 
 class Swarm:
     """One image's swarm, joined. `address` is this node's own; `seeders` are the addresses of the
-    site's seeders; `tell` hears about refused pieces and banned peers in one line.
+    site's seeders; `tell` hears about refused pieces and banned peers in one line. Everything is
+    wanted, or only the files before the last until `want` says more.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Swarm:
         address: str,
         port: int = PORT,
         patience: Patience = Patience(),
+        everything: bool = True,
     ) -> None:
         self._torrent = torrent
         self._web_seeds = web_seeds
@@ -97,9 +99,12 @@ class Swarm:
         self._patience = patience
         self._directory = directory
         self._trackers = trackers
-        self._ledger = Ledger(
-            piece_sizes([size for _, size in torrent.files], torrent.piece_length), seeders
-        )
+        sizes = [size for _, size in torrent.files]
+        self._sizes = piece_sizes(sizes, torrent.piece_length)
+        self._ledger = Ledger(self._sizes, seeders)
+        self._first = frozenset(range(len(piece_sizes(sizes[:-1], torrent.piece_length))))
+        self._wanted = set(range(torrent.pieces)) if everything else set(self._first)
+        self._given = 0
         self._have = [False] * torrent.pieces
         self._arrived: deque[int] = deque()
         self._changed = asyncio.Event()
@@ -110,7 +115,7 @@ class Swarm:
         self._loop = asyncio.get_running_loop()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._loop.add_reader(self._wake, self._hear)
-        self._session = [_open_session(address, port)]
+        self._session = [_open_session(address, port, keep_peers=not everything)]
         self._session[0].set_alert_fd(self._waker)
         self._handle = self._session[0].add_torrent(self._parameters())
         self._last_progress = self._loop.time()
@@ -125,14 +130,29 @@ class Swarm:
     def received(self) -> Received:
         return self._ledger.received
 
+    @property
+    def wanted(self) -> int:
+        """The bytes of all pieces that are wanted so far."""
+        return sum(self._sizes[piece] for piece in self._wanted)
+
+    def want(self, pieces: Iterable[int]) -> None:
+        """These as well."""
+        more = set(pieces) - self._wanted
+        self._wanted |= more
+        if more:
+            self._last_progress = self._loop.time()
+            self._handle.prioritize_pieces(self._priorities())
+
     async def pieces(self) -> AsyncIterator[int]:
-        """Every piece once, as soon as its hash holds; the index's first where peers have them.
+        """Every wanted piece once, as soon as its hash holds; the index's first where peers have
+        them.
 
         Raises StepFailed when the disk refuses, or when nothing has come for too long.
         """
-        for _ in range(self._torrent.pieces):
+        while self._given < len(self._wanted):
             while not self._arrived:
                 await self._progress()
+            self._given += 1
             yield self._arrived.popleft()
 
     def seeding(self) -> Seeding:
@@ -193,12 +213,18 @@ class Swarm:
         parameters = lt.load_torrent_buffer(self._torrent.data)
         parameters.save_path = os.fspath(self._directory)
         parameters.trackers = list(self._trackers)
-        parameters.file_priorities = [_FIRST, *[_NORMAL] * (len(self._torrent.files) - 1)]
+        parameters.piece_priorities = self._priorities()
         parameters.flags = lt.torrent_flags.update_subscribe
         if any(self._have):
             parameters.have_pieces = self._have
             parameters.flags |= lt.torrent_flags.no_verify_files
         return parameters
+
+    def _priorities(self) -> list[int]:
+        return [
+            _NEVER if piece not in self._wanted else _FIRST if piece in self._first else _NORMAL
+            for piece in range(self._torrent.pieces)
+        ]
 
     def _hear(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -237,11 +263,13 @@ class Swarm:
                 pass
 
 
-def _open_session(address: str, port: int) -> lt.session:
+def _open_session(address: str, port: int, *, keep_peers: bool) -> lt.session:
     category = lt.alert_category
     parameters = lt.session_params()
     parameters.settings = {
         **tuning.settings(address, port),
+        # Else a node that has all it wants so far parts with everybody who has all.
+        "close_redundant_connections": not keep_peers,
         "alert_mask": category.error
         | category.status
         | category.tracker
