@@ -34,7 +34,7 @@ def decode(data: bytes, name: str) -> Floors:
     """Raises BadInput, which calls the file `name`, unless `data` are what `encode` makes."""
     try:
         return msgspec.json.decode(data, type=Floors)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{name}: {error}", hint="build the initramfs again") from error
 
 

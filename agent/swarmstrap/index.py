@@ -111,7 +111,7 @@ def decode(data: bytes) -> Index:
     """Decode the decompressed index; raises Untrusted when it is not one of this format."""
     try:
         index = msgspec.msgpack.decode(data, type=Index)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Untrusted(
             f"the image's index cannot be read: {error}", hint="publish the image again"
         ) from error

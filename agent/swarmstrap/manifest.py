@@ -120,7 +120,7 @@ def parse_manifest(data: bytes) -> Manifest:
     """Decode bytes whose signature was checked before; raises Untrusted when they are not one."""
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Untrusted(
             f"manifest cannot be read: {error}", hint="publish the image again"
         ) from error

@@ -66,7 +66,7 @@ async def body(request: web.Request, kind: type[T]) -> T:
     """The request's JSON as `kind`; raises BadInput."""
     try:
         return msgspec.json.decode(await request.read(), type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{request.path} does not understand this: {error}") from error
 
 

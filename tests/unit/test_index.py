@@ -178,7 +178,13 @@ def test_an_entry_more_than_the_manifest_says() -> None:
         check(index, manifest(GOOD))
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x93\x01\x90", b"\x80", encode(GOOD)[:-1]])
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"\xc1", b"\x93\x01\x90", b"\x80", encode(GOOD)[:-1]),
+        encode(GOOD).replace(b"\xa1d", b"\xa1\xff", 1),  # text that is no UTF-8
+    ],
+)
 def test_bytes_that_are_no_index(data: bytes) -> None:
     with pytest.raises(Untrusted, match="the image's index cannot be read"):
         decode(data)

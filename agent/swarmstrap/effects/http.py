@@ -125,7 +125,7 @@ class NodeApi:
         data = await self._patiently(path, body, bearer, patience)
         try:
             return msgspec.json.decode(data, type=answer)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Refused(
                 f"{self._server}{path} gave an answer that this agent does not know: {error}",
                 hint="build the initramfs with the version that the server runs",
@@ -201,6 +201,6 @@ def _reason(error: Exception) -> str:
 def _refusal(status: int, content: bytes) -> Refused:
     try:
         problem = msgspec.json.decode(content, type=Problem)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return Refused(f"the server answered {status}", hint="look into the server's log")
     return Refused(problem.error, hint=problem.hint)

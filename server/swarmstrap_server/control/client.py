@@ -100,7 +100,7 @@ class Operator:
 def _refusal(body: bytes) -> SwarmstrapError:
     try:
         problem = msgspec.json.decode(body, type=Problem)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return SwarmstrapError(
             "the server failed", hint="its log says why; this may be a bug worth reporting"
         )

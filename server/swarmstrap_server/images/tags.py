@@ -24,7 +24,7 @@ class Tags:
             return msgspec.json.decode(self.path.read_bytes(), type=Tagged)
         except FileNotFoundError:
             return {}
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadInput(
                 f"{self.path}: {error}", hint="mend it, or remove it and tag again"
             ) from error
