@@ -294,7 +294,9 @@ async def test_no_bearer_and_a_wrong_one_are_refused(live: Live, path: str) -> N
             assert msgspec.json.decode(await response.read(), type=wire.Problem).error
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"boot_id": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"boot_id": 1}', b'{"boot_id": "\xff"}', b'{"\xff": 1}', b"\xff"]
+)
 async def test_a_body_that_is_no_request_gets_one_line(live: Live, body: bytes) -> None:
     async with live.http.post(live.node + wire.REGISTER, data=body) as response:
         assert response.status == 400
