@@ -116,7 +116,7 @@ def _not_signed(signature: bytes, namespace: str, signers: Signers) -> Untrusted
     if not _lists(signers.allowed, key):
         return Untrusted(
             f"{refused}: it is of key {name}, which is none of the publisher's",
-            hint=f"{again}, or allow that key and build the initramfs again",
+            hint=f"{again}, or allow that key: swarmstrap key add, then swarmstrap initramfs",
         )
     return Untrusted(
         f"{refused}: the {what} is not what key {name} signed",

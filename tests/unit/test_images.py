@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.trees import needs_root, small_system
+from tests.publishing import Site
+from tests.trees import needs_root
 
 from swarmstrap.errors import BadInput, Untrusted
 from swarmstrap.index import Frame, Index, decode, encode
@@ -24,37 +25,16 @@ from swarmstrap.manifest import (
     TORRENT_FILE,
     File,
 )
-from swarmstrap.sshsig import Signers
 from swarmstrap.units import GiB, KiB, MiB
 from swarmstrap_server.images import publish as publishing
 from swarmstrap_server.images.compress import compress, decompress
 from swarmstrap_server.images.library import FILES, ImageStore
 from swarmstrap_server.images.publish import Progress, publish
-from swarmstrap_server.images.signing import Key
 from swarmstrap_server.images.source import CaptureFailed
 from swarmstrap_server.images.sources.directory import Directory
 from swarmstrap_server.images.torrents import make_torrent, piece_length
 from swarmstrap_server.images.verify import verify
 from swarmstrap_server.images.workspace import workspace
-
-
-class Site:
-    """A source, a key and a store."""
-
-    def __init__(self, folder: Path) -> None:
-        self.source = folder / "source"
-        small_system(self.source)
-        (self.source / "data").write_bytes(os.urandom(1 << 20))
-        self.key = Key.generate(folder / "publisher")
-        allowed = folder / "allowed_signers"
-        self.signers = Signers(allowed, folder / "revoked_keys")
-        allowed.write_text(self.key.allowed_signers())
-        self.store = ImageStore(folder / "images")
-
-    def publish(self, name: str = "system", version: str | None = None) -> Path:
-        return publish(
-            Directory(self.source), name, version, self.store, self.key, level=1
-        ).directory
 
 
 @pytest.fixture

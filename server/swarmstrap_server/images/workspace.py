@@ -58,7 +58,7 @@ def sweep(root: Path) -> None:
         abandoned = []
         with locked(root):
             for folder in root.glob("[!.]*/.*/"):
-                if _OURS.fullmatch(folder.name):
+                if is_ours(folder):
                     with suppress(BlockingIOError):
                         stack.enter_context(locked(folder, wait=False))
                         abandoned.append(folder)
@@ -93,6 +93,11 @@ def taken(place: Path) -> BadInput:
         f"image {place.parent.name}:{place.name} exists already",
         hint="published images do not change: choose another version, or remove this one",
     )
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether it is called as a folder that is being made or removed."""
+    return _OURS.fullmatch(folder.name) is not None
 
 
 def is_locked(folder: Path) -> bool:

@@ -55,6 +55,15 @@ class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     authorized_keys: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^\n]+$")], ...] = ()
 
 
+class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `image prune` leaves: of each image the newest `keep` versions, and what is younger than
+    `keep_days`.
+    """
+
+    keep: Annotated[int, msgspec.Meta(ge=1)] = 3
+    keep_days: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """site.yaml. `address` is the server's IPv4 address on the node network."""
 
@@ -65,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     discovery: bool = True
     installer_arguments: str = ""
     swarm: Swarm = Swarm()
+    images: Images = Images()
     defaults: Defaults = Defaults()
 
 

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Images that travel: as a folder or a plain tar of the five files, and back into a store.
+
+The signed manifest travels first. Who signed is known before the payload is read, and an image is
+in no store before all of it was verified.
+"""
+
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from swarmstrap.errors import BadInput
+from swarmstrap.manifest import (
+    INDEX_FILE,
+    MANIFEST_FILE,
+    PAYLOAD_FILE,
+    SIGNATURE_FILE,
+    SIGNATURE_NAMESPACE,
+    TORRENT_FILE,
+    parse_manifest,
+)
+from swarmstrap.sshsig import Signers
+from swarmstrap.units import MiB, human
+from swarmstrap_server.images import signing
+from swarmstrap_server.images.library import FILES, Image, ImageStore
+from swarmstrap_server.images.verify import verify
+from swarmstrap_server.images.workspace import install, workspace
+
+# Far more than manifest, signature and torrent need. The others have the size that is signed.
+_LARGEST = 64 * MiB
+_CHUNK = 1 << 20
+_HINT = "export it with swarmstrap image export: the manifest comes first"
+
+# Bytes copied since the last time.
+Copied = Callable[[int], None]
+# A file's name and its content.
+Part = tuple[str, IO[bytes]]
+
+
+def export_folder(image: Image, folder: Path) -> None:
+    """Copy the files of `image` to `folder`, which must be new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{folder} is not empty", hint="export to a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        shutil.copyfile(image.directory / name, folder / name)
+
+
+def export_tar(image: Image, out: IO[bytes]) -> None:
+    """Write `image` to `out` as NAME-VERSION/FILE; the same image gives the same bytes."""
+    manifest = image.manifest
+    created = int(datetime.fromisoformat(manifest.created).timestamp())
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        for name in FILES:
+            with (image.directory / name).open("rb") as file:
+                member = tarfile.TarInfo(f"{manifest.name}-{manifest.version}/{name}")
+                member.size = os.fstat(file.fileno()).st_size
+                member.mtime = created
+                tar.addfile(member, file)
+
+
+def import_image(
+    source: Path | IO[bytes],
+    store: ImageStore,
+    signers: Signers,
+    *,
+    copied: Copied = lambda size: None,
+) -> Image:
+    """Put what `export_folder` or `export_tar` wrote into `store`; a stream is such a tar.
+
+    Raises BadInput for what is no image or is there already, Untrusted when a site with these
+    `signers` must not have it. Nothing is left of what was refused.
+    """
+    with _opened(source) as parts:
+        data = _take(parts, MANIFEST_FILE)
+        signature = _take(parts, SIGNATURE_FILE)
+        signing.verify(data, signature, namespace=SIGNATURE_NAMESPACE, signers=signers)
+        manifest = parse_manifest(data)
+        place = store.vacant(manifest.name, manifest.version)
+        with workspace(place) as work:
+            (work / MANIFEST_FILE).write_bytes(data)
+            (work / SIGNATURE_FILE).write_bytes(signature)
+            (work / TORRENT_FILE).write_bytes(_take(parts, TORRENT_FILE))
+            for name, file in ((INDEX_FILE, manifest.index), (PAYLOAD_FILE, manifest.payload)):
+                _copy(_next(parts, name), file.size, work / name, copied)
+            if (extra := next(parts, None)) is not None:
+                raise BadInput(f"more than an image: {extra[0]} follows it", hint=_HINT)
+            verify(Image(manifest, work), signers)
+            install(work, place)
+    return Image(manifest, place)
+
+
+@contextmanager
+def _opened(source: Path | IO[bytes]) -> Iterator[Iterator[Part]]:
+    try:
+        if not isinstance(source, Path):
+            yield _from_tar(source)
+        elif source.is_dir():
+            yield _from_folder(source)
+        else:
+            with _open(source) as file:
+                yield _from_tar(file)
+    except tarfile.TarError as error:
+        name = source if isinstance(source, Path) else "what came in"
+        raise BadInput(f"{name} is no image: {error}", hint=_HINT) from error
+
+
+def _from_folder(folder: Path) -> Iterator[Part]:
+    for name in FILES:
+        with _open(folder / name) as file:
+            yield name, file
+
+
+def _from_tar(stream: IO[bytes]) -> Iterator[Part]:
+    with tarfile.open(fileobj=stream, mode="r|") as tar:
+        for member in tar:
+            if not member.isdir():
+                file = tar.extractfile(member) if member.isreg() else None
+                if file is None:
+                    raise tarfile.TarError(f"{member.name!r} is no file")
+                yield PurePosixPath(member.name).name, file
+
+
+def _next(parts: Iterator[Part], wanted: str) -> IO[bytes]:
+    name, file = next(parts, ("nothing", None))
+    if file is None or name != wanted:
+        raise BadInput(f"no image: {wanted} should come here, not {name}", hint=_HINT)
+    return file
+
+
+def _take(parts: Iterator[Part], name: str) -> bytes:
+    content = _next(parts, name).read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise BadInput(f"no image: {name} is larger than {human(_LARGEST)}", hint=_HINT)
+    return content
+
+
+def _copy(source: IO[bytes], size: int, path: Path, copied: Copied) -> None:
+    """As many bytes as there have to be; when there are fewer, `verify` says so."""
+    done = 0
+    with path.open("xb") as file:
+        while done < size and (chunk := source.read(min(_CHUNK, size - done))):
+            done += file.write(chunk)
+            copied(len(chunk))
+    if source.read(1):
+        raise BadInput(f"no image: {path.name} has more bytes than the manifest says", hint=_HINT)
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}", hint=_HINT) from error

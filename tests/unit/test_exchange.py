@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An image that travels arrives as it was, or not at all."""
+
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.publishing import Site
+
+from swarmstrap.errors import BadInput, SwarmstrapError, Untrusted
+from swarmstrap.manifest import PAYLOAD_FILE
+from swarmstrap_server.images.exchange import export_folder, export_tar, import_image
+from swarmstrap_server.images.library import FILES, Image, ImageStore
+from swarmstrap_server.images.signing import Key
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.fixture
+def image(site: Site) -> Image:
+    return site.image()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> ImageStore:
+    """The store of another site, which trusts the same publisher."""
+    return ImageStore(tmp_path / "other")
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def as_tar(image: Image) -> io.BytesIO:
+    stream = io.BytesIO()
+    export_tar(image, stream)
+    stream.seek(0)
+    return stream
+
+
+def test_there_and_back_is_byte_equal(site: Site, image: Image, other: ImageStore) -> None:
+    copied: list[int] = []
+    brought = import_image(as_tar(image), other, site.signers, copied=copied.append)
+    assert brought == other.get("system", "1")
+    assert content(brought.directory) == content(image.directory)
+    assert sum(copied) == image.manifest.index.size + image.manifest.payload.size
+    assert as_tar(brought).getvalue() == as_tar(image).getvalue()
+
+
+def test_by_a_folder(site: Site, image: Image, other: ImageStore, tmp_path: Path) -> None:
+    export_folder(image, tmp_path / "stick/system")
+    brought = import_image(tmp_path / "stick/system", other, site.signers)
+    assert content(brought.directory) == content(image.directory)
+    with pytest.raises(BadInput, match="stick/system is not empty"):
+        export_folder(image, tmp_path / "stick/system")
+
+
+def test_others_read_the_tar_and_can_make_one(
+    site: Site, image: Image, other: ImageStore, tmp_path: Path
+) -> None:
+    (tmp_path / "image.tar").write_bytes(as_tar(image).getvalue())
+    subprocess.run(["tar", "-xf", "image.tar"], cwd=tmp_path, check=True)
+    assert content(tmp_path / "system-1") == content(image.directory)
+    command: list[str | Path] = ["tar", "-cf", tmp_path / "own.tar"]
+    command += ["-C", image.directory, *FILES]
+    subprocess.run(command, check=True)
+    assert import_image(tmp_path / "own.tar", other, site.signers).label == "system:1"
+
+
+def test_what_is_there_is_never_replaced(site: Site, image: Image) -> None:
+    before = content(image.directory)
+    with pytest.raises(BadInput, match="image system:1 exists already"):
+        import_image(as_tar(image), site.store, site.signers)
+    assert content(image.directory) == before
+
+
+def test_a_publisher_whom_nobody_allowed(image: Image, other: ImageStore, tmp_path: Path) -> None:
+    own = Site(tmp_path / "own")
+    with pytest.raises(Untrusted, match=r"none of the publisher's \(.*swarmstrap key add"):
+        import_image(as_tar(image), other, own.signers)
+    assert not other.root.exists()
+    with own.signers.allowed.open("a") as file:
+        file.write(Key(tmp_path / "publisher").allowed_signers())
+    assert import_image(as_tar(image), other, own.signers).label == "system:1"
+
+
+def rewritten(image: Image, change: Callable[[str, bytes], bytes], names: tuple[str, ...]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name in names:
+            data = change(name, (image.directory / name).read_bytes())
+            member = tarfile.TarInfo(f"../../{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def flipped(name: str, data: bytes) -> bytes:
+    return data[:-9] + bytes([data[-9] ^ 1]) + data[-8:] if name == PAYLOAD_FILE else data
+
+
+def longer(name: str, data: bytes) -> bytes:
+    return data + b"more" if name == PAYLOAD_FILE else data
+
+
+def same(name: str, data: bytes) -> bytes:
+    return data
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda image: b"", "is no image: empty file"),
+        (lambda image: os.urandom(20_000), "is no image: "),
+        (
+            lambda image: as_tar(image).getvalue()[:300_000],
+            "root.tar.zst of system:1 was changed|is no image",
+        ),
+        (lambda image: rewritten(image, flipped, FILES), "was changed"),
+        (
+            lambda image: rewritten(image, same, FILES[:-1]),
+            "root.tar.zst should come here, not nothing",
+        ),
+        (
+            lambda image: rewritten(image, same, FILES[::-1]),
+            "manifest.json should come here, not root",
+        ),
+        (lambda image: rewritten(image, same, (*FILES, FILES[0])), "more than an image"),
+        (lambda image: rewritten(image, longer, FILES), "root.tar.zst has more bytes"),
+    ],
+)
+def test_what_was_damaged_leaves_nothing(
+    site: Site, image: Image, other: ImageStore, make: Callable[[Image], bytes], said: str
+) -> None:
+    with pytest.raises(SwarmstrapError, match=said) as refused:
+        import_image(io.BytesIO(make(image)), other, site.signers)
+    assert refused.value.hint
+    assert not other.root.exists() or list(other.root.iterdir()) == []
+
+
+def test_a_member_that_is_no_file(site: Site, other: ImageStore, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "bad.tar", mode="w") as tar:
+        member = tarfile.TarInfo("manifest.json")
+        member.type = tarfile.SYMTYPE
+        member.linkname = "/etc/shadow"
+        tar.addfile(member)
+    with pytest.raises(BadInput, match=r"bad\.tar is no image: 'manifest.json' is no file"):
+        import_image(tmp_path / "bad.tar", other, site.signers)
+    with pytest.raises(BadInput, match=r"cannot read .*missing: No such file"):
+        import_image(tmp_path / "missing", other, site.signers)
