@@ -3,10 +3,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
-from swarmstrap.index import ROOT, Index
+import msgspec
+
+from swarmstrap.index import ROOT, Index, shown
+from swarmstrap.units import human
 
 # By entry number: the frames whose part of the file's data the disk has already.
 Held = Mapping[int, frozenset[int]]
@@ -37,6 +40,38 @@ class Difference:
 
     def __bool__(self) -> bool:
         return any((self.replaced, self.described, self.cleared, self.removed))
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """A difference for people and programs: paths as `index.shown` gives them, in the order of the
+    tree; `fetch` in bytes of the payload.
+    """
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    metadata: tuple[str, ...]
+    removed: tuple[str, ...]
+    fetch: int
+
+    def summary(self) -> str:
+        return (
+            f"{len(self.added)} new, {len(self.changed)} changed, {len(self.metadata)} with other "
+            f"metadata, {len(self.removed)} to remove; {human(self.fetch)} to fetch"
+        )
+
+
+def changes(index: Index, difference: Difference, found: Container[bytes]) -> Changes:
+    """`found` are the paths that are there."""
+    entries = index.entries
+    replaced = [entries[number].path for number in sorted(difference.replaced)]
+    gone = {*difference.cleared, *difference.removed} - set(replaced)
+    return Changes(
+        added=tuple(shown(path) for path in replaced if path not in found),
+        changed=tuple(shown(path) for path in replaced if path in found),
+        metadata=tuple(shown(entries[number].path) for number in difference.described),
+        removed=tuple(shown(path) for path in sorted(gone)),
+        fetch=sum(index.frames[number].length for number in wanted_frames(index, difference)),
+    )
 
 
 def wanted_frames(index: Index, difference: Difference) -> list[int]:

@@ -76,6 +76,9 @@ class Replacing(Target):
             except IsADirectoryError:
                 _remove_empty(parent, name)
 
+    def close(self) -> None:
+        self._passages.close()
+
     def _take_place(self, entry: Entry) -> None:
         with naming(entry.path):
             parent, name = self._passages.place(entry.path)
