@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from swarmstrap_server.images.sources.remote import Access, Location, parse_location
+from swarmstrap_server.images.remote.host import Access, Location, parse_location
 
 _CONFIG = """\
 ListenAddress 127.0.0.1:{port}

@@ -17,10 +17,11 @@ from tests.trees import nasty_system, needs_root, scratch, small_system
 from swarmstrap.errors import BadInput, SwarmstrapError, Untrusted
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import publish
+from swarmstrap_server.images.remote.copying import Progress
+from swarmstrap_server.images.remote.host import Access
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.images.sources.directory import Directory
-from swarmstrap_server.images.sources.remote import Access
-from swarmstrap_server.images.sources.ssh import Copied, mirrored
+from swarmstrap_server.images.sources.ssh import mirrored
 
 pytestmark = needs_root
 
@@ -56,7 +57,7 @@ def test_the_same_image_as_of_the_directory(place: Path, server: Server) -> None
         (source / name).unlink()  # rsync would read its hole for an hour
     key, store = Key.generate(place / "publisher"), ImageStore(place / "images")
     directly = publish(Directory(source), "system", "1", store, key, level=1)
-    seen: list[Copied] = []
+    seen: list[Progress] = []
     with mirrored(
         server.location(source), place / "mirrors", server.access, progress=seen.append
     ) as mirror:
@@ -96,7 +97,7 @@ def test_goes_on_where_it_was_killed(place: Path, server: Server, system: Path) 
         total += 1 << 20
     location, mirrors = server.location(system), place / "mirrors"
 
-    def kill(so_far: Copied) -> None:
+    def kill(so_far: Progress) -> None:
         if so_far.read > total // 3:
             for process in children("rsync"):
                 os.kill(process, signal.SIGKILL)
@@ -130,7 +131,7 @@ def test_what_changes_meanwhile_is_named(place: Path, server: Server, system: Pa
     busy.write_text("0")
     counter = itertools.count()
 
-    def write(_: Copied) -> None:
+    def write(_: Progress) -> None:
         busy.write_text("x" * next(counter))
 
     with mirrored(
@@ -155,7 +156,7 @@ def test_a_btrfs_is_read_from_a_snapshot(place: Path, server: Server) -> None:
         size, before = (point / "system/bin/sh").stat().st_size, point.stat().st_mtime_ns
         seen: list[str] = []
 
-        def change(_: Copied) -> None:
+        def change(_: Progress) -> None:
             (point / "system/bin/sh").write_text("changed")
             seen.extend(path.name for path in point.iterdir())
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from swarmstrap.errors import BadInput
 from swarmstrap.index import ROOT, Entry, Kind
 from swarmstrap.mountinfo import Mount, contains, parse_mounts
+from swarmstrap_server.images.attributes import belongs
 from swarmstrap_server.images.source import Found
 from swarmstrap_server.images.sources import holes
 from swarmstrap_server.images.tarstream import Extents
@@ -29,10 +30,6 @@ _KINDS: dict[int, Kind] = {
     stat.S_IFBLK: "b",
     stat.S_IFIFO: "p",
 }
-_NAMESPACES = ("user.", "trusted.", "security.")
-_ACLS = ("system.posix_acl_access", "system.posix_acl_default")
-# Signed for one inode of one filesystem; and the inside of an ACL, which xfs shows as that too.
-_BOUND = frozenset({"security.evm", "trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"})
 
 
 class OpenFile:
@@ -183,7 +180,7 @@ def _xattrs(location: bytes) -> tuple[tuple[bytes, bytes], ...]:
             return ()  # the filesystem has none
         raise
     return tuple(
-        (os.fsencode(name), os.getxattr(location, name, follow_symlinks=False))
-        for name in sorted(names)
-        if (name.startswith(_NAMESPACES) or name in _ACLS) and name not in _BOUND
+        (name, os.getxattr(location, name, follow_symlinks=False))
+        for name in sorted(os.fsencode(name) for name in names)
+        if belongs(name)
     )

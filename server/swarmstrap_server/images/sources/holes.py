@@ -2,7 +2,7 @@
 """The holes of a file, said in one way whatever filesystem it lies on."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from swarmstrap_server.images.tarstream import Extents
 
@@ -12,6 +12,9 @@ _ZEROS = bytes(BLOCK)
 _CHUNK = 256 * BLOCK
 # A sparse map is part of a tar header, and a header must fit into a frame.
 MAX_EXTENTS = 16384
+
+# Bytes, at most so many, from an offset on.
+Pread = Callable[[int, int], bytes]
 
 
 def extents(file: int, status: os.stat_result) -> Extents:
@@ -24,9 +27,16 @@ def extents(file: int, status: os.stat_result) -> Extents:
     size = status.st_size
     if status.st_blocks * 512 >= size:
         return ((0, size),) if size else ()
-    said = _as_said(file, size)
-    dense = said == [(0, size)]
-    return tuple(said) if dense else coarser(_without_zeros(file, said), MAX_EXTENTS)
+    return canonical(
+        lambda length, offset: os.pread(file, length, offset), _as_said(file, size), size
+    )
+
+
+def canonical(pread: Pread, said: Sequence[tuple[int, int]], size: int) -> Extents:
+    """The same for a file that is read by `pread`, whose parts that are not holes are `said`."""
+    if list(said) == [(0, size)]:
+        return tuple(said)
+    return coarser(_without_zeros(pread, said), MAX_EXTENTS)
 
 
 def _as_said(file: int, size: int) -> list[tuple[int, int]]:
@@ -43,13 +53,13 @@ def _as_said(file: int, size: int) -> list[tuple[int, int]]:
     return found
 
 
-def _without_zeros(file: int, said: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _without_zeros(pread: Pread, said: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     done = 0
     for begin, length in said:
         end = begin + length
         for place in range(max(done, begin - begin % BLOCK), end, _CHUNK):
-            data = os.pread(file, min(_CHUNK, end - place), place)
+            data = pread(min(_CHUNK, end - place), place)
             for offset in range(0, len(data), BLOCK):
                 block = data[offset : offset + BLOCK]
                 if block != _ZEROS[: len(block)]:

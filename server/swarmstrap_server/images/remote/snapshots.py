@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from swarmstrap.mountinfo import contains
-from swarmstrap_server.images.sources.survey import PREPARE
-from swarmstrap_server.images.sources.views import BtrfsSnapshot, Live, LvmSnapshot, Part, Views
+from swarmstrap_server.images.remote.survey import PREPARE
+from swarmstrap_server.images.remote.views import BtrfsSnapshot, Live, LvmSnapshot, Part, Views
 
 PREFIX = "swarmstrap-"
 # Said when all snapshots are there.

@@ -47,6 +47,11 @@ class Location:
     port: int
     path: bytes
 
+    def __str__(self) -> str:
+        user = f"{self.user}@" if self.user else ""
+        port = "" if self.port == _PORT else f":{self.port}"
+        return f"{SCHEME}{user}{_bracketed(self.host)}{port}{quote_from_bytes(self.path)}"
+
     @property
     def key(self) -> str:
         """A file name that no other directory of no other machine has."""
@@ -185,6 +190,10 @@ def _is_ipv6(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _bad(url: str, problem: str) -> BadInput:

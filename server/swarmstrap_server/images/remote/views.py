@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from swarmstrap.mountinfo import Mount, contains
 from swarmstrap.units import Bytes, MiB, align_up, human
-from swarmstrap_server.images.sources.survey import Survey, Volume
+from swarmstrap_server.images.remote.survey import Survey, Volume
 
 # Those that keep files on a disk of the machine itself.
 _LOCAL = frozenset(

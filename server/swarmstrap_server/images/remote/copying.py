@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From another machine into a folder of this one: filesystem by filesystem, by rsync."""
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from swarmstrap.index import shown
+from swarmstrap.mountinfo import contains
+from swarmstrap_server.images.remote import rsync
+from swarmstrap_server.images.remote.host import Remote
+from swarmstrap_server.images.remote.snapshots import READY, Snapshots
+from swarmstrap_server.images.remote.survey import Survey
+from swarmstrap_server.images.remote.views import Live, Part, Views
+from swarmstrap_server.images.source import CaptureFailed
+from swarmstrap_server.images.strip import Rule
+from swarmstrap_server.run import conversation
+
+# What a rule would remove from the image anyway, and is large or changes all the time. The file of
+# last logins is as long as the largest user id is high, and rsync reads holes too.
+_NOT_COPIED: Mapping[str, tuple[bytes, ...]] = {
+    "temporary": (b"/tmp/*", b"/var/tmp/*", b"/run/*"),
+    "rotated-logs": (b"/var/log/journal/*",),
+    "logs": (b"/var/log/lastlog",),
+    "package-caches": (b"/var/cache/apt/archives/*.deb",),
+}
+_SNAPSHOT_SECONDS = 120
+_END_SECONDS = 60
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """So far of one filesystem, which is mounted at `place` in the tree; `read` are bytes."""
+
+    place: str
+    read: int
+    percent: int
+
+
+@dataclass
+class Copy:
+    """One run into `tree`. After it `left_out` says of which places in the tree, whose root is `/`,
+    only a directory came, and why; `warnings` what did not go as it should.
+    """
+
+    remote: Remote
+    survey: Survey
+    views: Views
+    tree: Path
+    progress: Callable[[Progress], None]
+    left_out: dict[bytes, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def run(self, rules: tuple[Rule, ...]) -> None:
+        """What `rules` remove from an image need not come. Whatever fails, what has come stays,
+        and the next run goes on from there.
+        """
+        self.tree.mkdir(exist_ok=True)
+        self._partial.mkdir(exist_ok=True)
+        snapshots = Snapshots(self.views, secrets.token_hex(4))
+        with self._taken(snapshots) as nested:
+            self.left_out |= self.views.left_out
+            self.left_out |= dict.fromkeys(nested, "a subvolume of its own, mounted nowhere")
+            hidden = [rsync.escaped(path) + b"/*" for path in self.left_out]
+            hidden += [path for rule in rules for path in _NOT_COPIED.get(rule.name, ())]
+            for part in self.views.parts:
+                others = [other.inside for other in self.views.parts if other is not part]
+                self._copy(part, snapshots.place(part), _filters(part.inside, others, hidden))
+        shutil.rmtree(self._partial)
+
+    @property
+    def _partial(self) -> Path:
+        return self.tree.with_name("partial")
+
+    @contextmanager
+    def _taken(self, snapshots: Snapshots) -> Iterator[list[bytes]]:
+        """The snapshots are there, and gone at the end; gives the subvolumes that are in none."""
+        if not snapshots.needed:
+            yield []
+            return
+        host = self.remote.location.host
+        with self.remote.hold(f"{self.survey.elevate} sh".strip(), snapshots.script()) as talk:
+            said = b""
+            while READY not in said:
+                heard = talk.hear(_SNAPSHOT_SECONDS)
+                if not heard:
+                    raise CaptureFailed(
+                        f"cannot take a snapshot on {host}: "
+                        + _one_line(talk.end(_SNAPSHOT_SECONDS).stderr),
+                        hint="--live reads the filesystems as they are",
+                    )
+                said += heard
+            try:
+                yield list(snapshots.nested(said))
+            finally:
+                done = talk.end(_SNAPSHOT_SECONDS)
+                if done.returncode:
+                    why = _one_line(done.stderr)
+                    self.warnings.append(f"a snapshot may still be on {host}: {why}")
+
+    def _copy(self, part: Part, place: bytes, filters: list[bytes]) -> None:
+        """A filesystem that is in use is read twice: the second time is short, and tells what
+        changed meanwhile.
+        """
+        command = rsync.command(
+            ssh=self.remote.ssh,
+            elevate=self.survey.elevate,
+            host=self.remote.location.host,
+            place=place,
+            target=self.tree / os.fsdecode(part.inside[1:]),
+            partial=self._partial,
+            filters=filters,
+        )
+        self._transfer(command, part, self.progress)
+        if isinstance(part.view, Live):
+            changed = self._transfer(command, part, lambda _: None)
+            if changed:
+                names = ", ".join(shown(path) for path in changed[:_NAMED])
+                more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+                where = os.fsdecode(part.inside)
+                self.warnings.append(f"changed while {where} was read: {names}{more}")
+
+    def _transfer(
+        self, command: list[str | bytes], part: Part, progress: Callable[[Progress], None]
+    ) -> list[bytes]:
+        """Run rsync to its end; gives the files that were not the same."""
+        changed = []
+        with conversation(command, env=self.remote.environment) as talk:
+            rest = b""
+            while heard := talk.hear(2 * rsync.SILENCE_SECONDS):
+                *lines, rest = re.split(rb"[\r\n]", rest + heard)
+                for line in lines:
+                    if (path := rsync.change(line)) is not None:
+                        changed.append(path)
+                    elif (so_far := rsync.progress(line)) is not None:
+                        progress(Progress(os.fsdecode(part.inside), *so_far))
+            done = talk.end(_END_SECONDS)
+        vanished = done.returncode == rsync.VANISHED and isinstance(part.view, Live)
+        if done.returncode and not vanished:
+            raise rsync.failure(done.returncode, done.stderr, self.remote.location.host)
+        return changed
+
+
+def _filters(inside: bytes, others: list[bytes], hidden: list[bytes]) -> list[bytes]:
+    """For the part at `inside`: what is of other parts is left alone on both sides, and what is
+    hidden there is removed here.
+    """
+    protected = [
+        b"- /" + rsync.escaped(os.path.relpath(other, inside)) + b"/*"
+        for other in others
+        if contains(inside, other)
+    ]
+    return protected + [
+        b"H /" + os.path.relpath(pattern, inside) for pattern in hidden if contains(inside, pattern)
+    ]
+
+
+def _one_line(stderr: str) -> str:
+    return stderr.strip().replace("\n", "; ") or "nothing was said"
