@@ -9,7 +9,8 @@ import pytest
 from tests.trees import acl
 
 from swarmstrap.index import Entry
-from swarmstrap_server.images.tarstream import TRAILER, acl_text, header, padding
+from swarmstrap_server.images.attributes import acl_text
+from swarmstrap_server.images.tarstream import TRAILER, header, padding
 
 
 def read(

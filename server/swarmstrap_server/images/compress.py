@@ -6,7 +6,7 @@ however many cores there are, with the same version of libzstd.
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import BinaryIO
@@ -20,6 +20,8 @@ from swarmstrap_server.images.framing import RawFrame
 LEVELS = range(1, 20)
 # Another version of it may make other bytes of the same input.
 LIBRARY = "zstd " + ".".join(str(number) for number in zstandard.ZSTD_VERSION)
+_STEP = 4096
+DAMAGED = zstandard.ZstdError
 # The index is small and fetched by every node.
 INDEX_LEVEL = 19
 
@@ -39,6 +41,21 @@ def decompress(data: bytes, limit: int = MAX_INDEX) -> bytes:
         return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise Untrusted(f"not a zstd frame: {error}") from error
+
+
+def unpacked(file: BinaryIO) -> Iterator[bytes]:
+    """What is in a file of zstd frames, piece by piece; raises DAMAGED."""
+    frame: zstandard.ZstdDecompressionObj | None = None
+    # A few bytes may stand for 128 KiB each: small steps keep a hostile file from filling memory.
+    while data := file.read(_STEP):
+        while data:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            yield frame.decompress(data)
+            data = frame.unused_data
+            if frame.eof:
+                frame = None
+    if frame is not None:
+        raise DAMAGED("it ends within a frame")
 
 
 class FrameWriter:

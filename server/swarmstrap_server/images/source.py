@@ -6,7 +6,7 @@ entries are taken, what is stripped and what becomes a hard link is decided once
 same tree gives the same image, whatever it came from.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,9 @@ from typing import Protocol
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.index import Entry
 from swarmstrap_server.images.tarstream import Extents
+
+# What is being done, how many bytes of it are done, and of how many when that is known.
+Report = Callable[[str, int, int | None], None]
 
 
 class CaptureFailed(SwarmstrapError):

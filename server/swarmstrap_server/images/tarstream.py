@@ -3,10 +3,10 @@
 attributes, ACLs and sparse files. Pure; the caller adds the data and the padding.
 """
 
-import struct
 from collections.abc import Iterator
 
 from swarmstrap.index import Entry
+from swarmstrap_server.images.attributes import ACL_RECORDS, acl_text
 
 BLOCK = 512
 # Two blocks of zeros end an archive.
@@ -20,21 +20,6 @@ _NAME_BYTES = 100
 _MAX_ID = 0o7777777
 _MAX_NUMBER = 0o77777777777
 _SECOND = 10**9
-
-# acl(5) as the kernel keeps it: a version, then (tag, permissions, id).
-_ACL_VERSION = 2
-_ACL_RECORDS = {
-    b"system.posix_acl_access": b"SCHILY.acl.access",
-    b"system.posix_acl_default": b"SCHILY.acl.default",
-}
-_ACL_TAGS = {
-    0x01: "user:",
-    0x02: "user:{}",
-    0x04: "group:",
-    0x08: "group:{}",
-    0x10: "mask:",
-    0x20: "other:",
-}
 
 
 def header(entry: Entry, extents: Extents = ()) -> bytes:
@@ -90,27 +75,10 @@ def padding(size: int) -> int:
     return -size % BLOCK
 
 
-def acl_text(value: bytes) -> bytes:
-    """An ACL attribute of the kernel as text for setfacl, with numeric ids.
-
-    Raises ValueError when it is of no known version.
-    """
-    (version,) = struct.unpack_from("<I", value)
-    if version != _ACL_VERSION:
-        raise ValueError(f"ACL of version {version}")
-    lines = []
-    for tag, permissions, qualifier in struct.iter_unpack("<HHI", value[4:]):
-        allowed = "".join(
-            letter if permissions & bit else "-" for letter, bit in (("r", 4), ("w", 2), ("x", 1))
-        )
-        lines.append(f"{_ACL_TAGS[tag].format(qualifier)}:{allowed}\n")
-    return "".join(lines).encode()
-
-
 def _attribute_records(entry: Entry) -> Iterator[tuple[bytes, bytes]]:
     for name, value in entry.xattrs:
-        if name in _ACL_RECORDS:
-            yield _ACL_RECORDS[name], acl_text(value)
+        if name in ACL_RECORDS:
+            yield ACL_RECORDS[name], acl_text(value)
         else:
             # GNU tar's own escapes, since "=" ends a keyword.
             keyword = name.replace(b"%", b"%25").replace(b"=", b"%3D")

@@ -90,7 +90,7 @@ class Directory:
                 return _mount_point(path, kind, status, mount)
             target = os.readlink(location) if kind == "l" else b""
             xattrs = _xattrs(location)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         size = status.st_size if kind == "f" else 0
         identity = None
@@ -105,7 +105,7 @@ class Directory:
             return []
         try:
             return os.listdir(location)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     @contextmanager

@@ -28,7 +28,7 @@ def extents(file: int, status: os.stat_result) -> Extents:
     if status.st_blocks * 512 >= size:
         return ((0, size),) if size else ()
     return canonical(
-        lambda length, offset: os.pread(file, length, offset), _as_said(file, size), size
+        lambda length, offset: os.pread(file, length, offset), as_said(file, size), size
     )
 
 
@@ -36,10 +36,10 @@ def canonical(pread: Pread, said: Sequence[tuple[int, int]], size: int) -> Exten
     """The same for a file that is read by `pread`, whose parts that are not holes are `said`."""
     if list(said) == [(0, size)]:
         return tuple(said)
-    return coarser(_without_zeros(pread, said), MAX_EXTENTS)
+    return coarser(without_zeros(pread, said), MAX_EXTENTS)
 
 
-def _as_said(file: int, size: int) -> list[tuple[int, int]]:
+def as_said(file: int, size: int) -> list[tuple[int, int]]:
     """By the filesystem."""
     found = []
     end = 0
@@ -53,7 +53,7 @@ def _as_said(file: int, size: int) -> list[tuple[int, int]]:
     return found
 
 
-def _without_zeros(pread: Pread, said: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def without_zeros(pread: Pread, said: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     done = 0
     for begin, length in said:
