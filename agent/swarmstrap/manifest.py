@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Manifest: the signed page that names an image and everything that must be true of it."""
 
+import re
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -24,6 +26,14 @@ PartitionTable = Literal["gpt", "dos", "none"]
 # The architecture of a disk image that does not tell what it runs on, and the one file of it.
 ANY_ARCHITECTURE = "any"
 DISK_FILE = b"disk.img"
+
+# Names and versions become folders, parts of URLs and of torrent names.
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+# These are pasted into what a boot loader reads.
+KERNEL_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
+_BOOT_FILE = re.compile(r"(?:[A-Za-z0-9_+~-][A-Za-z0-9._+~-]*/)*[A-Za-z0-9_+~-][A-Za-z0-9._+~-]*")
+WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,12 +139,56 @@ def parse_manifest(data: bytes) -> Manifest:
             f"manifest has format {manifest.format}, this agent reads {FORMAT}",
             hint="build the initramfs with the version that captured the image",
         )
-    if (manifest.kind == "disk") != (manifest.disk is not None):
-        raise Untrusted(
-            f"manifest of kind {manifest.kind} with facts of another kind",
-            hint="capture and publish the image again",
-        )
+    problem = _problem(manifest)
+    if problem is not None:
+        raise Untrusted(f"manifest has {problem}", hint="capture and publish the image again")
     return manifest
+
+
+def _problem(manifest: Manifest) -> str | None:
+    """Why nobody should work with it, whoever signed it."""
+    if (manifest.kind == "disk") != (manifest.disk is not None):
+        return f"kind {manifest.kind} and facts of another kind"
+    sizes = (manifest.entries, manifest.unpacked, manifest.index.size, manifest.payload.size)
+    if min(sizes) < 0:
+        return f"size {min(sizes)}"
+    for value, form, what in _formed(manifest):
+        if not form.fullmatch(value):
+            return f"{what} {value!r:.80}"
+    for text in _texts(msgspec.to_builtins(manifest)):
+        if not text.isprintable():
+            return f"text that cannot be shown: {text!r:.80}"
+    return None
+
+
+def _formed(manifest: Manifest) -> Iterator[tuple[str, re.Pattern[str], str]]:
+    yield manifest.name, NAME, "name"
+    yield manifest.version, NAME, "version"
+    yield manifest.architecture, WORD, "architecture"
+    for digest in (manifest.infohash, manifest.index.sha256, manifest.payload.sha256):
+        yield digest, _SHA256, "digest"
+    if manifest.facts.os_id:
+        yield manifest.facts.os_id, WORD, "operating system"
+    for target in manifest.facts.grub_targets:
+        yield target, WORD, "GRUB platform"
+    for kernel in manifest.facts.kernels:
+        yield kernel.version, KERNEL_VERSION, "kernel version"
+        yield kernel.image, _BOOT_FILE, "kernel"
+        if kernel.initrd:
+            yield kernel.initrd, _BOOT_FILE, "initrd"
+
+
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list() | tuple():
+            for item in value:
+                yield from _texts(item)
+        case dict():
+            yield from _texts(list(value.values()))
+        case _:
+            pass
 
 
 def check_architecture(manifest: Manifest, machine: str) -> None:

@@ -8,7 +8,15 @@ from typing import Literal, TypeAlias
 
 from swarmstrap.errors import BadInput
 from swarmstrap.index import ROOT, Entry
-from swarmstrap.manifest import DiskFacts, Facts, ImageKind, Kernel, NetworkStack
+from swarmstrap.manifest import (
+    KERNEL_VERSION,
+    WORD,
+    DiskFacts,
+    Facts,
+    ImageKind,
+    Kernel,
+    NetworkStack,
+)
 from swarmstrap.units import KiB
 from swarmstrap_server.images.source import Source, joined
 
@@ -54,8 +62,9 @@ def about_tree(source: Source) -> About:
 
 def read_facts(source: Source) -> Facts:
     release = _os_release(source)
+    os_id = release.get("ID", "")
     return Facts(
-        os_id=release.get("ID", ""),
+        os_id=os_id if WORD.fullmatch(os_id) else "",
         os_name=release.get("PRETTY_NAME", release.get("NAME", "")),
         os_version=release.get("VERSION_ID", ""),
         kernels=_kernels(source),
@@ -130,7 +139,10 @@ def _os_release(source: Source) -> dict[str, str]:
     for name in ("etc/os-release", "usr/lib/os-release"):
         data = first_bytes(source, name, _MAX_RELEASE)
         if data is not None:
-            lines = data.decode(errors="replace").splitlines()
+            lines = [
+                "".join(letter for letter in line if letter.isprintable())
+                for line in data.decode(errors="replace").splitlines()
+            ]
             pairs = (line.partition("=") for line in lines if not line.startswith("#"))
             return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs if key}
     return {}
@@ -143,7 +155,9 @@ def _kernels(source: Source) -> tuple[Kernel, ...]:
     for name in names:
         version = next((name.removeprefix(n) for n in _KERNEL_NAMES if name.startswith(n)), "")
         image = look(source, os.fsencode(f"boot/{name}"))
-        if not version or "rescue" in version or image is None or image.kind == "l":
+        if not KERNEL_VERSION.fullmatch(version) or "rescue" in version:
+            continue
+        if image is None or image.kind == "l":
             continue
         initrds = (initrd.format(version) for initrd in _INITRD_NAMES)
         initrd = next((initrd for initrd in initrds if initrd in names), "")
@@ -158,7 +172,7 @@ def _grub_targets(source: Source) -> tuple[str, ...]:
                 name
                 for place in _GRUB_PLACES
                 for name in _names(source, place)
-                if inside(source, f"{place}/{name}/normal.mod") is not None
+                if WORD.fullmatch(name) and inside(source, f"{place}/{name}/normal.mod") is not None
             }
         )
     )

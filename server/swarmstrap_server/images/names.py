@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How images are called: `NAME:VERSION`."""
 
-import re
-
 from swarmstrap.errors import BadInput
-
-# They become folders, parts of URLs and of torrent names.
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+from swarmstrap.manifest import NAME
 
 
 def check_name(name: str, what: str) -> str:
     """`name` itself; raises BadInput unless it can name an image or a version."""
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise BadInput(
             f"not a name for {what}: {name!r}",
             hint="use lower-case letters, digits, '.', '_' and '-', at most 64, a letter first",

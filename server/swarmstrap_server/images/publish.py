@@ -24,6 +24,7 @@ from swarmstrap.manifest import (
     TORRENT_FILE,
     File,
     Manifest,
+    parse_manifest,
 )
 from swarmstrap_server.images.compress import (
     INDEX_LEVEL,
@@ -117,6 +118,7 @@ def publish(
             warnings=(*source.warnings, *framer.warnings, *_doubts(framer, about)),
         )
         data = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+        parse_manifest(data)  # nothing is signed that a node would refuse
         (work / TORRENT_FILE).write_bytes(torrent.data)
         (work / MANIFEST_FILE).write_bytes(data)
         (work / SIGNATURE_FILE).write_bytes(signer.sign(data, SIGNATURE_NAMESPACE))
