@@ -259,6 +259,7 @@ def test_facts(source: Path) -> None:
         "usr/lib/grub/i386-pc/normal.mod",
         "usr/lib/grub/x86_64-efi/normal.mod",
         "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed",
+        "usr/lib/grub/grub-mkconfig_lib",
         "sbin/ifup",
     )
     (source / "vmlinuz").symlink_to("boot/vmlinuz-6.1.0-10-amd64")
