@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +16,18 @@ from tests.disk.sshd import Server, sshd
 from tests.trees import nasty_system, needs_root, scratch, small_system
 
 from swarmstrap.errors import BadInput, SwarmstrapError, Untrusted
+from swarmstrap.mountinfo import Mount
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import publish
-from swarmstrap_server.images.remote.copying import Progress
-from swarmstrap_server.images.remote.host import Access
+from swarmstrap_server.images.remote.copying import Copy, Progress
+from swarmstrap_server.images.remote.host import Access, Remote
+from swarmstrap_server.images.remote.survey import Survey
+from swarmstrap_server.images.remote.views import Live, Part, Views
 from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.source import CaptureFailed
 from swarmstrap_server.images.sources.directory import Directory
 from swarmstrap_server.images.sources.ssh import mirrored
+from swarmstrap_server.images.walk import Walk
 
 pytestmark = needs_root
 
@@ -142,40 +148,126 @@ def test_what_changes_meanwhile_is_named(place: Path, server: Server, system: Pa
     assert mirror.notes == ["/: read while it is in use: that was asked for"]
 
 
-def test_a_btrfs_is_read_from_a_snapshot(place: Path, server: Server) -> None:
-    (place / "disk").touch()
-    os.truncate(place / "disk", 256 << 20)
-    subprocess.run(["mkfs.btrfs", "-q", place / "disk"], check=True)
-    point = place / "a point"
-    point.mkdir()
-    subprocess.run(["mount", "-o", "loop", place / "disk", point], check=True)
+@contextlib.contextmanager
+def mounted(place: Path, kind: str, point: Path) -> Iterator[None]:
+    """A new filesystem at `point`, in a file below `place`."""
+    point.mkdir(parents=True, exist_ok=True)
+    disk = place / f"disk-{kind}"
+    disk.touch()
+    os.truncate(disk, 256 << 20)
+    subprocess.run([f"mkfs.{kind}", "-q", disk], check=True)
+    subprocess.run(["mount", "-o", "loop", disk, point], check=True)
     try:
+        yield
+    finally:
+        subprocess.run(["umount", point], check=True)
+
+
+@contextlib.contextmanager
+def memory(point: Path) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "none", point], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", point], check=True)
+
+
+def test_filesystems_of_one_system(place: Path, server: Server) -> None:
+    system, mirrors = place / "a system", place / "mirrors"
+
+    def check() -> None:
+        with mirrored(server.location(system), mirrors, server.access) as mirror:
+            found = {os.fsdecode(entry.path) for entry in Walk(mirror, ())}
+        assert found >= {"etc/passwd", "boot", "boot/vmlinuz", "srv/guest"}
+        assert not found & {"boot/hidden", "srv/guest/hidden", "srv/guest/file"}
+        assert mirror.notes == [
+            "/: read from a btrfs snapshot",
+            "/boot: read while it is in use: ext4 on no logical volume has no snapshots",
+        ]
+        guest = mirror.look(b"srv/guest")
+        assert guest is not None
+        assert guest.left_out == "what is mounted there (tmpfs), not a filesystem of a disk"
+        assert mirror.warnings == []
+
+    with mounted(place, "btrfs", system):
+        files(system, "etc/passwd", "boot/hidden", "srv/guest/hidden")
+        with mounted(place, "ext4", system / "boot"), memory(system / "srv/guest"):
+            files(system, "boot/vmlinuz", "srv/guest/file")
+            check()
+            check()
+
+
+def files(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+
+
+def test_a_btrfs_is_read_from_a_snapshot(place: Path, server: Server) -> None:
+    point = place / "a point"
+    seen: list[str] = []
+
+    def change(_: Progress) -> None:
+        (point / "system/bin/sh").write_text("changed")
+        seen.extend(os.listdir(point))
+
+    with mounted(place, "btrfs", point):
         small_system(point / "system")
         subprocess.run(["btrfs", "-q", "subvolume", "create", point / "system/inner"], check=True)
-        (point / "system/inner/file").touch()
-        size, before = (point / "system/bin/sh").stat().st_size, point.stat().st_mtime_ns
-        seen: list[str] = []
-
-        def change(_: Progress) -> None:
-            (point / "system/bin/sh").write_text("changed")
-            seen.extend(path.name for path in point.iterdir())
-
+        files(point, "system/inner/file")
+        size, modified = (point / "system/bin/sh").stat().st_size, point.stat().st_mtime_ns
         with mirrored(
             server.location(point / "system"), place / "mirrors", server.access, progress=change
         ) as mirror:
-            sh, inner = mirror.look(b"bin/sh"), mirror.look(b"inner")
+            found = {entry.path: entry.size for entry in Walk(mirror, ())}
         assert mirror.notes == ["/: read from a btrfs snapshot"]
-        assert sh is not None
-        assert inner is not None
-        assert sh.entry is not None
-        assert sh.entry.size == size
-        assert inner.left_out == "a subvolume of its own, mounted nowhere"
+        assert found[b"bin/sh"] == size
+        assert b"inner" in found
+        assert b"inner/file" not in found
         assert any(name.startswith(".swarmstrap-") for name in seen)
-        assert [path.name for path in point.iterdir()] == ["system"]
+        # Nothing of it is left, and no trace of it for the next capture.
+        assert os.listdir(point) == ["system"]
+        assert point.stat().st_mtime_ns == modified
         assert list(Path("/run").glob("swarmstrap-*")) == []
-        assert point.stat().st_mtime_ns == before
-    finally:
-        subprocess.run(["umount", point], check=True)
+
+
+def test_a_snapshot_does_not_outlive_who_took_it(place: Path, server: Server) -> None:
+    point = place / "point"
+
+    def die(_: Progress) -> None:
+        if any(name.startswith(".swarmstrap-") for name in os.listdir(point)):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with mounted(place, "btrfs", point):
+        small_system(point)
+        pid = os.fork()
+        if not pid:
+            try:
+                location = server.location(point)
+                with mirrored(location, place / "mirrors", server.access, progress=die):
+                    pass
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        deadline = time.monotonic() + 60
+        while any(name.startswith(".swarmstrap-") for name in os.listdir(point)):
+            assert time.monotonic() < deadline, "the snapshot is still there after 60 s"
+            time.sleep(0.05)
+
+
+def test_no_symlink_leads_a_filesystem_out(place: Path, server: Server, system: Path) -> None:
+    (place / "outside").mkdir()
+    files(place, "outside/precious")
+    (system / "boot").symlink_to(place / "outside")
+    (place / "mirror").mkdir()
+    root, boot = Mount(bytes(system), (8, 1), "ext4"), Mount(bytes(system / "bin"), (8, 2), "ext4")
+    views = Views(bytes(system), (Part(root, Live(""), b"/"), Part(boot, Live(""), b"/boot")))
+    remote = Remote(server.location(system), server.access)
+    survey = Survey(bytes(system), "", False, False, [], [])
+    copy = Copy(remote, survey, views, place / "mirror/tree", lambda _: None)
+    with pytest.raises(CaptureFailed, match="at /boot, which is no directory of another one"):
+        copy.run(())
+    assert (place / "outside/precious").exists()
 
 
 def test_an_unknown_host_key(place: Path, server: Server, system: Path) -> None:

@@ -108,12 +108,13 @@ class Copy:
         """A filesystem that is in use is read twice: the second time is short, and tells what
         changed meanwhile.
         """
+        target = self._target(part)
         command = rsync.command(
             ssh=self.remote.ssh,
             elevate=self.survey.elevate,
             host=self.remote.location.host,
             place=place,
-            target=self.tree / os.fsdecode(part.inside[1:]),
+            target=target,
             partial=self._partial,
             filters=filters,
         )
@@ -125,6 +126,18 @@ class Copy:
                 more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
                 where = os.fsdecode(part.inside)
                 self.warnings.append(f"changed while {where} was read: {names}{more}")
+
+    def _target(self, part: Part) -> Path:
+        """Raises CaptureFailed when a symlink leads elsewhere, since rsync would follow it."""
+        inside = os.fsdecode(part.inside[1:])
+        target = self.tree / inside
+        if not target.is_dir() or target.resolve() != self.tree.resolve() / inside:
+            raise CaptureFailed(
+                f"{self.remote.location.host} has a filesystem mounted at /{inside}, "
+                "which is no directory of another one",
+                hint="mount it at a directory that is not reached by a symlink",
+            )
+        return target
 
     def _transfer(
         self, command: list[str | bytes], part: Part, progress: Callable[[Progress], None]

@@ -81,7 +81,7 @@ def parse_location(url: str) -> Location:
     host = parts.hostname or "" if host.startswith("[") else host.partition(":")[0]
     if parts.password is not None:
         problem = "a password does not belong there: use a key"
-    elif parts.query or parts.fragment:
+    elif "?" in url or "#" in url:
         problem = "in a path, ? is %3F and # is %23"
     elif user and not _USER.fullmatch(user):
         problem = f"{user!r} is no user's name"

@@ -6,6 +6,7 @@ killed, the network is gone) it removes them, so that nothing stays there.
 """
 
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,14 +58,15 @@ _TAKE_LVM = """\
 """
 _UNDO_LVM = """\
     if test -d "$hold/{number}"; then
-        umount "$hold/{number}"
+        umount "$hold/{number}" 2>/dev/null
         rmdir "$hold/{number}" || status=1
     fi
-    if test -e {device}; then
+    if lvs {snapshot} >/dev/null 2>&1; then
         udevadm settle --timeout=10
         lvremove -f -y {snapshot} </dev/null >/dev/null || status=1
     fi
 """
+_NESTED = re.compile(rb"^(\d+):ID .* path (.+)$", re.MULTILINE)
 # XFS refuses to mount two filesystems with one UUID.
 _OPTIONS = {"xfs": "ro,nouuid"}
 
@@ -103,14 +105,12 @@ class Snapshots:
 
     def nested(self, said: bytes) -> Iterator[bytes]:
         """Subvolumes that no snapshot includes, by where they are in the tree."""
-        for line in said.splitlines():
-            number, colon, row = line.partition(b":")
-            _, _, path = row.partition(b" path ")
-            if not colon or not path:
+        mounts = {b"%d" % number: part.mount for number, part in enumerate(self.views.parts)}
+        for number, path in _NESTED.findall(said):
+            mount = mounts.get(number)
+            if mount is None:
                 continue
-            mount = self.views.parts[int(number)].mount
-            below = os.path.relpath(b"/" + path, mount.root)
-            point = os.path.join(mount.point, below)
+            point = os.path.join(mount.point, os.path.relpath(b"/" + path, mount.root))
             if contains(self.views.path, point):
                 yield b"/" + os.path.relpath(point, self.views.path)
 

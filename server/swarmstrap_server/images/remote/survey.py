@@ -117,7 +117,7 @@ def parse_survey(output: str, host: str, path: bytes) -> Survey:
         elevate=sections["root"],
         can_snapshot=sections["may-snapshot"] == "yes",
         has_btrfs=bool(sections["btrfs"]),
-        mounts=parse_mounts(os.fsencode(sections["mounts"])),
+        mounts=_mounts(sections["mounts"], host),
         volumes=_volumes(sections["volumes"]),
     )
 
@@ -139,10 +139,23 @@ def _check(sections: dict[str, str], host: str, path: bytes) -> None:
         )
 
 
+def _mounts(mountinfo: str, host: str) -> list[Mount]:
+    try:
+        mounts = parse_mounts(os.fsencode(mountinfo))
+    except ValueError:
+        mounts = []
+    if not mounts:
+        raise SwarmstrapError(
+            f"{host} does not say what is mounted there", hint="see its /proc/self/mountinfo"
+        )
+    return mounts
+
+
 def _volumes(report: str) -> list[Volume]:
-    if not report:
+    try:
+        rows = msgspec.json.decode(report, type=_Report).report
+    except msgspec.MsgspecError:
         return []  # no LVM there, or nobody who may ask
-    rows = msgspec.json.decode(report, type=_Report).report
     return [
         Volume(
             group=row.vg_name,
