@@ -160,7 +160,8 @@ def mounted(place: Path, kind: str, point: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", point], check=True)
+        # Who was killed while it read may take a moment to end.
+        subprocess.run(["umount", "--lazy", point], check=True)
 
 
 @contextlib.contextmanager

@@ -158,26 +158,34 @@ def lvm(tmp_path: Path) -> Callable[[Mapping[str, str]], Path]:
     the lines that a test gives them; gives the file of notes.
     """
     notes = tmp_path / "notes"
+    # In place of the volume there is something else to mount.
+    lines = {"mount": '/bin/mount -t tmpfs none "$6"', "umount": '/bin/umount "$1"'}
 
-    def install(lines: Mapping[str, str]) -> Path:
+    def install(changed: Mapping[str, str]) -> Path:
         for name in ("lvcreate", "lvremove", "lvs", "mount", "umount", "udevadm"):
+            does = (lines | dict(changed)).get(name, "")
             program = tmp_path / name
-            program.write_text(f'#!/bin/sh\necho {name} "$@" >>{notes}\n{lines.get(name, "")}\n')
+            program.write_text(f'#!/bin/sh\necho {name} "$@" >>{notes}\n{does}\n')
             program.chmod(0o755)
         return notes
 
     return install
 
 
-SCRIPT = Snapshots(
-    Views(b"/", (Part(BOOT, Live(""), b"/"), Part(ROOT, LvmSnapshot(PLAIN, GiB), b"/x"))), "test"
-).script()
+SCRIPT = (
+    Snapshots(
+        Views(b"/", (Part(BOOT, Live(""), b"/"), Part(ROOT, LvmSnapshot(PLAIN, GiB), b"/x"))),
+        "test",
+    )
+    .script()
+    .encode()
+)
 TAKEN = [
     f"lvcreate -y -s -n swarmstrap-test-1 -L {GiB}b vg0/root",
     "mount -t ext4 -o ro /dev/vg0/swarmstrap-test-1 /run/swarmstrap-test/1",
 ]
+UNMOUNTED = ["umount /run/swarmstrap-test/1"]
 REMOVED = [
-    "umount /run/swarmstrap-test/1",
     "lvs vg0/swarmstrap-test-1",
     "udevadm settle --timeout=10",
     "lvremove -f -y vg0/swarmstrap-test-1",
@@ -189,12 +197,24 @@ def test_a_snapshot_goes_when_nobody_listens(
     tmp_path: Path, lvm: Callable[[Mapping[str, str]], Path]
 ) -> None:
     notes = lvm({})
-    path = f"{tmp_path}:{PATH}"
-    with conversation(["sh", "-s"], stdin=SCRIPT.encode(), env={"PATH": path}) as talk:
+    with conversation(["sh", "-s"], stdin=SCRIPT, env={"PATH": f"{tmp_path}:{PATH}"}) as talk:
         assert talk.hear(10) == b"==ready\n"
         assert notes.read_text().splitlines() == TAKEN
         assert talk.end(10).returncode == 0
-    assert notes.read_text().splitlines() == TAKEN + REMOVED
+    assert notes.read_text().splitlines() == TAKEN + UNMOUNTED + REMOVED
+    assert not Path("/run/swarmstrap-test").exists()
+
+
+@needs_root
+def test_a_snapshot_that_is_still_read(
+    tmp_path: Path, lvm: Callable[[Mapping[str, str]], Path]
+) -> None:
+    busy = tmp_path / "busy"
+    busy.touch()
+    notes = lvm({"umount": f'! rm {busy} 2>/dev/null || exit 32\n/bin/umount "$1"'})
+    done = run(["sh"], timeout=20, stdin=SCRIPT, check=False, env={"PATH": f"{tmp_path}:{PATH}"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "==ready\n", "")
+    assert notes.read_text().splitlines() == TAKEN + 2 * UNMOUNTED + REMOVED
     assert not Path("/run/swarmstrap-test").exists()
 
 
@@ -202,14 +222,8 @@ def test_a_snapshot_goes_when_nobody_listens(
 def test_a_snapshot_that_cannot_be_mounted(
     tmp_path: Path, lvm: Callable[[Mapping[str, str]], Path]
 ) -> None:
-    notes = lvm({"mount": "echo wrong superblock >&2; exit 32", "umount": "exit 32"})
-    done = run(
-        ["sh", "-s"],
-        timeout=10,
-        stdin=SCRIPT.encode(),
-        check=False,
-        env={"PATH": f"{tmp_path}:{PATH}"},
-    )
+    notes = lvm({"mount": "echo wrong superblock >&2; exit 32"})
+    done = run(["sh"], timeout=20, stdin=SCRIPT, check=False, env={"PATH": f"{tmp_path}:{PATH}"})
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "wrong superblock\n")
     assert notes.read_text().splitlines() == TAKEN + REMOVED
     assert not Path("/run/swarmstrap-test").exists()

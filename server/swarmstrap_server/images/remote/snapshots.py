@@ -56,11 +56,15 @@ _TAKE_LVM = """\
     mkdir "$hold/{number}" || exit 1
     mount -t {filesystem} -o {options} {device} "$hold/{number}" || exit 1
 """
+# A reader that was cut off from us takes a moment to end.
 _UNDO_LVM = """\
-    if test -d "$hold/{number}"; then
-        umount "$hold/{number}" 2>/dev/null
-        rmdir "$hold/{number}" || status=1
-    fi
+    patience=30
+    while grep -q " $hold/{number} " /proc/self/mountinfo && test "$patience" -gt 0; do
+        umount "$hold/{number}" && break
+        patience=$((patience - 1))
+        sleep 1
+    done
+    test ! -d "$hold/{number}" || rmdir "$hold/{number}" || status=1
     if lvs {snapshot} >/dev/null 2>&1; then
         udevadm settle --timeout=10
         lvremove -f -y {snapshot} </dev/null >/dev/null || status=1
