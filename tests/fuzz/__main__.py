@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tries what nobody means to send, for as long as is said, and keeps what was taken wrongly.
+
+    python -m tests.fuzz --minutes 10            # each target in turn
+    python -m tests.fuzz --minutes 1 index tar
+
+A finding is reduced, written to corpus/TARGET/, and fails the run; what is in the corpus is tried
+first, every time. Each target has its own process, with a limit to its memory and to each attempt.
+"""
+
+import argparse
+import os
+import resource
+import secrets
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import NoReturn
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.strategies import SearchStrategy
+from tests.fuzz.targets import targets
+from tests.fuzz.watched import Watched
+
+from swarmstrap.errors import SwarmstrapError
+from swarmstrap.units import GiB
+
+CORPUS = Path(__file__).parent / "corpus"
+# The most that one attempt may take beside what the interpreter and its libraries have mapped.
+_MEMORY = 1 * GiB
+_SECONDS = 10
+_ROUND = 50
+
+
+class TooLong(Exception):
+    """An attempt takes longer than any input of some kilobytes may."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="fuzz", description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=1.0, help="for each target")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(targets()))
+    parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="to do it again")
+    arguments = parser.parse_args()
+    found = 0
+    for name in arguments.targets or targets():
+        pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                status = _fuzz(name, arguments.minutes, arguments.seed)
+            finally:
+                sys.stdout.flush()
+                os._exit(status)
+        found += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0
+    return 1 if found else 0
+
+
+def _fuzz(name: str, minutes: float, first: int) -> int:
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + _MEMORY, mapped + _MEMORY))
+    signal.signal(signal.SIGALRM, _too_long)
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        place = Watched(Path(folder))
+        try:
+            return _attempts(name, place, time.monotonic() + 60 * minutes, first)
+        finally:
+            place.stop()
+
+
+def _round(inputs: SearchStrategy[bytes], attempt: Callable[[bytes], None], number: int) -> None:
+    @seed(number)
+    @settings(
+        max_examples=_ROUND,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(inputs)
+    def attempts(data: bytes) -> None:
+        attempt(data)
+
+    attempts()
+
+
+def _too_long(*_: object) -> NoReturn:
+    raise TooLong
+
+
+def _attempts(name: str, place: Watched, end: float, first: int) -> int:
+    target = targets()[name]
+    attempts = refused = 0
+    last = b""
+
+    def attempt(data: bytes) -> None:
+        nonlocal attempts, refused, last
+        attempts, last = attempts + 1, data
+        signal.alarm(_SECONDS)
+        try:
+            target.run(place, data)
+        except SwarmstrapError:
+            refused += 1
+        finally:
+            signal.alarm(0)
+
+    kept = [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
+    try:
+        for data in target.seeds:
+            target.run(place, data)  # what is valid is not refused
+        for data in kept:
+            attempt(data)
+        while time.monotonic() < end:
+            _round(target.inputs(kept), attempt, first + attempts)
+    except Exception:
+        path = CORPUS / name / sha256(last).hexdigest()[:12]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(last)
+        traceback.print_exc()
+        print(f"{name}: found after {attempts} attempts of seed {first}, kept as {path}")
+        return 1
+    print(f"{name}: {attempts} attempts, {refused} refused, nothing found")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
