@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from tests.http.conftest import SYSTEM, Live, inventory
 
+from swarmstrap.floors import Floors, encode
 from swarmstrap.hardware import Cpu, Disk, Inventory
 from swarmstrap.manifest import MANIFEST_FILE, SIGNATURE_FILE, SIGNATURE_NAMESPACE
 from swarmstrap.units import GiB, MiB
@@ -73,9 +74,20 @@ def removed(live: Live) -> None:
     live.services.images.rm("tiny", "1")
 
 
+def with_hook(live: Live) -> None:
+    add_hook(live.paths, "true")
+
+
 def hook_changed(live: Live) -> None:
-    hook = add_hook(live.paths, "true")
+    hook = live.paths.root / "hooks/initramfs/50-refuses"
     hook.write_text("#!/bin/sh\nrm -rf /\n")
+    live.services.deployments.reload()
+
+
+def below_the_floor(live: Live) -> None:
+    """Of the node: a server that lies does not care."""
+    floors = Floors(floors={"tiny": "2999-01-01T00:00:00Z"})
+    (live.paths.root / "floors.json").write_bytes(encode(floors))
 
 
 def wide_image(live: Live) -> None:
@@ -141,8 +153,14 @@ CASES = {
         message="image tiny 1 is for x86_64, this node is aarch64",
         hint="deploy an image of the node's architecture",
     ),
+    "image older than the node's floor": Case(
+        after=below_the_floor,
+        message=r"image tiny 1 is of \d{4}-.+: nothing older than 2999-01-01T00:00:00Z is deployed",
+        hint="deploy a newer version; floors.yaml of the site says so",
+    ),
     "hook changed after signing": Case(
-        before=hook_changed,
+        before=with_hook,
+        after=hook_changed,
         message="hook 50-refuses: the hook's signature does not hold: .+",
         hint="run swarmstrap hook sign",
     ),

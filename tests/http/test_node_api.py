@@ -191,7 +191,7 @@ async def test_hooks_travel_with_their_signatures_and_unsigned_ones_stop_the_arm
 ) -> None:
     hook = live.paths.root / "hooks" / "chroot" / "10-motd"
     hook.write_bytes(b"#!/bin/sh\n")
-    with pytest.raises(Refused, match="hook 10-motd is not signed"):
+    with pytest.raises(Untrusted, match="hook 10-motd: the hook has no signature"):
         arm(live, "n1")
     signature = Key(live.paths.publisher).sign(hook.read_bytes(), HOOK_NAMESPACE)
     hook.with_name("10-motd.sig").write_bytes(signature)

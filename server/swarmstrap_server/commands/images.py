@@ -1,69 +1,129 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about the image store: image ls, show, verify, rm."""
+"""Commands about the image store: image ls, show, tag, untag, rm, prune."""
 
 import argparse
+import sys
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 import msgspec
 from rich.console import Console
-from rich.progress import Progress as Bars
 from rich.table import Table
 
-from swarmstrap.errors import BadInput
+from swarmstrap.errors import BadInput, Refused, Untrusted
+from swarmstrap.floors import Floors, check_floors
+from swarmstrap.manifest import Manifest
 from swarmstrap.units import human
-from swarmstrap_server.images.library import ImageStore
-from swarmstrap_server.images.names import split
-from swarmstrap_server.images.verify import verify
+from swarmstrap_server.commands import imagefiles, imagetrust
+from swarmstrap_server.control.usage import uses
+from swarmstrap_server.images.library import Image, ImageStore
+from swarmstrap_server.images.names import check_name, split
+from swarmstrap_server.images.resign import signed_by
+from swarmstrap_server.images.retention import judge
 from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import read_floors, read_site
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """An image for machines; `refused` says why it may not be deployed."""
+
+    image: str
+    folder: str
+    tags: tuple[str, ...]
+    signed_by: str
+    refused: str
+    manifest: Manifest
+
+
 def add_commands(commands: Commands) -> None:
-    image = commands.add_parser("image", help="list, show, verify and remove images")
+    image = commands.add_parser("image", help="list, compare, check, exchange and remove images")
     actions = image.add_subparsers(metavar="ACTION", required=True)
     ls = actions.add_parser("ls", help="all images, oldest version first")
-    ls.add_argument("--json", action="store_true", help="manifests as JSON")
+    ls.add_argument("name", nargs="?", help="only versions of this image")
     ls.set_defaults(run=_ls)
     show = actions.add_parser("show", help="one image's manifest")
-    show.add_argument("--json", action="store_true", help="as it is signed")
     show.set_defaults(run=_show)
-    verify = actions.add_parser("verify", help="check signature, digests, torrent and every frame")
-    verify.set_defaults(run=_verify)
+    tag = actions.add_parser("tag", help="give a version a moving name, such as stable")
+    tag.set_defaults(run=_tag)
+    untag = actions.add_parser("untag", help="take a moving name away")
+    untag.add_argument("image", metavar="NAME:TAG")
+    untag.set_defaults(run=_untag)
     rm = actions.add_parser("rm", help="remove one version")
+    rm.add_argument("--force", action="store_true", help="even when it is in use")
     rm.set_defaults(run=_rm)
-    for action in (show, verify, rm):
+    for action in (show, tag, rm):
         action.add_argument("image", metavar="NAME[:VERSION]")
+    tag.add_argument("tag")
+    prune = actions.add_parser("prune", help="remove versions that images of site.yaml let go")
+    prune.add_argument("--dry-run", action="store_true", help="say what would go, and why")
+    prune.set_defaults(run=_prune)
+    for action in (ls, show, prune):
+        action.add_argument("--json", action="store_true", help="for machines")
+    imagefiles.add_actions(actions)
+    imagetrust.add_actions(actions)
 
 
 def _ls(args: argparse.Namespace) -> int:
-    images = ImageStore(SitePaths(args.site).images).ls()
+    paths = SitePaths(args.site)
+    store = ImageStore(paths.images)
+    found = store.scan(check_name(args.name, "an image") if args.name else None)
+    floors, tagged = read_floors(paths), store.tags.all()
+    listed = [_listed(image, tagged.get(image.manifest.name, {}), floors) for image in found.images]
+    for error in found.broken:
+        print(f"not usable: {error}", file=sys.stderr)
     if args.json:
-        print(msgspec.json.encode([image.manifest for image in images]).decode())
+        print(msgspec.json.encode(listed).decode())
         return 0
     table = Table(box=None, pad_edge=False)
-    for title in ("image", "architecture", "created", "system", "unpacked", "payload"):
+    titles = ("image", "tags", "architecture", "created", "system", "unpacked", "payload", "")
+    for title in titles:
         right = title in ("unpacked", "payload")
-        table.add_column(title, justify="right" if right else "left", no_wrap=title != "system")
-    for image in images:
-        m = image.manifest
+        table.add_column(title, justify="right" if right else "left", no_wrap=title == "image")
+    for one in listed:
+        m = one.manifest
         sizes = (human(m.unpacked), human(m.payload.size))
-        table.add_row(image.label, m.architecture, m.created[:10], m.facts.os_name, *sizes)
+        about = (m.architecture, m.created[:10], m.facts.os_name)
+        table.add_row(one.image, ", ".join(one.tags), *about, *sizes, one.refused)
     Console().print(table)
     return 0
 
 
+def _listed(image: Image, tagged: dict[str, str], floors: Floors) -> Listed:
+    try:
+        check_floors(image.manifest, floors)
+        refused = ""
+    except Untrusted as error:
+        refused = error.message
+    return Listed(
+        image=image.label,
+        folder=str(image.directory),
+        tags=tuple(tag for tag, of in tagged.items() if of == image.manifest.version),
+        signed_by=signed_by(image),
+        refused=refused,
+        manifest=image.manifest,
+    )
+
+
 def _show(args: argparse.Namespace) -> int:
-    image = ImageStore(SitePaths(args.site).images).get(*split(args.image))
-    m = image.manifest
+    paths = SitePaths(args.site)
+    store = ImageStore(paths.images)
+    image = store.get(*split(args.image))
+    listed = _listed(image, store.tags.of(image.manifest.name), read_floors(paths))
     if args.json:
-        print(msgspec.json.encode(m).decode())
+        print(msgspec.json.encode(listed).decode())
         return 0
+    m = image.manifest
     kernels = ", ".join(kernel.version for kernel in m.facts.kernels) or "none found"
     rows = {
         "image": image.label,
-        "folder": str(image.directory),
+        "kind": m.kind,
+        "tags": ", ".join(listed.tags) or "none",
+        "refused": listed.refused or "no",
+        "folder": listed.folder,
         "created": m.created,
+        "signed by": listed.signed_by or "nobody",
         "architecture": m.architecture,
         "system": m.facts.os_name,
         "kernels": kernels,
@@ -72,29 +132,74 @@ def _show(args: argparse.Namespace) -> int:
         "entries": str(m.entries),
         "unpacked": human(m.unpacked),
         "payload": human(m.payload.size),
+        "compression": m.compression,
         "infohash": m.infohash,
-        "stripped": f"\n{'':14}".join(m.stripped) or "nothing",
+        "stripped": _lines(m.stripped),
+        "left out": _lines(m.left_out),
+        "warnings": _lines(m.warnings),
     }
     for key, value in rows.items():
         print(f"{key:<14}{value}")
     return 0
 
 
-def _verify(args: argparse.Namespace) -> int:
-    paths = SitePaths(args.site)
-    image = ImageStore(paths.images).get(*split(args.image))
-    console = Console(stderr=True)
-    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(f"verifying {image.label}", total=image.manifest.payload.size)
-        verify(image, paths.signers, progress=lambda done, _: bars.update(task, completed=done))
-    print(f"{image.label} is what the publisher signed")
+def _lines(lines: tuple[str, ...]) -> str:
+    return f"\n{'':14}".join(lines) or "none"
+
+
+def _tag(args: argparse.Namespace) -> int:
+    store = ImageStore(SitePaths(args.site).images)
+    manifest = store.get(*split(args.image)).manifest
+    name = manifest.name
+    if store.place(name, check_name(args.tag, "a tag")).exists():
+        raise BadInput(f"{name}:{args.tag} is a version", hint="choose another word for the tag")
+    store.tags.set(name, args.tag, manifest.version)
+    print(f"{name}:{args.tag} is {name}:{manifest.version} now")
+    return 0
+
+
+def _untag(args: argparse.Namespace) -> int:
+    name, tag = _one(args.image)
+    ImageStore(SitePaths(args.site).images).tags.remove(name, tag)
+    print(f"{name}:{tag} is no tag any more")
     return 0
 
 
 def _rm(args: argparse.Namespace) -> int:
-    name, version = split(args.image)
-    if version is None:
-        raise BadInput("say which version to remove", hint=f"as in {name}:VERSION")
-    ImageStore(SitePaths(args.site).images).rm(name, version)
+    name, version = _one(args.image)
+    paths = SitePaths(args.site)
+    store = ImageStore(paths.images)
+    use = uses(paths, store.tags.all()).get((name, version))
+    if use is not None and not args.force:
+        raise Refused(f"{name}:{version} is {use}", hint="--force removes it all the same")
+    store.rm(name, version)
     print(f"removed {name}:{version}")
     return 0
+
+
+def _prune(args: argparse.Namespace) -> int:
+    site = read_site(args.site)
+    store = ImageStore(site.paths.images)
+    used = uses(site.paths, store.tags.all())
+    verdicts = list(judge(store.ls(), site.settings.images, used, datetime.now(UTC)))
+    for verdict in verdicts:
+        if not verdict.stays and not args.dry_run:
+            store.rm(verdict.image.manifest.name, verdict.image.manifest.version)
+    if args.json:
+        said = [{"image": v.image.label, "stays": v.stays, "reason": v.reason} for v in verdicts]
+        print(msgspec.json.encode(said).decode())
+        return 0
+    freed = sum(v.image.manifest.payload.size for v in verdicts if not v.stays)
+    for verdict in verdicts:
+        goes = "would go" if args.dry_run else "removed"
+        print(f"{'stays' if verdict.stays else goes:<10}{verdict.image.label}: {verdict.reason}")
+    print(f"{human(freed)} {'to be freed' if args.dry_run else 'freed'}")
+    return 0
+
+
+def _one(image: str) -> tuple[str, str]:
+    """`NAME:WORD`, said in full: what removes something guesses nothing."""
+    name, word = split(image)
+    if word is None:
+        raise BadInput("say which version to remove", hint=f"as in {name}:VERSION")
+    return name, word

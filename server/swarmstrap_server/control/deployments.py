@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Untrusted
 from swarmstrap.wire import Job, Register, Registered
 from swarmstrap_server.control import views
+from swarmstrap_server.control.admission import check_hooks, check_image
 from swarmstrap_server.control.events import Feed
 from swarmstrap_server.control.identity import (
     Known,
@@ -25,7 +26,7 @@ from swarmstrap_server.control.identity import (
     marks_of_node,
     name_for_unknown,
 )
-from swarmstrap_server.control.jobs import make_job, new_deployment, signed_hooks
+from swarmstrap_server.control.jobs import make_job, new_deployment
 from swarmstrap_server.control.nodes import (
     ABSENCE_SECONDS,
     Deployment,
@@ -100,6 +101,8 @@ class Deployments:
         self.tick()
         self._check_installer()
         image = self.images.get(order.image, order.version or None)
+        check_image(self.site, image)
+        check_hooks(self.site, order.nodes)
         armed = [self._arming(name, image, order, now) for name in dict.fromkeys(order.nodes)]
         with self.store.transaction():
             for deployment in armed:
@@ -122,7 +125,6 @@ class Deployments:
     def _arming(self, name: str, image: Image, order: Arm, now: float) -> Deployment:
         self._check_known(name)
         self._check_idle(name, now)
-        signed_hooks(self.site, name)
         return new_deployment(self.site, image.manifest, order, name, now)
 
     def _check_installer(self) -> None:

@@ -8,7 +8,7 @@ in no store before all of it was verified.
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -28,7 +28,7 @@ from swarmstrap.sshsig import Signers
 from swarmstrap.units import MiB, human
 from swarmstrap_server.images import signing
 from swarmstrap_server.images.library import FILES, Image, ImageStore
-from swarmstrap_server.images.verify import verify
+from swarmstrap_server.images.verify import Progress, verify
 from swarmstrap_server.images.workspace import install, workspace
 
 # Far more than manifest, signature and torrent need. The others have the size that is signed.
@@ -36,8 +36,6 @@ _LARGEST = 64 * MiB
 _CHUNK = 1 << 20
 _HINT = "export it with swarmstrap image export: the manifest comes first"
 
-# Bytes copied since the last time.
-Copied = Callable[[int], None]
 # A file's name and its content.
 Part = tuple[str, IO[bytes]]
 
@@ -64,12 +62,25 @@ def export_tar(image: Image, out: IO[bytes]) -> None:
                 tar.addfile(member, file)
 
 
+def export_file(image: Image, path: Path) -> None:
+    """The same into a new file, of which nothing is left when it cannot be written whole."""
+    try:
+        with path.open("xb") as file:
+            try:
+                export_tar(image, file)
+            except BaseException:
+                path.unlink()
+                raise
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror}") from error
+
+
 def import_image(
     source: Path | IO[bytes],
     store: ImageStore,
     signers: Signers,
     *,
-    copied: Copied = lambda size: None,
+    progress: Progress = lambda done, total: None,
 ) -> Image:
     """Put what `export_folder` or `export_tar` wrote into `store`; a stream is such a tar.
 
@@ -87,7 +98,7 @@ def import_image(
             (work / SIGNATURE_FILE).write_bytes(signature)
             (work / TORRENT_FILE).write_bytes(_take(parts, TORRENT_FILE))
             for name, file in ((INDEX_FILE, manifest.index), (PAYLOAD_FILE, manifest.payload)):
-                _copy(_next(parts, name), file.size, work / name, copied)
+                _copy(_next(parts, name), file.size, work / name, progress)
             if (extra := next(parts, None)) is not None:
                 raise BadInput(f"more than an image: {extra[0]} follows it", hint=_HINT)
             verify(Image(manifest, work), signers)
@@ -140,13 +151,13 @@ def _take(parts: Iterator[Part], name: str) -> bytes:
     return content
 
 
-def _copy(source: IO[bytes], size: int, path: Path, copied: Copied) -> None:
+def _copy(source: IO[bytes], size: int, path: Path, progress: Progress) -> None:
     """As many bytes as there have to be; when there are fewer, `verify` says so."""
     done = 0
     with path.open("xb") as file:
         while done < size and (chunk := source.read(min(_CHUNK, size - done))):
             done += file.write(chunk)
-            copied(len(chunk))
+            progress(done, size)
     if source.read(1):
         raise BadInput(f"no image: {path.name} has more bytes than the manifest says", hint=_HINT)
 

@@ -30,6 +30,12 @@ class Key:
         run(command, timeout=_SECONDS)
         return cls(path)
 
+    @property
+    def public(self) -> str:
+        """The public half, as `KIND BASE64 COMMENT`."""
+        public = self.path if self.path.suffix == ".pub" else Path(f"{self.path}.pub")
+        return " ".join(public.read_text().split())
+
     def sign(self, data: bytes, namespace: str) -> bytes:
         """A detached, armoured signature."""
         if not self.path.is_file():
@@ -48,9 +54,7 @@ class Key:
 
     def allowed_signers(self) -> str:
         """The line that makes this key the publisher's, for images and hooks and nothing else."""
-        public = self.path if self.path.suffix == ".pub" else Path(f"{self.path}.pub")
-        kind, key = public.read_text().split()[:2]
-        return f'{SIGNER} namespaces="{SIGNATURE_NAMESPACE},{HOOK_NAMESPACE}" {kind} {key}\n'
+        return f'{SIGNER} namespaces="{SIGNATURE_NAMESPACE},{HOOK_NAMESPACE}" {self.public}\n'
 
 
 def verify(data: bytes, signature: bytes, *, namespace: str, signers: Signers) -> None:

@@ -8,15 +8,19 @@ from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import SIGNATURE_SUFFIX, HookFile, Site
 
 
-def is_signed(hook: HookFile, paths: SitePaths) -> bool:
-    """Whether the signature beside the hook is the publisher's, over the hook as it is now."""
+def check_signed(hook: HookFile, paths: SitePaths) -> None:
+    """Raises Untrusted unless the publisher signed the hook as it is now."""
     try:
-        verify(
-            hook.content,
-            hook.signature,
-            namespace=HOOK_NAMESPACE,
-            signers=paths.signers,
-        )
+        verify(hook.content, hook.signature, namespace=HOOK_NAMESPACE, signers=paths.signers)
+    except Untrusted as error:
+        hint = "run swarmstrap hook sign"
+        raise Untrusted(f"hook {hook.name}: {error.message}", hint=hint) from error
+
+
+def is_signed(hook: HookFile, paths: SitePaths) -> bool:
+    """As `check_signed`."""
+    try:
+        check_signed(hook, paths)
     except Untrusted:
         return False
     return True

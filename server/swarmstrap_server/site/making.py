@@ -4,16 +4,16 @@
 What exists is kept, so that running it again makes what is missing and nothing else.
 """
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from swarmstrap.errors import BadInput
 from swarmstrap_server.control.store import Store
+from swarmstrap_server.files import replace
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.site import pki
 from swarmstrap_server.site.checks import HOST_NAME, SITE_NAME
+from swarmstrap_server.site.keyring import adopt
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import PLACES, read_site
 
@@ -150,30 +150,12 @@ def _publisher(paths: SitePaths, given: Path | None) -> list[str]:
         key = Key.generate(paths.publisher)
         made = ["keys/publisher, which signs images and hooks"]
     else:
-        key = _adopt(paths, given)
+        key = adopt(given, paths.publisher)
         made = [f"{paths.publisher.relative_to(paths.root)} from {given}"]
     paths.allowed_signers.write_text(key.allowed_signers())
     return [*made, "keys/allowed_signers, the publishers that nodes trust"]
 
 
-def _adopt(paths: SitePaths, given: Path) -> Key:
-    """Copies the key; only a private half that was given is here afterwards."""
-    public = given if given.suffix == ".pub" else given.with_name(given.name + ".pub")
-    try:
-        shutil.copyfile(public, paths.publisher.with_name("publisher.pub"))
-        if given != public:
-            _write_private(paths.publisher, given.read_bytes())
-    except OSError as error:
-        raise BadInput(f"cannot read the key {error.filename}: {error.strerror}") from error
-    return Key(paths.publisher)
-
-
 def _save(key: Path, certificate: Path, pair: pki.Pair) -> None:
-    _write_private(key, pair.key)
+    replace(key, pair.key, 0o600)
     certificate.write_bytes(pair.certificate)
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)

@@ -43,6 +43,11 @@ class SitePaths:
         return self.keys / "publisher"
 
     @property
+    def next_publisher(self) -> Path:
+        """The key that will sign after a rotation; its signatures count already."""
+        return self.keys / "publisher-next"
+
+    @property
     def allowed_signers(self) -> Path:
         return self.keys / "allowed_signers"
 
@@ -79,6 +84,11 @@ class SitePaths:
     @property
     def database(self) -> Path:
         return self.root / "state" / "swarmstrap.db"
+
+    @property
+    def mirrors(self) -> Path:
+        """Copies of the machines that images were captured from."""
+        return self.root / "state" / "mirrors"
 
     @property
     def run(self) -> Path:

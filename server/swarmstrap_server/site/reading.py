@@ -83,7 +83,11 @@ def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
         return None, [missing]
     problems: list[BadInput] = []
     settings = _load(paths, paths.settings, Settings, problems)
-    floors = _load(paths, paths.floors, Floors, problems) if paths.floors.exists() else None
+    floors = Floors()
+    try:
+        floors = read_floors(paths)
+    except BadInput as error:
+        problems.append(error)
     node_files = [
         listed
         for path in _node_paths(root)
@@ -106,8 +110,14 @@ def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
     problems += sitecheck.settings_problems(settings, layout_names)
     nodes = {node.name: node for listed in node_files for node in listed.value.nodes}
     known = {name: layout.value for name, layout in layouts.items()}
-    oldest = floors.value if floors else Floors()
-    return Site(paths, settings.value, nodes, known, hooks, oldest), problems
+    return Site(paths, settings.value, nodes, known, hooks, floors), problems
+
+
+def read_floors(paths: SitePaths) -> Floors:
+    """What floors.yaml says, and nothing without one; raises BadInput."""
+    if not paths.floors.exists():
+        return Floors()
+    return load(paths.floors, Floors, name=paths.floors.name).value
 
 
 def _load(

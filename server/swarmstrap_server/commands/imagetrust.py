@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands about which images count: image sign, floor, revoke."""
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+from swarmstrap.errors import BadInput
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.images.names import split
+from swarmstrap_server.images.resign import sign_again
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.site.floors import raise_floor, revoke_version
+from swarmstrap_server.site.paths import SitePaths
+
+Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+_NEXT = "nodes learn it from their initramfs: swarmstrap initramfs"
+
+
+def add_actions(actions: Actions) -> None:
+    sign = actions.add_parser("sign", help="sign with the current key what an earlier one signed")
+    sign.add_argument("image", metavar="NAME[:VERSION]", nargs="*")
+    sign.add_argument("--all", action="store_true", help="every image of the store")
+    sign.add_argument("--key", type=Path, help="the publisher's key (default: the site's)")
+    sign.add_argument(
+        "--force", action="store_true", help="though the signature that is there does not hold"
+    )
+    sign.set_defaults(run=_sign)
+    floor = actions.add_parser("floor", help="let nothing older than this version be deployed")
+    floor.set_defaults(run=_floor)
+    revoke = actions.add_parser("revoke", help="let this version not be deployed any more")
+    revoke.set_defaults(run=_revoke)
+    for action in (floor, revoke):
+        action.add_argument("image", metavar="NAME:VERSION")
+
+
+def _sign(args: argparse.Namespace) -> int:
+    paths = SitePaths(args.site)
+    store = ImageStore(paths.images)
+    if args.all == bool(args.image):
+        raise BadInput("say which images to sign", hint="their names, or --all")
+    images = store.ls() if args.all else [store.get(*split(name)) for name in args.image]
+    key = Key(args.key or paths.publisher)
+    signed = [
+        image.label for image in images if sign_again(image, key, paths.signers, blindly=args.force)
+    ]
+    for label in signed:
+        print(f"signed {label}")
+    if not signed:
+        print("every image is signed by this key")
+    return 0
+
+
+def _floor(args: argparse.Namespace) -> int:
+    paths = SitePaths(args.site)
+    manifest = ImageStore(paths.images).get(*split(args.image)).manifest
+    raise_floor(paths, manifest)
+    print(f"nothing of {manifest.name} older than {manifest.created} is deployed; {_NEXT}")
+    return 0
+
+
+def _revoke(args: argparse.Namespace) -> int:
+    name, version = split(args.image)
+    if version is None:
+        raise BadInput("say which version to revoke", hint=f"as in {name}:VERSION")
+    paths = SitePaths(args.site)
+    manifest = ImageStore(paths.images).get(name, version).manifest
+    revoke_version(paths, manifest)
+    print(f"{manifest.name}:{manifest.version} is not deployed any more; {_NEXT}")
+    return 0

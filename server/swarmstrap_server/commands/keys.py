@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands about the publisher's keys: key ls, add, rotate, revoke."""
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.images.resign import signed_by
+from swarmstrap_server.site.hooks import is_signed
+from swarmstrap_server.site.keyring import Keyring
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import read_site
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+_NEXT = "nodes learn it from their initramfs: swarmstrap initramfs"
+
+
+def add_commands(commands: Commands) -> None:
+    key = commands.add_parser("key", help="the publisher's keys: list, add, rotate, revoke")
+    actions = key.add_subparsers(metavar="ACTION", required=True)
+    ls = actions.add_parser("ls", help="every key that counts, or does not any more")
+    ls.add_argument("--json", action="store_true", help="for machines")
+    ls.set_defaults(run=_ls)
+    add = actions.add_parser("add", help="allow one more key: a new one, to be the next")
+    add.add_argument("key", type=Path, nargs="?", help="or this one; its .pub is enough")
+    add.add_argument("--next", action="store_true", help="that key is to sign after a rotation")
+    add.set_defaults(run=_add)
+    rotate = actions.add_parser("rotate", help="sign with the next key from now on")
+    rotate.set_defaults(run=_rotate)
+    revoke = actions.add_parser("revoke", help="let nothing count that a key ever signed")
+    revoke.add_argument("key", help="a fingerprint, or a .pub file")
+    revoke.set_defaults(run=_revoke)
+
+
+def _ls(args: argparse.Namespace) -> int:
+    keys = Keyring(SitePaths(args.site)).ls()
+    if args.json:
+        said = [
+            {"fingerprint": k.fingerprint, "role": k.role, "key": k.key, "comment": k.comment}
+            for k in keys
+        ]
+        print(msgspec.json.encode(said).decode())
+        return 0
+    table = Table(box=None, pad_edge=False)
+    for title in ("key", "role", "comment"):
+        table.add_column(title, no_wrap=True)
+    for key in keys:
+        table.add_row(key.fingerprint, key.role, key.comment)
+    Console().print(table)
+    return 0
+
+
+def _add(args: argparse.Namespace) -> int:
+    is_next = args.next or args.key is None
+    added = Keyring(SitePaths(args.site)).add(args.key, is_next=is_next)
+    print(f"{added.fingerprint} is {added.role}; {_NEXT}")
+    return 0
+
+
+def _rotate(args: argparse.Namespace) -> int:
+    current = Keyring(SitePaths(args.site)).rotate()
+    print(f"{current.fingerprint} signs from now on; what is there: swarmstrap image sign --all")
+    return 0
+
+
+def _revoke(args: argparse.Namespace) -> int:
+    paths = SitePaths(args.site)
+    revoked = Keyring(paths).revoke(args.key)
+    print(f"{revoked.fingerprint} is revoked; {_NEXT}")
+    for image in ImageStore(paths.images).ls():
+        if signed_by(image) == revoked.fingerprint:
+            print(f"{image.label} was signed by it: swarmstrap image sign --force {image.label}")
+    for hook in read_site(args.site).hooks:
+        if not is_signed(hook, paths):
+            print(f"hook {hook.name} is not signed now: swarmstrap hook sign")
+    return 0
