@@ -114,9 +114,9 @@ def test_live_because() -> None:
         )
     ]
     assert reasons == [
-        "read while it is in use: its user may run rsync as root, and nothing else",
-        "read while it is in use: there is no btrfs command to take a snapshot by",
-        "read while it is in use: it is a directory of a subvolume",
+        "while it is in use: its user may run rsync as root, and nothing else",
+        "while it is in use: there is no btrfs command to take a snapshot by",
+        "while it is in use: it is a directory of a subvolume",
     ]
     (part,) = choose_views(found, live=True).parts
     assert part.view == Live("that was asked for")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From another machine into a folder of this one: filesystem by filesystem, by rsync."""
 
+import logging
 import os
 import re
 import secrets
@@ -16,10 +17,12 @@ from swarmstrap_server.images.remote import rsync
 from swarmstrap_server.images.remote.host import Remote
 from swarmstrap_server.images.remote.snapshots import READY, Snapshots
 from swarmstrap_server.images.remote.survey import Survey
-from swarmstrap_server.images.remote.views import Live, Part, Views
+from swarmstrap_server.images.remote.views import Live, Part, View, Views
 from swarmstrap_server.images.source import CaptureFailed
 from swarmstrap_server.images.strip import Rule
 from swarmstrap_server.run import conversation
+
+log = logging.getLogger(__name__)
 
 # What a rule would remove from the image anyway, and is large or changes all the time. The file of
 # last logins is as long as the largest user id is high, and rsync reads holes too.
@@ -39,6 +42,7 @@ class Progress:
     """So far of one filesystem, which is mounted at `place` in the tree; `read` are bytes."""
 
     place: str
+    view: View
     read: int
     percent: int
 
@@ -118,14 +122,18 @@ class Copy:
             partial=self._partial,
             filters=filters,
         )
+        log.info("%s is read %s", os.fsdecode(part.inside), part.view)
         self._transfer(command, part, self.progress)
         if isinstance(part.view, Live):
+            # When nothing has, the copy shows one moment after all.
             changed = self._transfer(command, part, lambda _: None)
             if changed:
                 names = ", ".join(shown(path) for path in changed[:_NAMED])
                 more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
                 where = os.fsdecode(part.inside)
-                self.warnings.append(f"changed while {where} was read: {names}{more}")
+                self.warnings.append(
+                    f"{where} was read {part.view}; changed meanwhile: {names}{more}"
+                )
 
     def _target(self, part: Part) -> Path:
         """Raises CaptureFailed when a symlink leads elsewhere, since rsync would follow it."""
@@ -143,6 +151,7 @@ class Copy:
         self, command: list[str | bytes], part: Part, progress: Callable[[Progress], None]
     ) -> list[bytes]:
         """Run rsync to its end; gives the files that were not the same."""
+        where = os.fsdecode(part.inside)
         changed = []
         with conversation(command, env=self.remote.environment) as talk:
             rest = b""
@@ -152,7 +161,7 @@ class Copy:
                     if (path := rsync.change(line)) is not None:
                         changed.append(path)
                     elif (so_far := rsync.progress(line)) is not None:
-                        progress(Progress(os.fsdecode(part.inside), *so_far))
+                        progress(Progress(where, part.view, *so_far))
             done = talk.end(_END_SECONDS)
         vanished = done.returncode == rsync.VANISHED and isinstance(part.view, Live)
         if done.returncode and not vanished:

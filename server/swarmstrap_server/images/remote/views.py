@@ -31,13 +31,13 @@ class Live:
     reason: str
 
     def __str__(self) -> str:
-        return f"read while it is in use: {self.reason}"
+        return f"while it is in use: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class BtrfsSnapshot:
     def __str__(self) -> str:
-        return "read from a btrfs snapshot"
+        return "from a btrfs snapshot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class LvmSnapshot:
 
     def __str__(self) -> str:
         size = f", which may grow to {human(self.size)}" if self.size else ""
-        return f"read from a snapshot of {self.volume.group}/{self.volume.name}{size}"
+        return f"from a snapshot of {self.volume.group}/{self.volume.name}{size}"
 
 
 View = Live | BtrfsSnapshot | LvmSnapshot

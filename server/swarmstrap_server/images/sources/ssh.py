@@ -26,13 +26,12 @@ _SURVEY_SECONDS = 60
 
 
 class Mirror(Directory):
-    """The tree of another machine, as it was copied; `notes` say how each filesystem was read."""
+    """The tree of another machine, as it was copied."""
 
     def __init__(self, copy: Copy) -> None:
         super().__init__(copy.tree)
         self.name = str(copy.remote.location)
         self.warnings += copy.warnings
-        self.notes = [f"{os.fsdecode(part.inside)}: {part.view}" for part in copy.views.parts]
         self._left_out = copy.left_out
 
     def look(self, path: bytes) -> Found | None:
