@@ -51,7 +51,9 @@ def test_publish_and_verify(site: Site) -> None:
     manifest = published.manifest
     assert sorted(os.listdir(published.directory)) == sorted(FILES)
     assert os.listdir(site.store.root / "system") == ["1.0"]
-    assert progress[-1] == Progress(manifest.entries, manifest.unpacked, manifest.payload.size)
+    assert progress[-1] == Progress(
+        manifest.entries, manifest.unpacked, manifest.payload.size, manifest.unpacked
+    )
     payload = published.directory / PAYLOAD_FILE
     assert hashlib.sha256(payload.read_bytes()).hexdigest() == manifest.payload.sha256
     subprocess.run(["zstd", "-q", "-t", payload], check=True)

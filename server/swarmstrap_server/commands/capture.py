@@ -2,66 +2,109 @@
 """The capture command: from a system to a signed image."""
 
 import argparse
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from rich.console import Console
-from rich.progress import Progress as Bars
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+import msgspec
 
+from swarmstrap.manifest import Manifest
 from swarmstrap.units import human
+from swarmstrap_server.commands.meter import Meter
+from swarmstrap_server.images import strip
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.names import split
-from swarmstrap_server.images.publish import Progress, publish
+from swarmstrap_server.images.publish import Progress, Published, publish
 from swarmstrap_server.images.signing import Key
-from swarmstrap_server.images.sources.directory import Directory
+from swarmstrap_server.images.sources.choose import Room, Wishes, chosen
 from swarmstrap_server.site.paths import SitePaths
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
-    capture = commands.add_parser("capture", help="make a signed image from a directory")
-    capture.add_argument("source", type=Path, help="the root of a system: a directory or chroot")
-    capture.add_argument("image", metavar="NAME[:VERSION]", help="default version: today's next")
-    capture.add_argument("--key", type=Path, help="the publisher's key (default: the site's)")
-    capture.add_argument("--level", type=int, default=9, help="of compression (default: 9)")
+    capture = commands.add_parser("capture", help="make a signed image from a system")
+    add = capture.add_argument
+    add("source", help="a directory, a tar of one, a container image, or ssh://[USER@]HOST[/PATH]")
+    add("image", metavar="NAME[:VERSION]", help="default version: today's next")
+    add("--key", type=Path, help="the publisher's key (default: the site's)")
+    add("--level", type=int, default=9, help="of compression (default: 9)")
+    add("--json", action="store_true", help="the manifest as JSON, and nothing else")
+    stripping = capture.add_argument_group("what is left out")
+    add = stripping.add_argument
+    add("--keep", action="append", default=[], metavar="RULE", help="do not strip by it; or `all`")
+    add("--strip", action="append", default=[], metavar="GLOB", help="leave out what it matches")
+    directory = capture.add_argument_group("of a directory").add_argument
+    directory(
+        "--cross", action="append", type=Path, default=[], metavar="DIR", help="a filesystem below"
+    )
+    machine = capture.add_argument_group("of another machine").add_argument
+    machine("--identity", type=Path, metavar="FILE", help="private key for ssh")
+    machine("--known-hosts", type=Path, metavar="FILE", help="its host key")
+    machine("--live", action="store_true", help="as it runs, without a snapshot")
+    machine("--forget", action="store_true", help="remove the copy afterwards")
     capture.set_defaults(run=_capture)
 
 
 def _capture(args: argparse.Namespace) -> int:
+    with suppress(ValueError):  # in a thread, which nobody can send a signal to
+        # What is half done is removed on a polite end as well.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    published = _publish(args)
+    manifest = published.manifest
+    if args.json:
+        print(msgspec.json.encode(manifest).decode())
+        return 0
+    _tell(manifest)
+    print(
+        f"{manifest.name}:{manifest.version}: {manifest.entries} entries, "
+        f"{human(manifest.unpacked)} in {human(manifest.payload.size)}, {published.seconds:.0f} s"
+    )
+    return 0
+
+
+def _publish(args: argparse.Namespace) -> Published:
     paths = SitePaths(args.site)
+    store = ImageStore(paths.images)
+    key = Key(args.key or paths.publisher)
+    rules = strip.chosen(args.keep, args.strip)
     name, version = split(args.image)
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(f"capturing {args.source}")
+    paths.images.mkdir(parents=True, exist_ok=True)
+    room = Room(unpacking=paths.images, mirrors=paths.mirrors)
+    with Meter() as meter, chosen(args.source, _wishes(args), room, meter.show) as (source, about):
 
         def show(progress: Progress) -> None:
-            read, written = human(progress.read), human(progress.written)
-            bars.update(
-                task, description=f"{progress.entries} entries, {read} read, {written} written"
-            )
+            meter.show(f"capturing {name}", progress.read, progress.total)
 
-        published = publish(
-            Directory(args.source),
+        return publish(
+            source,
             name,
             version,
-            ImageStore(paths.images),
-            Key(args.key or paths.publisher),
+            store,
+            key,
             level=args.level,
             progress=show,
+            strip=rules,
+            about=about,
         )
-    manifest = published.manifest
+
+
+def _wishes(args: argparse.Namespace) -> Wishes:
+    return Wishes(
+        cross=tuple(args.cross),
+        identity=args.identity,
+        known_hosts=args.known_hosts,
+        live=args.live,
+        forget=args.forget,
+    )
+
+
+def _tell(manifest: Manifest) -> None:
     for line in manifest.stripped:
         print(f"stripped {line}")
     for line in manifest.left_out:
         print(f"left out {line}")
     for warning in manifest.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    print(
-        f"{manifest.name}:{manifest.version}: {manifest.entries} entries, "
-        f"{human(manifest.unpacked)} in {human(manifest.payload.size)}, {published.seconds:.0f} s"
-    )
-    return 0

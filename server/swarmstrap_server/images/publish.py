@@ -48,11 +48,12 @@ from swarmstrap_server.images.workspace import install, workspace
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """So far: entries and bytes of data read, compressed bytes written."""
+    """So far: entries and bytes of data read, compressed bytes written; about `total` to read."""
 
     entries: int
     read: int
     written: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def publish(
     signer: Key,
     *,
     level: int = 9,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[Progress], None] | None = None,
     strip: tuple[Rule, ...] = RULES,
     about: About | None = None,
 ) -> Published:
@@ -127,13 +128,15 @@ def publish(
 
 
 def _write_payload(
-    walk: Walk, path: Path, level: int, progress: Callable[[Progress], None]
+    walk: Walk, path: Path, level: int, progress: Callable[[Progress], None] | None
 ) -> tuple[Framer, File, tuple[Frame, ...]]:
     framer = Framer(walk)
+    total = Walk(walk.source, walk.rules).weigh() if progress else 0
 
     def written(frame: Frame) -> None:
-        done = frame.offset + frame.length
-        progress(Progress(len(framer.entries), framer.data_bytes, done))
+        if progress:
+            done = frame.offset + frame.length
+            progress(Progress(len(framer.entries), framer.data_bytes, done, total))
 
     with path.open("xb") as file:
         try:

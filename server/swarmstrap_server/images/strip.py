@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What must not be cloned: identities, leases, logs, caches. Each rule has a name and a reason."""
 
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import translate
 from typing import Literal
+
+from swarmstrap.errors import BadInput
 
 Action = Literal["keep", "remove", "empty"]
 
@@ -122,6 +127,22 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule("shell-history", "remove", rb"(root|home/[^/]+)/\.[a-z]*_history", "belongs to a person"),
 )
+
+
+def chosen(keep: Iterable[str], globs: Iterable[str]) -> tuple[Rule, ...]:
+    """All rules but those whose names are in `keep` (`all` are), and one for each glob of paths."""
+    kept = set(keep)
+    unknown = kept - {rule.name for rule in RULES} - {"all"}
+    if unknown:
+        names = ", ".join(rule.name for rule in RULES)
+        raise BadInput(f"there is no rule {min(unknown)}", hint=f"there are: {names}, all")
+    wanted = tuple(
+        _rule(
+            f"as asked, {glob}", "remove", os.fsencode(translate(glob.strip("/"))), "it was named"
+        )
+        for glob in globs
+    )
+    return wanted + tuple(rule for rule in RULES if not kept & {rule.name, "all"})
 
 
 class Strip:

@@ -19,6 +19,7 @@ class Walk:
 
     def __init__(self, source: Source, rules: tuple[Rule, ...] = RULES) -> None:
         self.source = source
+        self.rules = rules
         self.strip = Strip(rules)
         self.left_out: list[str] = []
         self._first: dict[Hashable, bytes] = {}

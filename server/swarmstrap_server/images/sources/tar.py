@@ -51,6 +51,18 @@ class Member:
     acls: tarattributes.Texts
 
 
+def looks_like_tar(path: Path) -> bool:
+    """Whether a file begins as a tar, or as something compressed, which may be one."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(BLOCK)
+        if spool.compression(head) == "none":
+            tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except (OSError, tarfile.HeaderError):
+        return False
+    return True
+
+
 @contextmanager
 def tar_source(path: Path, folder: Path, report: Report) -> Iterator[Tree]:
     """The tar at `path`, of any compression, which is unpacked to a nameless file in `folder`."""
