@@ -11,6 +11,10 @@ BUILD = Path(__file__).parents[1] / "build"
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(BUILD / "hypothesis"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="rewrite what is expected, for review")
+
+
 def _tier(nodeid: str) -> str:
     return nodeid.split("/")[1] if nodeid.startswith("tests/") else "other"
 

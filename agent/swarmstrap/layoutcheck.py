@@ -11,10 +11,10 @@ from itertools import pairwise
 from typing import NoReturn
 
 from swarmstrap.errors import BadInput, SwarmstrapError
+from swarmstrap.hints import parse_match
 from swarmstrap.layout import DiskLayout, Format, Layout, Partition, kind
 from swarmstrap.manifest import Manifest
 from swarmstrap.partitioning import BIOS_BOOT
-from swarmstrap.selectors import parse_match
 from swarmstrap.units import parse_size
 
 # A GPT holds 128 entries and 36 UTF-16 units of name in each (UEFI 2.10, 5.3.3).

@@ -1,228 +1,235 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Choosing disks: hints with Ironic's keys and operators, of which exactly one disk must fit all.
+"""Choosing disks: exactly as many must fit as are wanted, and every device hears why or why not."""
 
-A plain value means equal. Numbers (`size`, with a unit) know `= == != >= <= > <` (`=` is Ironic's
-"at least") and `<range-in> [ 100GiB 1TiB ]`, where a round bracket leaves its end out; text knows
-`s== s!= s>= s<= s> s<`, `<in> part` and `<all-in> part <all-in> part`, upper and lower case alike;
-both know `<or> a <or> b`.
-"""
-
-import difflib
-import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from swarmstrap.errors import BadInput, Unplannable
 from swarmstrap.hardware import Disk
+from swarmstrap.hints import Hint, Match, parse_match
 from swarmstrap.layout import DiskLayout, Prefer
-from swarmstrap.units import human, parse_size
+from swarmstrap.units import human
 
-TEXT_KEYS = ("model", "vendor", "serial", "wwn", "hctl", "by_path", "tran", "name")
-KEYS = ("size", "rotational", *TEXT_KEYS)
+# Device nodes (Documentation/admin-guide/devices.txt of Linux) that no system is installed on.
+_NO_DISK = (
+    (re.compile(r"/dev/(ram|zram)\d"), "RAM disk"),
+    (re.compile(r"/dev/loop\d"), "loop device"),
+    (re.compile(r"/dev/sr\d"), "optical drive"),
+    (re.compile(r"/dev/fd\d"), "floppy drive"),
+    (re.compile(r"/dev/nbd\d"), "network block device"),
+    (re.compile(r"/dev/mtdblock\d"), "flash chip, which holds firmware"),
+    (re.compile(r"/dev/mmcblk\d+(boot|rpmb|gp)\d*"), "area beside the disk of an eMMC"),
+    (re.compile(r"/dev/nvme\d+c\d+n\d"), "one path of an NVMe namespace"),
+)
 # A stick that somebody left in the machine is only chosen by a hint that singles it out.
 _NAMES_A_STICK = frozenset({"serial", "wwn", "by_path", "tran", "name"})
-_NOT_FIXED = re.compile(r"/dev/(loop|ram|zram|sr|fd|nbd)\d")
-_ENUMERATED = re.compile(r"\b(sd|hd|vd|xvd)[a-z]+\b")
-_OPERATOR = re.compile(r"(<\S+?>|s?[=!<>]=|s[<>]|[=<>])?\s*(.*)", re.DOTALL)
-_CONSOLE = 80
-
-_NUMBER_OPERATORS: Mapping[str, Callable[[int, int], bool]] = {
-    "": operator.eq,
-    "=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-}
-_TEXT_OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
-    "": operator.eq,
-    "s==": operator.eq,
-    "s!=": operator.ne,
-    "s>=": operator.ge,
-    "s<=": operator.le,
-    "s>": operator.gt,
-    "s<": operator.lt,
-    "<in>": operator.contains,
-}
+_NAMES_A_PLACE = frozenset({"hctl", "by_path"})
+_LEG = re.compile(r"(\w+_raid_member) \((\w+)")
+_WIDTH = 79
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
-    """One key of `match`, parsed; `objection` says why a disk does not fit, or nothing."""
+class Verdict:
+    """What the rules say of one device; `reason` is which of them took or rejected it."""
 
-    key: str
-    text: str
-    fits: Callable[[Disk], bool]
-
-    def objection(self, disk: Disk) -> str | None:
-        if self.fits(disk):
-            return None
-        value = getattr(disk, self.key)
-        shown = human(value) if self.key == "size" else str(value) or "unknown"
-        return f"{self.key} {shown} is not {self.text}"
+    disk: Disk
+    chosen: bool
+    reason: str
 
 
-def parse_match(match: Mapping[str, str | int | bool]) -> tuple[Hint, ...]:
-    """The hints of a layout's `match`; raises BadInput for a key or value that has no meaning."""
-    return tuple(_hint(key, value) for key, value in match.items())
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What came of one disk entry of a layout, with a verdict on every device of the node."""
+
+    id: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        return tuple(verdict.disk for verdict in self.verdicts if verdict.chosen)
+
+    def table(self) -> tuple[str, ...]:
+        return _table(self.verdicts)
 
 
-def choose(layouts: Sequence[DiskLayout], disks: Sequence[Disk]) -> tuple[Disk, ...]:
-    """For each layout its disk, none of them twice.
+def choose(
+    layouts: Sequence[DiskLayout], disks: Sequence[Disk], *, skip: Sequence[Match] = ()
+) -> tuple[Disk, ...]:
+    """For each layout its disk, none of them twice; raises as `select` does."""
+    return tuple(selection.disks[0] for selection in select(layouts, disks, skip=skip))
 
-    Raises Unplannable, with a table of every disk and the hint that rejected it, unless exactly
-    one disk is left or `prefer` picks one without a tie.
+
+def select(
+    layouts: Sequence[DiskLayout],
+    disks: Sequence[Disk],
+    *,
+    counts: Sequence[int] = (),
+    skip: Sequence[Match] = (),
+) -> tuple[Selection, ...]:
+    """For each layout one disk, or as many as `counts` says. A disk that fits an entry of `skip`
+    is none of them.
+
+    Raises Unplannable, with the table of all verdicts, unless exactly as many disks fit as are
+    wanted or `prefer` picks them without a tie; and BadInput for a hint that has no meaning.
     """
-    chosen: list[Disk] = []
-    for layout in layouts:
-        hints = parse_match(layout.match)
-        taken = {disk.name for disk in chosen}
-        objections = {disk.name: _objection(disk, hints, taken) for disk in disks}
-        matching = [disk for disk in disks if objections[disk.name] is None]
-        if layout.prefer is not None:
-            matching = _preferred(matching, layout.prefer)
-        if len(matching) != 1:
-            raise _ambiguous(layout, disks, objections, len(matching))
-        chosen.append(matching[0])
-    return tuple(chosen)
+    if any(not entry for entry in skip):
+        raise BadInput("an empty entry would skip every disk", hint="give it a key, or remove it")
+    skipped = tuple(parse_match(entry) for entry in skip)
+    selections: list[Selection] = []
+    for layout, count in zip(layouts, counts or [1] * len(layouts), strict=True):
+        gone = {disk.name: earlier.id for earlier in selections for disk in earlier.disks}
+        rules = _Rules(layout, parse_match(layout.match), disks, gone, skipped)
+        selections.append(_decide(rules, count))
+    return tuple(selections)
 
 
-def _objection(disk: Disk, hints: Sequence[Hint], taken: set[str]) -> str | None:
-    if unfit := _unfit(disk, {hint.key for hint in hints}):
-        return unfit
-    if disk.name in taken:
-        return "another disk of the layout took it"
-    return next((text for hint in hints if (text := hint.objection(disk))), None)
-
-
-def _unfit(disk: Disk, keys: set[str]) -> str | None:
-    """Why nobody should install on `disk`, whatever the hints say of it."""
-    if _NOT_FIXED.match(disk.name):
-        return "not a fixed disk"
+def unfit(disk: Disk, disks: Sequence[Disk]) -> str | None:
+    """Why nobody should install on `disk` of a node with `disks`, whatever hints say of it."""
+    if kind := _no_disk(disk):
+        return kind
     if disk.size == 0:
         return "no medium in it"
     if disk.read_only:
         return "read-only"
+    if disk.boot_medium:
+        return "the installer was started from it"
+    if disk.multipath:
+        return "one path of a multipath device"
+    if disk.wwn and (other := _twin(disk, disks)):
+        return f"the same disk as {other}, by another path"
     if disk.holders:
         return f"in use by {', '.join(disk.holders)}"
-    if (disk.removable or disk.tran == "usb") and not keys & _NAMES_A_STICK:
-        return "removable, and no hint names its bus or serial"
     return None
 
 
-def _preferred(disks: Sequence[Disk], prefer: Prefer) -> list[Disk]:
-    """All disks of the least or greatest size: more than one is a tie, and no choice."""
-    sizes = [disk.size for disk in disks]
-    wanted = (min if prefer == "smallest" else max)(sizes, default=0)
-    return [disk for disk in disks if disk.size == wanted]
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What decides about the `disks` of a node for one layout; `gone` names who took a disk."""
+
+    layout: DiskLayout
+    hints: tuple[Hint, ...]
+    disks: Sequence[Disk]
+    gone: Mapping[str, str]
+    skipped: tuple[tuple[Hint, ...], ...]
+
+    def objection(self, disk: Disk) -> str | None:
+        return next(self._objections(disk), None)
+
+    def _objections(self, disk: Disk) -> Iterator[str]:
+        """Every rule that rejects `disk`, weightiest first."""
+        if reason := unfit(disk, self.disks):
+            yield reason
+        if disk.name in self.gone:
+            yield f"{self.gone[disk.name]} of the layout took it"
+        for entry in self.skipped:
+            if all(hint.fits(disk) for hint in entry):
+                yield f"the site skips it: {', '.join(map(str, entry))}"
+        if self.layout.wipe != "anything" and (kind := _leg(disk)):
+            yield f"leg of an array ({kind})"
+        keys = self.layout.match.keys()
+        if (disk.removable or disk.tran == "usb") and not keys & _NAMES_A_STICK:
+            yield "removable, and no hint names its bus or serial"
+        for hint in self.hints:
+            if objection := hint.objection(disk):
+                yield objection
+        if not keys & _NAMES_A_PLACE and (twin := _twin(disk, self.disks)):
+            yield f"same serial as {twin}, and no hctl or by_path tells"
 
 
-def _ambiguous(
+def _no_disk(disk: Disk) -> str | None:
+    return next((kind for pattern, kind in _NO_DISK if pattern.match(disk.name)), None)
+
+
+def _twin(disk: Disk, disks: Sequence[Disk]) -> str | None:
+    """A device of the same serial, WWN and size: most likely one disk, and two ways to it."""
+    if not (disk.serial or disk.wwn):
+        return None
+    marks = (disk.serial, disk.wwn, disk.size)
+    for other in disks:
+        if other.name != disk.name and (other.serial, other.wwn, other.size) == marks:
+            if not _no_disk(other):
+                return other.name
+    return None
+
+
+def _leg(disk: Disk) -> str | None:
+    """The kind of array whose superblock lies on the whole disk, not in one of its partitions."""
+    for signature in disk.signatures:
+        match = _LEG.match(signature)
+        if match and disk.name == f"/dev/{match[2]}":
+            return match[1]
+    return None
+
+
+def _decide(rules: _Rules, count: int) -> Selection:
+    layout, disks = rules.layout, rules.disks
+    objections = {disk.name: rules.objection(disk) for disk in disks}
+    fitting = [disk for disk in disks if objections[disk.name] is None]
+    chosen = _preferred(fitting, layout.prefer, count) if layout.prefer else fitting
+    if len(chosen) != count:
+        raise _refusal(layout, disks, objections, len(chosen), count)
+    names = {disk.name for disk in chosen}
+    took = f"the {layout.prefer} of {len(fitting)} that fit" if layout.prefer else "fits"
+    if rules.hints:
+        took += f": {', '.join(map(str, rules.hints))}"
+    verdicts = (
+        Verdict(disk, True, took)
+        if disk.name in names
+        else Verdict(disk, False, objections[disk.name] or f"is not the {layout.prefer}")
+        for disk in disks
+    )
+    return Selection(layout.id, tuple(verdicts))
+
+
+def _preferred(disks: Sequence[Disk], prefer: Prefer, count: int) -> list[Disk]:
+    """The `count` least or greatest, and those of the same size as the last: a tie is more."""
+    ordered = sorted(disks, key=lambda disk: disk.size, reverse=prefer == "largest")
+    sizes = {disk.size for disk in ordered[:count]}
+    return [disk for disk in ordered if disk.size in sizes]
+
+
+def _refusal(
     layout: DiskLayout,
     disks: Sequence[Disk],
     objections: Mapping[str, str | None],
-    matches: int,
+    found: int,
+    count: int,
 ) -> Unplannable:
     if not disks:
         return Unplannable(
             f"no disk for {layout.id}: this node has none that its kernel can see",
             hint="look for devices without a driver in the inventory",
         )
-    if not matches:
+    wanted = "exactly one" if count == 1 else str(count)
+    if found < count:
         summary = f"no disk matches {layout.id}, of {len(disks)} seen"
-        hint = "loosen `match` in the layout, or deploy to another node"
+        if found:
+            summary = f"only {found} of the {count} disks of {layout.id} are there"
+        usable = any(unfit(disk, disks) is None for disk in disks)
+        first = "loosen `match` in the layout" if usable else "change its disks"
+        hint = f"{first}, or deploy to another node"
     elif layout.prefer:
-        summary = f"{matches} disks tie for {layout.id}: none is the {layout.prefer}"
+        summary = f"{found} disks tie for {layout.id}: none is the {layout.prefer}"
         hint = "narrow `match` in the layout, by serial or by_path"
     else:
-        summary = f"{matches} disks match {layout.id}, where exactly one must"
+        summary = f"{found} disks match {layout.id}, where {wanted} must"
         hint = "narrow `match` in the layout, or say `prefer: smallest` or `prefer: largest`"
-    rows = [_row(disk, objections[disk.name]) for disk in disks]
+    rows = _table([Verdict(d, False, objections[d.name] or _matches(d)) for d in disks])
     return Unplannable("\n".join([summary, *rows]), hint=hint)
 
 
-def _row(disk: Disk, objection: str | None) -> str:
-    verdict = objection or f"matches ({disk.model or 'no model'}, {disk.serial or 'no serial'})"
-    return f"  {disk.name:<13} {human(disk.size):>10}  {verdict}"[: _CONSOLE - 1]
+def _matches(disk: Disk) -> str:
+    return f"matches ({disk.serial or 'no serial'}, {disk.model or 'no model'})"
 
 
-def _hint(key: str, value: str | int | bool) -> Hint:
-    if key not in KEYS:
-        near = difflib.get_close_matches(key, KEYS, n=1)
-        raise BadInput(
-            f"unknown key in match: {key}",
-            hint=f"did you mean {near[0]}?" if near else f"known are {', '.join(KEYS)}",
-        )
-    if key == "rotational":
-        if not isinstance(value, bool):
-            raise BadInput(f"match.rotational is {value!r}", hint="write true or false")
-        return Hint(key, str(value), lambda disk: disk.rotational is value)
-    if isinstance(value, bool) or (key == "size" and isinstance(value, int)):
-        raise BadInput(
-            f"match.{key} is {value!r}",
-            hint="write a number with a unit, as in 100GiB" if key == "size" else "write text",
-        )
-    text = str(value).strip()
-    if key == "name" and _ENUMERATED.search(text):
-        raise BadInput(
-            f"match.name is {text!r}, which may be another disk after the next boot",
-            hint="match by serial, wwn, by_path or size",
-        )
-    if key == "size":
-        number = _number_test(text)
-        return Hint(key, text, lambda disk: number(disk.size))
-    test = _text_test(key, text)
-    return Hint(key, text, lambda disk: test(getattr(disk, key).casefold()))
+def _table(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """A line for every device, less than 80 columns wide; a star marks what was chosen."""
+    names = max((len(verdict.disk.name) for verdict in verdicts), default=0)
 
+    def row(verdict: Verdict) -> str:
+        mark, disk = "*" if verdict.chosen else " ", verdict.disk
+        line = f"{mark} {disk.name:<{names}} {human(disk.size):>10}  {verdict.reason}"
+        return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}..."
 
-def _number_test(text: str) -> Callable[[int], bool]:
-    symbol, rest = _split(text)
-    if symbol == "<or>":
-        wanted = {parse_size(part) for part in rest.split("<or>")}
-        return lambda value: value in wanted
-    if symbol == "<range-in>":
-        return _range_test(rest)
-    if symbol not in _NUMBER_OPERATORS:
-        raise _unknown_operator("size", symbol, (*_NUMBER_OPERATORS, "<or>", "<range-in>"))
-    bound = parse_size(rest)
-    return lambda value: _NUMBER_OPERATORS[symbol](value, bound)
-
-
-def _range_test(text: str) -> Callable[[int], bool]:
-    match = re.fullmatch(r"([\[(])\s*(\S+)\s+(\S+)\s*([\])])", text)
-    if match is None:
-        raise BadInput(
-            f"match.size: not a range: {text!r}", hint="write it as <range-in> [ 100GiB 1TiB ]"
-        )
-    low, high = parse_size(match[2]), parse_size(match[3])
-    above = operator.ge if match[1] == "[" else operator.gt
-    below = operator.le if match[4] == "]" else operator.lt
-    return lambda value: above(value, low) and below(value, high)
-
-
-def _text_test(key: str, text: str) -> Callable[[str], bool]:
-    symbol, rest = _split(text.casefold())
-    if symbol == "<or>":
-        wanted = {part.strip() for part in rest.split("<or>")}
-        return lambda value: value in wanted
-    if symbol == "<all-in>":
-        parts = [part.strip() for part in rest.split("<all-in>")]
-        return lambda value: all(part in value for part in parts)
-    if symbol not in _TEXT_OPERATORS:
-        raise _unknown_operator(key, symbol, (*_TEXT_OPERATORS, "<or>", "<all-in>"))
-    return lambda value: _TEXT_OPERATORS[symbol](value, rest)
-
-
-def _split(text: str) -> tuple[str, str]:
-    match = _OPERATOR.match(text)
-    assert match is not None, "every part of the expression is optional"
-    return match[1] or "", match[2].strip()
-
-
-def _unknown_operator(key: str, symbol: str, known: Sequence[str]) -> BadInput:
-    return BadInput(
-        f"match.{key}: {symbol} does not compare a {key}", hint=f"use {' '.join(known).strip()}"
-    )
+    return tuple(map(row, verdicts))

@@ -93,7 +93,7 @@ def outcome(case: Path) -> dict[str, str]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_plan(case: Path, request: pytest.FixtureRequest) -> None:
     got = outcome(case)
-    if request.config.getoption("--update", default=False):
+    if request.config.getoption("--update"):
         for name in ("plan.txt", "error.txt", "files.txt"):
             (case / name).unlink(missing_ok=True)
         for name, text in got.items():

@@ -10,7 +10,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from swarmstrap import cmdline, selectors
+from swarmstrap import cmdline, hints
 from swarmstrap.layout import DiskLayout, Format, Layout, Partition, PartitionType, Prefer, Wipe
 from swarmstrap.wire import Finish, Interface, OnFailure
 from swarmstrap_server.lab import rehearse
@@ -72,7 +72,7 @@ def test_layout_files(heading: str, kind: type[msgspec.Struct]) -> None:
 
 
 def test_match() -> None:
-    assert first_column(LAYOUTS, "key of `match`") == set(selectors.KEYS)
+    assert first_column(LAYOUTS, "key of `match`") == set(hints.KEYS)
 
 
 def test_values_that_are_words() -> None:

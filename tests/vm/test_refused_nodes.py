@@ -138,7 +138,7 @@ def test_two_disks_match_and_neither_is_written(runs: dict[str, Run]) -> None:
     box = run.box()
     assert box.startswith(f"FAILED: decide on {AMBIGUOUS.name} 2 disks match system")
     for disk in (run.files.decoy, run.files.system):
-        assert f"matches (no model, {disk.serial})" in box
+        assert f"matches ({disk.serial}, no model)" in box
     assert "what to do: narrow `match` in the layout, or say `prefer: smallest`" in box
     assert untouched(run.files.system.path)
     assert files.decoy_change(run.files.decoy) is None
