@@ -12,7 +12,7 @@ from tests.disk import windowslike
 from tests.disk.windowslike import DELETED
 
 from swarmstrap.errors import SwarmstrapError
-from swarmstrap.extents import total
+from swarmstrap.extents import gaps, merged, total
 from swarmstrap.index import ROOT
 from swarmstrap.manifest import DISK_FILE
 from swarmstrap.units import MiB
@@ -71,14 +71,9 @@ def test_a_windows_like_disk(windows: Path, tmp_path: Path) -> None:
     for start, part in parts.items():
         assert original[start : start + len(part)] == part
     # What is left out is zeros in the original, or nothing's.
-    different = {place for place in range(0, len(whole), 4096) if _block(original, whole, place)}
-    assert different
-    unused = {p for start, size in facts.unused for p in range(start, start + size)}
-    assert all(place in unused for place in different)
-
-
-def _block(one: bytes, other: bytes, place: int) -> bool:
-    return one[place : place + 4096] != other[place : place + 4096]
+    for start, size in gaps(merged(facts.unused), windowslike.SIZE):
+        assert whole[start : start + size] == original[start : start + size]
+    assert whole != original
 
 
 def test_all_blocks_bring_everything(windows: Path, tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ is a StepFailed that names device and offset.
 """
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import mmap
 import os
-import stat
 import struct
 from collections.abc import Iterator
 from typing import Literal
@@ -22,6 +22,8 @@ from swarmstrap.units import GiB, MiB
 # linux/fs.h; both take the start and the length in bytes.
 BLKDISCARD = 0x1277
 BLKZEROOUT = 0x127F
+# linux/falloc.h: unmapped where possible, and zeros afterwards in any case.
+_PUNCH_HOLE = 0x02 | 0x01
 _CHUNK = 4 * MiB
 # A slow disk must answer to a signal now and then while it fills itself with zeros.
 _CLEARED_AT_ONCE = GiB
@@ -35,7 +37,7 @@ _HINTS = {
 
 
 class Device:
-    """A block device, or a file of a fixed size, open until `close`."""
+    """A block device, open until `close`."""
 
     def __init__(self, node: str, *, writing: bool = True) -> None:
         self.node = node
@@ -44,7 +46,6 @@ class Device:
             self._file = os.open(node, flags | os.O_CLOEXEC | os.O_DIRECT)
         # Direct transfers need memory that begins with a page.
         self._buffer = mmap.mmap(-1, _CHUNK)
-        self._is_block = stat.S_ISBLK(os.fstat(self._file).st_mode)
 
     def close(self) -> None:
         os.close(self._file)
@@ -94,8 +95,6 @@ class Device:
 
     def _discards(self, start: int, size: int) -> bool:
         """False when the disk knows no discarding."""
-        if not self._is_block:
-            return False
         try:
             fcntl.ioctl(self._file, BLKDISCARD, struct.pack("=QQ", start, size))
         except OSError as error:
@@ -105,13 +104,11 @@ class Device:
         return True
 
     def _zero(self, start: int, size: int) -> None:
+        place = (ctypes.c_int64(start), ctypes.c_int64(size))
+        if ctypes.CDLL(None, use_errno=True).fallocate(self._file, _PUNCH_HOLE, *place) == 0:
+            return
         with self._naming("clear", start):
-            if self._is_block:
-                fcntl.ioctl(self._file, BLKZEROOUT, struct.pack("=QQ", start, size))
-                return
-        zeros = memoryview(bytes(min(_CHUNK, size)))
-        for begin in range(0, size, _CHUNK):
-            self.write(start + begin, zeros[: size - begin])
+            fcntl.ioctl(self._file, BLKZEROOUT, struct.pack("=QQ", start, size))
 
     @contextlib.contextmanager
     def _naming(self, what: str, offset: int) -> Iterator[None]:
