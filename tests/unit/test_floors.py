@@ -63,7 +63,10 @@ def test_one_version_is_revoked(site: Site, capsys: Capture) -> None:
     assert floors.revoked == {site.store.get("system", "2").manifest.infohash: "system:2"}
     capsys.readouterr()
     assert cli.main(["--site", str(root), "image", "ls"]) == 0
-    assert "image system 2 was revoked" in capsys.readouterr().out
+    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert rows[1:] == [["system:1", "x86_64"], ["system:2", "refused"], ["system:3", "x86_64"]]
+    assert cli.main(["--site", str(root), "image", "show", "system:2"]) == 0
+    assert "refused       image system 2 was revoked\n" in capsys.readouterr().out
 
 
 def test_a_date_that_is_none_is_below_every_floor(site: Site) -> None:

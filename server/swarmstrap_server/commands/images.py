@@ -77,7 +77,7 @@ def _ls(args: argparse.Namespace) -> int:
         print(msgspec.json.encode(listed).decode())
         return 0
     table = Table(box=None, pad_edge=False)
-    titles = ("image", "tags", "architecture", "created", "system", "unpacked", "payload", "")
+    titles = ("image", "remarks", "architecture", "created", "system", "unpacked", "payload")
     for title in titles:
         right = title in ("unpacked", "payload")
         table.add_column(title, justify="right" if right else "left", no_wrap=title == "image")
@@ -85,7 +85,8 @@ def _ls(args: argparse.Namespace) -> int:
         m = one.manifest
         sizes = (human(m.unpacked), human(m.payload.size))
         about = (m.architecture, m.created[:10], m.facts.os_name)
-        table.add_row(one.image, ", ".join(one.tags), *about, *sizes, one.refused)
+        remarks = ", ".join([*one.tags, *(["refused"] if one.refused else [])])
+        table.add_row(one.image, remarks, *about, *sizes)
     Console().print(table)
     return 0
 
