@@ -15,7 +15,7 @@ from swarmstrap.manifest import DiskFacts, DiskPartition, Manifest
 from swarmstrap.partitioning import usable
 from swarmstrap.placing import check_wipe, identify
 from swarmstrap.selectors import choose
-from swarmstrap.staging import fits_memory, staged_size, too_large_for_memory
+from swarmstrap.staging import fits_memory, memory_room, staged_size, too_large_for_memory
 from swarmstrap.steps import (
     CheckClones,
     ClearRest,
@@ -62,6 +62,7 @@ def plan_disk(
         size=facts.size,
         unused=unused,
         staging=staging,
+        room=memory_room(inventory),
         verify=job.verify == "full",
     )
     seed = Seed(job.seed_seconds)

@@ -4,12 +4,21 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from swarmstrap.configuring import System, configuration, finish, grub, hooks, make_system
+from swarmstrap.configuring import (
+    System,
+    configuration,
+    finish,
+    grub,
+    hooks,
+    make_system,
+    remove_clones,
+)
+from swarmstrap.deployed import record
 from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
 from swarmstrap.placing import Identity, PlacedDisk, PlacedVolume, place_disks
-from swarmstrap.staging import fits_memory, staged_size, too_large_for_memory
+from swarmstrap.staging import fits_memory, memory_room, staged_size, too_large_for_memory
 from swarmstrap.steps import (
     FetchImage,
     MakeFilesystem,
@@ -17,6 +26,7 @@ from swarmstrap.steps import (
     Seed,
     Settle,
     Step,
+    VerifyTree,
     WipeDisk,
     WritePartitionTable,
 )
@@ -33,7 +43,7 @@ def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[St
     disks = place_disks(job.layout, inventory.disks, identity)
     system = make_system(disks, identity, job, manifest)
     _check_room(manifest, system.volumes)
-    staging = _staging(inventory, manifest, system)
+    staging = choose_staging(inventory, manifest, system)
     yield from _storage(disks, system)
     yield FetchImage(
         name=manifest.name,
@@ -41,8 +51,14 @@ def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[St
         infohash=manifest.infohash,
         payload=manifest.payload.size,
         staging=staging,
+        room=memory_room(inventory),
     )
-    yield from configuration(inventory, job, manifest, system)
+    if job.verify == "full":
+        yield VerifyTree(mounts=mounts(system), preserve=())
+    yield remove_clones()
+    configured = list(configuration(inventory, job, manifest, system))
+    yield from configured
+    yield record(identity, job, manifest, system.volumes, configured)
     yield from hooks(job)
     # Last of all that is written, so that a disk on which anything failed does not boot.
     yield grub(inventory, manifest, system)
@@ -64,7 +80,7 @@ def _check_room(manifest: Manifest, volumes: Sequence[PlacedVolume]) -> None:
         )
 
 
-def _staging(
+def choose_staging(
     inventory: Inventory, manifest: Manifest, system: System
 ) -> Literal["memory", "target"]:
     """Memory, so that the disk writes each byte once; the new root where memory is too small."""
@@ -89,7 +105,15 @@ def _storage(disks: Sequence[PlacedDisk], system: System) -> Iterator[Step]:
         if volume.format:
             label = volume.volume.partition.label
             yield MakeFilesystem(volume.volume, volume.format, label, volume.uuid)
+    yield from mount_steps(system)
+
+
+def mount_steps(system: System) -> Iterator[Step]:
     # A path sorts after every path above it, so parents are mounted first.
     for volume in sorted(system.volumes, key=lambda v: v.mount):
         if volume.mount and volume.format:
             yield MountVolume(volume.volume, volume.format, volume.mount, volume.options)
+
+
+def mounts(system: System) -> tuple[str, ...]:
+    return tuple(sorted(volume.mount for volume in system.volumes if volume.mount))

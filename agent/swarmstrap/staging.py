@@ -14,8 +14,13 @@ def staged_size(manifest: Manifest) -> Bytes:
     return Bytes(manifest.payload.size + manifest.index.size)
 
 
+def memory_room(inventory: Inventory) -> Bytes:
+    """What memory has for staged files."""
+    return Bytes(max(0, inventory.memory.total - MEMORY_RESERVED))
+
+
 def fits_memory(inventory: Inventory, manifest: Manifest) -> bool:
-    return staged_size(manifest) + MEMORY_RESERVED <= inventory.memory.total
+    return staged_size(manifest) <= memory_room(inventory)
 
 
 def too_large_for_memory(inventory: Inventory, manifest: Manifest) -> str:

@@ -98,27 +98,38 @@ class MountVolume:
         return f"mount {self.volume} at {self.target}"
 
 
+def _staged(staging: str, elsewhere: str, room: int) -> str:
+    if staging == "memory":
+        return f"memory, which has {human(room)} for it"
+    return f"{elsewhere}, since memory has only {human(room)} for it"
+
+
 @dataclass(frozen=True, slots=True)
 class FetchImage:
-    """`staging` says where the compressed payload stays to be served to peers."""
+    """`staging` says where the compressed payload stays to be served to peers, `room` for how many
+    bytes of it there is memory.
+    """
 
     name: str
     version: str
     infohash: str
     payload: int
     staging: Literal["memory", "target"]
+    room: int
 
     def __str__(self) -> str:
+        place = _staged(self.staging, "the new root", self.room)
         return (
             f"fetch image {self.name} {self.version} ({human(self.payload)}) from the swarm into "
-            f"{self.staging}, and write it"
+            f"{place}, and write it"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class WriteDiskImage:
     """The first `size` bytes of the disk become those of the image; `unused` is what becomes of
-    the parts of them that nothing uses. `staging` says where the compressed payload stays.
+    the parts of them that nothing uses. `staging` says where the compressed payload stays, `room`
+    for how many bytes of it there is memory.
     """
 
     disk: DiskId
@@ -129,10 +140,11 @@ class WriteDiskImage:
     size: int
     unused: Unused
     staging: Literal["memory", "tail"]
+    room: int
     verify: bool
 
     def __str__(self) -> str:
-        place = "memory" if self.staging == "memory" else "the end of the disk"
+        place = _staged(self.staging, "the end of the disk", self.room)
         return (
             f"fetch image {self.name} {self.version} ({human(self.payload)}) from the swarm into "
             f"{place}, write its {human(self.size)} to {self.disk}"
@@ -192,6 +204,61 @@ class CheckClones:
 
 
 @dataclass(frozen=True, slots=True)
+class ProveTable:
+    """The disk has this very table already: written for this node, with these partitions."""
+
+    disk: DiskId
+    uuid: str
+    partitions: tuple[PlannedPartition, ...]
+
+    def __str__(self) -> str:
+        return f"make sure that {self.disk} has the {len(self.partitions)} partitions of this node"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateTree:
+    """What is mounted becomes the image, but for what `preserve` matches. `deployment` and `node`
+    must be those of the system that is there; `mounts` are the paths that belong to it.
+    """
+
+    name: str
+    version: str
+    infohash: str
+    payload: int
+    staging: Literal["memory", "target"]
+    deployment: str
+    node: str
+    mounts: tuple[str, ...]
+    preserve: tuple[str, ...]
+    checksum: bool
+    allow_older: bool
+
+    def __str__(self) -> str:
+        how = "contents" if self.checksum else "sizes and times"
+        return (
+            f"compare {how} with image {self.name} {self.version}, fetch what differs from the "
+            f"swarm into {self.staging}, and write it"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TidyTree:
+    def __str__(self) -> str:
+        return "remove what the image does not have"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyTree:
+    """`mounts` and `preserve` as of UpdateTree."""
+
+    mounts: tuple[str, ...]
+    preserve: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "read everything back from the disk, and compare it with the image"
+
+
+@dataclass(frozen=True, slots=True)
 class WriteFile:
     """A file of the installed system made from text; `path` is absolute inside it."""
 
@@ -235,6 +302,16 @@ class InstallGrub:
     def __str__(self) -> str:
         entry = " and an NVRAM entry" if self.nvram else ""
         return f"install GRUB for {' and '.join(self.targets)} on {self.disk}{entry}"
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshGrub:
+    """After an update."""
+
+    install: InstallGrub
+
+    def __str__(self) -> str:
+        return f"{self.install}, if the image has another one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,10 +370,15 @@ Step = (
     | ClearRest
     | GrowDisk
     | CheckClones
+    | ProveTable
+    | UpdateTree
+    | TidyTree
+    | VerifyTree
     | WriteFile
     | RemoveFiles
     | MakeHostKeys
     | InstallGrub
+    | RefreshGrub
     | RunHook
     | Settle
     | Seed
@@ -323,15 +405,17 @@ def phase(step: Step) -> Phase:
     match step:
         case WipeDisk() | WritePartitionTable() | MakeFilesystem() | MountVolume():
             return "disks"
-        case FetchImage() | WriteDiskImage():
+        case ProveTable():
+            return "disks"
+        case FetchImage() | WriteDiskImage() | UpdateTree() | VerifyTree():
             return "image"
         case ClearRest() | GrowDisk() | CheckClones():
             return "configure"
-        case WriteFile() | RemoveFiles() | MakeHostKeys():
+        case WriteFile() | RemoveFiles() | MakeHostKeys() | TidyTree():
             return "configure"
         case RunHook():
             return "hooks"
-        case InstallGrub():
+        case InstallGrub() | RefreshGrub():
             return "bootloader"
         case Settle():
             return "settle"
