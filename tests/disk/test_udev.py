@@ -42,14 +42,30 @@ class Device:
         return str(self.folder / "class/block" / self.sys_name)
 
     @property
-    def device_node(self) -> str:
-        return f"/dev/{self.sys_name}"
+    def device_node(self) -> str | None:
+        """Paths of an NVMe namespace are disks without a node."""
+        return None if "c0n" in self.sys_name else f"/dev/{self.sys_name}"
+
+    @property
+    def device_links(self) -> list[str]:
+        by_id = f"/dev/disk/by-id/ata-{self.serial}"
+        return ["/dev/disk/by-diskseq/7", f"/dev/disk/by-path/{self.path}", by_id]
 
     def find_parent(self, subsystem: str, kind: str) -> None:
         return None
 
 
-def write(folder: Path, name: str, value: int) -> None:
+@dataclass
+class Bus:
+    """What a udev context is asked for here."""
+
+    devices: list[Device]
+
+    def list_devices(self, subsystem: str, **_: str) -> list[Device]:
+        return self.devices
+
+
+def write(folder: Path, name: str, value: int | str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(f"{value}\n")
 
@@ -57,7 +73,7 @@ def write(folder: Path, name: str, value: int) -> None:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Device]:
     devices: list[Device] = []
-    monkeypatch.setattr(udev, "_disks", lambda: iter(devices))
+    monkeypatch.setattr(udev, "_context", lambda: Bus(devices))
     monkeypatch.setattr(sysfs, "SYS", tmp_path)
     return devices
 
@@ -110,6 +126,39 @@ def test_a_partition_is_proven_by_its_place(machine: list[Device], tmp_path: Pat
     for elsewhere in (replace(there, start=2 * MiB), replace(there, size=MiB)):
         with pytest.raises(StepFailed, match="is not where the plan puts it"):
             udev.partition_node(Volume(PLANNED, elsewhere))
+
+
+def test_the_paths_of_a_namespace_are_no_disks(machine: list[Device], tmp_path: Path) -> None:
+    machine += [Device(tmp_path, "nvme0c0n1"), Device(tmp_path, "nvme0n1")]
+    assert [disk.name for disk in udev.look("").disks] == ["/dev/nvme0n1"]
+    assert udev.find(PLANNED) == "/dev/nvme0n1"
+
+
+def test_lasting_names_are_those_of_the_hardware(machine: list[Device], tmp_path: Path) -> None:
+    machine.append(Device(tmp_path, "sda"))
+    (seen,) = udev.look("").disks
+    assert seen.links == ("/dev/disk/by-id/ata-SER1", "/dev/disk/by-path/pci-1-ata-1")
+    assert (seen.model, seen.tran) == ("WDC WD10EZEX", "sata")
+
+
+@pytest.mark.parametrize(("kind", "removable"), [("SD", True), ("MMC", False)])
+def test_a_card_is_removable_and_an_emmc_is_not(
+    kind: str, removable: bool, machine: list[Device], tmp_path: Path
+) -> None:
+    machine.append(Device(tmp_path, "mmcblk0"))
+    write(Path(machine[0].sys_path) / "device", "type", kind)
+    (seen,) = udev.look("").disks
+    assert (seen.removable, seen.tran) == (removable, "mmc")
+
+
+@pytest.mark.parametrize(("uuid", "path"), [("mpath-3600a0980", True), ("LVM-Xq1", False)])
+def test_what_multipath_has_taken_is_marked(
+    uuid: str, path: bool, machine: list[Device], tmp_path: Path
+) -> None:
+    machine.append(Device(tmp_path, "sda"))
+    write(Path(machine[0].sys_path) / "holders/dm-0/dm", "uuid", uuid)
+    (seen,) = udev.look("").disks
+    assert (seen.multipath, seen.holders) == (path, ("dm-0",))
 
 
 def test_what_is_seen_of_this_machine() -> None:

@@ -14,18 +14,17 @@ from pathlib import Path
 import msgspec
 import pyudev
 
-from swarmstrap.effects import nics, sysfs
+from swarmstrap.effects import contents, nics, sysfs
 from swarmstrap.effects.run import run
 from swarmstrap.effects.sysfs import number, text
 from swarmstrap.errors import StepFailed
-from swarmstrap.hardware import Disk, Inventory
+from swarmstrap.hardware import MEDIUM_LABEL, Disk, Inventory
 from swarmstrap.steps import DiskId, Volume
 
 _SECTOR = 512  # what sysfs counts in, whatever the disk's own sectors are
 _NO_HARDWARE = re.compile(r"(loop|ram|zram|dm-|md|nbd)\d")
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
-_BLKID_NOTHING = 2
-_BLKID_AMBIVALENT = 8
+_LASTING = ("/dev/disk/by-id/", "/dev/disk/by-path/")
 
 
 @functools.cache
@@ -44,7 +43,7 @@ def settle(timeout: float = 60.0) -> None:
 
 
 def look(pxe_interface: str) -> Inventory:
-    """Everything that the plan may depend on. Blocking: it probes every disk for signatures."""
+    """Everything that the plan may depend on. Blocking: it reads the beginning of every disk."""
     disks = (_disk(device) for device in _disks())
     return msgspec.structs.replace(
         sysfs.look(pxe_interface),
@@ -89,7 +88,8 @@ def part_node(disk: DiskId, part: int, start: int, size: int) -> str:
 
 def _disks() -> Iterator[pyudev.Device]:
     for device in _context().list_devices(subsystem="block", DEVTYPE="disk"):
-        if not _NO_HARDWARE.match(device.sys_name):
+        # The paths of an NVMe namespace are disks without a node.
+        if device.device_node is not None and not _NO_HARDWARE.match(device.sys_name):
             yield device
 
 
@@ -122,6 +122,8 @@ def _disk(device: pyudev.Device) -> Disk:
     path = Path(device.sys_path)
     size, logical_sector, serial, wwn, by_path = _identity(device)
     scsi = device.find_parent("scsi", "scsi_device")
+    # A drive without a medium has nothing to probe.
+    found = contents.probe(path) if size else contents.Contents((), frozenset())
     model = _ESCAPED.sub(
         lambda match: chr(int(match[1], 16)), device.properties.get("ID_MODEL_ENC", "")
     )
@@ -137,12 +139,16 @@ def _disk(device: pyudev.Device) -> Disk:
         hctl=str(scsi.sys_name) if scsi is not None else "",
         by_path=by_path,
         tran=_transport(device.sys_name, device.properties),
+        links=tuple(sorted(link for link in device.device_links if link.startswith(_LASTING))),
         rotational=number(path / "queue/rotational") == 1,
-        removable=number(path / "removable") == 1,
+        # The kernel calls SD cards fixed, like the eMMC that the same driver serves.
+        removable=number(path / "removable") == 1 or text(path / "device/type") == "SD",
         read_only=number(path / "ro") == 1,
+        multipath=contents.is_path(path),
+        boot_medium=MEDIUM_LABEL in found.labels,
         optimal_io=number(path / "queue/optimal_io_size"),
-        signatures=tuple(_signatures(path)) if size else (),
-        holders=tuple(_holders(path)),
+        signatures=found.signatures,
+        holders=tuple(contents.users(path)),
     )
 
 
@@ -157,38 +163,3 @@ def _transport(name: str, properties: Mapping[str, str]) -> str:
             return transport
     bus = properties.get("ID_BUS", "")
     return "sata" if bus == "ata" else bus
-
-
-def _partitions(disk: Path) -> list[Path]:
-    return sorted(path.parent for path in disk.glob("*/partition"))
-
-
-def _signatures(disk: Path) -> Iterator[str]:
-    """`gpt UUID` for a table, `ext4 (vda1, label root)` for what lies on the disk or in parts."""
-    for path in (disk, *_partitions(disk)):
-        command = ["blkid", "--probe", "--output", "export", f"/dev/{path.name}"]
-        probed = run(command, timeout=60, check=False)
-        if probed.returncode == _BLKID_AMBIVALENT:
-            yield f"several kinds of data ({path.name})"
-        elif probed.returncode not in (0, _BLKID_NOTHING) or probed.stderr:
-            yield f"unreadable data ({path.name})"
-        found = dict(line.split("=", 1) for line in probed.stdout.splitlines() if "=" in line)
-        if path == disk and "PTTYPE" in found:
-            yield f"{found['PTTYPE']} {found.get('PTUUID', '')}".strip()
-        if "TYPE" in found:
-            label = f", label {found['LABEL']}" if "LABEL" in found else ""
-            yield f"{found['TYPE']} ({path.name}{label})"
-
-
-def _holders(disk: Path) -> Iterator[str]:
-    """What uses the disk now: devices on top of it, mount points, swap."""
-    for path in (disk, *_partitions(disk)):
-        yield from sorted(holder.name for holder in (path / "holders").iterdir())
-        device = text(path / "dev")
-        for line in Path("/proc/self/mountinfo").read_text().splitlines():
-            fields = line.split()
-            if fields[2] == device:
-                yield fields[4]
-        for line in Path("/proc/swaps").read_text().splitlines()[1:]:
-            if line.split()[0] == f"/dev/{path.name}":
-                yield "swap"

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What lies on a disk, and what uses it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarmstrap.effects.run import run
+from swarmstrap.effects.sysfs import text
+
+_PROBE_SECONDS = 60.0
+_BLKID_NOTHING = 2
+_BLKID_AMBIVALENT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """`signatures` are `gpt UUID` for a table, `ext4 (vda1, label root)` for what lies on the
+    disk or in its partitions; `labels` are those of filesystems.
+    """
+
+    signatures: tuple[str, ...]
+    labels: frozenset[str]
+
+
+def probe(disk: Path) -> Contents:
+    """Reads the disk of the sysfs folder `disk`. Blocking."""
+    signatures: list[str] = []
+    labels: set[str] = set()
+    for path in (disk, *_partitions(disk)):
+        command = ["blkid", "--probe", "--output", "export", f"/dev/{path.name}"]
+        probed = run(command, timeout=_PROBE_SECONDS, check=False)
+        if probed.returncode == _BLKID_AMBIVALENT:
+            signatures.append(f"several kinds of data ({path.name})")
+        elif probed.returncode not in (0, _BLKID_NOTHING) or probed.stderr:
+            signatures.append(f"unreadable data ({path.name})")
+        found = dict(line.split("=", 1) for line in probed.stdout.splitlines() if "=" in line)
+        if path == disk and "PTTYPE" in found:
+            signatures.append(f"{found['PTTYPE']} {found.get('PTUUID', '')}".strip())
+        if "TYPE" in found:
+            label = f", label {found['LABEL']}" if "LABEL" in found else ""
+            signatures.append(f"{found['TYPE']} ({path.name}{label})")
+        if "LABEL" in found:
+            labels.add(found["LABEL"])
+    return Contents(tuple(signatures), frozenset(labels))
+
+
+def users(disk: Path) -> Iterator[str]:
+    """What uses the disk now: devices on top of it, mount points, swap."""
+    for path in (disk, *_partitions(disk)):
+        yield from sorted(holder.name for holder in (path / "holders").iterdir())
+        device = text(path / "dev")
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            fields = line.split()
+            if fields[2] == device:
+                yield fields[4]
+        for line in Path("/proc/swaps").read_text().splitlines()[1:]:
+            if line.split()[0] == f"/dev/{path.name}":
+                yield "swap"
+
+
+def is_path(disk: Path) -> bool:
+    """Whether a multipath device has taken the disk as one of its paths."""
+    return any(text(uuid).startswith("mpath-") for uuid in disk.glob("holders/*/dm/uuid"))
+
+
+def _partitions(disk: Path) -> list[Path]:
+    return sorted(path.parent for path in disk.glob("*/partition"))

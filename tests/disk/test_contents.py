@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What lies on a disk and who uses it, on loop devices."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.disk.conftest import Attach
+
+from swarmstrap.effects import contents
+from swarmstrap.units import MiB
+
+Sparse = Callable[[int], Path]
+
+
+def folder(node: str) -> Path:
+    return Path("/sys/class/block") / Path(node).name
+
+
+def test_an_empty_disk(sparse: Sparse, attach: Attach) -> None:
+    node = attach(sparse(8 * MiB), 512)
+    assert contents.probe(folder(node)) == contents.Contents((), frozenset())
+    assert list(contents.users(folder(node))) == []
+    assert not contents.is_path(folder(node))
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_the_label_of_a_filesystem(sector: int, sparse: Sparse, attach: Attach) -> None:
+    node = attach(sparse(40 * MiB), sector)
+    subprocess.run(["mkfs.vfat", "-n", "SWARMSTRAP", node], check=True, stdout=subprocess.DEVNULL)
+    name = Path(node).name
+    found = contents.probe(folder(node))
+    assert f"vfat ({name}, label SWARMSTRAP)" in found.signatures
+    assert found.labels == {"SWARMSTRAP"}
+
+
+def test_a_mounted_disk_names_its_mount_point(
+    sparse: Sparse, attach: Attach, tmp_path: Path
+) -> None:
+    node, place = attach(sparse(16 * MiB), 512), tmp_path / "mounted"
+    place.mkdir()
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", node], check=True)
+    subprocess.run(["mount", node, place], check=True)
+    try:
+        assert list(contents.users(folder(node))) == [str(place)]
+    finally:
+        subprocess.run(["umount", place], check=True)
