@@ -11,8 +11,10 @@ from swarmstrap.mountinfo import Mount
 from swarmstrap.units import Bytes, GiB
 from swarmstrap_server.images.remote import rsync
 from swarmstrap_server.images.remote.host import Access, Location, Remote, parse_location, refusal
+from swarmstrap_server.images.remote.skipping import not_copied
 from swarmstrap_server.images.remote.survey import Volume, parse_survey, survey_script
 from swarmstrap_server.images.source import CaptureFailed
+from swarmstrap_server.images.strip import chosen
 
 
 @pytest.mark.parametrize(
@@ -172,6 +174,14 @@ def test_survey_of_this_machine(tmp_path: Path) -> None:
     sections = output.stdout.split("\n==")
     assert f"path\n{place}" in sections
     assert sections[-1] == "end\n"
+
+
+def test_what_need_not_be_copied() -> None:
+    patterns = set(not_copied(chosen(["logs"], ["/data/", "srv/*.iso", "odd[!a]", "a?", "\\\\*"])))
+    assert patterns >= {b"/data", b"/srv/**.iso", b"/tmp/*"}
+    assert not patterns & {b"/var/log/lastlog"}
+    assert not any(set(b"[?\\\\") & set(pattern) for pattern in patterns)
+    assert list(not_copied(chosen(["all"], []))) == []
 
 
 def test_rsync_command() -> None:

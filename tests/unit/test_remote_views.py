@@ -22,6 +22,7 @@ from swarmstrap_server.images.remote.views import (
     Views,
     choose_views,
 )
+from swarmstrap_server.images.strip import chosen
 from swarmstrap_server.run import conversation, run
 
 ROOT = Mount(b"/", (254, 0), "ext4")
@@ -66,6 +67,14 @@ def test_a_system_below_a_mount_point() -> None:
     boot = Mount(b"/mnt/new/boot", (8, 34), "ext4")
     views = choose_views(survey(ROOT, BOOT, chroot, boot, path=b"/mnt/new"))
     assert [(part.mount, part.inside) for part in views.parts] == [(chroot, b"/"), (boot, b"/boot")]
+
+
+def test_a_filesystem_that_is_stripped() -> None:
+    data = Mount(b"/data/of/users", (8, 2), "xfs")
+    archive = Mount(b"/data/of/users/then", (8, 3), "xfs")
+    views = choose_views(survey(ROOT, ESP, data, archive), chosen([], ["/data"]))
+    assert [part.inside for part in views.parts] == [b"/", b"/boot/efi"]
+    assert views.left_out == {b"/data/of/users": "what is mounted there, which is stripped"}
 
 
 def test_what_is_mounted_last_is_what_is_seen() -> None:

@@ -18,7 +18,8 @@ class Rule:
     """`pattern` must match a whole path, relative to the root; `kinds` are those of the index,
     and `s` for a socket.
 
-    `remove` leaves an entry and all below it out; `empty` keeps a file without its data.
+    `remove` leaves an entry and all below it out; `empty` keeps a file without its data. `glob` is
+    what a person asked for.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Rule:
     action: Literal["remove", "empty"]
     pattern: re.Pattern[bytes]
     kinds: str = "fdlcbps"
+    glob: str = ""
 
 
 def _rule(
@@ -137,8 +139,12 @@ def chosen(keep: Iterable[str], globs: Iterable[str]) -> tuple[Rule, ...]:
         names = ", ".join(rule.name for rule in RULES)
         raise BadInput(f"there is no rule {min(unknown)}", hint=f"there are: {names}, all")
     wanted = tuple(
-        _rule(
-            f"as asked, {glob}", "remove", os.fsencode(translate(glob.strip("/"))), "it was named"
+        Rule(
+            f"as asked, {glob}",
+            "it was named",
+            "remove",
+            re.compile(os.fsencode(translate(glob.strip("/")))),
+            glob=glob,
         )
         for glob in globs
     )

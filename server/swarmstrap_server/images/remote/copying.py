@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from swarmstrap.index import shown
 from swarmstrap.mountinfo import contains
 from swarmstrap_server.images.remote import rsync
 from swarmstrap_server.images.remote.host import Remote
+from swarmstrap_server.images.remote.skipping import not_copied
 from swarmstrap_server.images.remote.snapshots import READY, Snapshots
 from swarmstrap_server.images.remote.survey import Survey
 from swarmstrap_server.images.remote.views import Live, Part, View, Views
@@ -24,14 +25,6 @@ from swarmstrap_server.run import conversation
 
 log = logging.getLogger(__name__)
 
-# What a rule would remove from the image anyway, and is large or changes all the time. The file of
-# last logins is as long as the largest user id is high, and rsync reads holes too.
-_NOT_COPIED: Mapping[str, tuple[bytes, ...]] = {
-    "temporary": (b"/tmp/*", b"/var/tmp/*", b"/run/*"),
-    "rotated-logs": (b"/var/log/journal/*",),
-    "logs": (b"/var/log/lastlog",),
-    "package-caches": (b"/var/cache/apt/archives/*.deb",),
-}
 _SNAPSHOT_SECONDS = 120
 _END_SECONDS = 60
 _NAMED = 5
@@ -72,7 +65,7 @@ class Copy:
             self.left_out |= self.views.left_out
             self.left_out |= dict.fromkeys(nested, "a subvolume of its own, mounted nowhere")
             hidden = [rsync.escaped(path) + b"/*" for path in self.left_out]
-            hidden += [path for rule in rules for path in _NOT_COPIED.get(rule.name, ())]
+            hidden += not_copied(rules)
             for part in self.views.parts:
                 others = [other.inside for other in self.views.parts if other is not part]
                 self._copy(part, snapshots.place(part), _filters(part.inside, others, hidden))

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from swarmstrap.mountinfo import Mount, contains
 from swarmstrap.units import Bytes, MiB, align_up, human
+from swarmstrap_server.images.remote.skipping import is_stripped
 from swarmstrap_server.images.remote.survey import Survey, Volume
+from swarmstrap_server.images.strip import Rule
 
 # Those that keep files on a disk of the machine itself.
 _LOCAL = frozenset(
@@ -76,10 +78,9 @@ class Views:
     left_out: dict[bytes, str] = field(default_factory=dict)
 
 
-def choose_views(survey: Survey, *, live: bool = False) -> Views:
-    """The filesystem of the path, and those below it that belong to the system.
-
-    No snapshots are taken when all is to be read `live`.
+def choose_views(survey: Survey, rules: Sequence[Rule] = (), *, live: bool = False) -> Views:
+    """The filesystem of the path, and those below it that belong to the system, unless `rules`
+    remove them. No snapshots are taken when all is to be read `live`.
     """
     base = survey.path
     visible = {mount.point: mount for mount in survey.mounts}  # the last one hides the others
@@ -93,7 +94,9 @@ def choose_views(survey: Survey, *, live: bool = False) -> Views:
         if any(contains(other, inside) for other in left_out):
             continue
         reason = _guest(mount, inside, [part.mount for part in parts])
-        if reason:
+        if is_stripped(inside, rules):
+            left_out[inside] = "what is mounted there, which is stripped"
+        elif reason:
             left_out[inside] = reason
         else:
             parts.append(Part(mount, _view(mount, survey, live), inside))

@@ -71,7 +71,8 @@ def mirrored(
     survey = parse_survey(answer.stdout, location.host, location.path)
     folder = mirrors / location.key
     with _locked(folder, location.host):
-        copy = Copy(remote, survey, choose_views(survey, live=live), folder / "tree", progress)
+        views = choose_views(survey, rules, live=live)
+        copy = Copy(remote, survey, views, folder / "tree", progress)
         copy.run(rules)
         yield Mirror(copy)
         if not keep:
