@@ -6,11 +6,11 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import msgspec
 
-from swarmstrap.manifest import Manifest
+from swarmstrap.manifest import ImageKind, Manifest
 from swarmstrap.units import human
 from swarmstrap_server.commands.meter import Meter
 from swarmstrap_server.images import strip
@@ -27,7 +27,10 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def add_commands(commands: Commands) -> None:
     capture = commands.add_parser("capture", help="make a signed image from a system")
     add = capture.add_argument
-    add("source", help="a directory, a tar of one, a container image, or ssh://[USER@]HOST[/PATH]")
+    add(
+        "source",
+        help="a directory, a tar of one, a container image, a disk image, or ssh://[USER@]HOST[/PATH]",
+    )
     add("image", metavar="NAME[:VERSION]", help="default version: today's next")
     add("--key", type=Path, help="the publisher's key (default: the site's)")
     add("--level", type=int, default=9, help="of compression (default: 9)")
@@ -40,11 +43,19 @@ def add_commands(commands: Commands) -> None:
     directory(
         "--cross", action="append", type=Path, default=[], metavar="DIR", help="a filesystem below"
     )
+    container = capture.add_argument_group("of a container image").add_argument
+    container("--platform", default="", help="as in linux/arm64 (default: this machine's)")
+    container("--tag", default="", help="which one, where there are several")
     machine = capture.add_argument_group("of another machine").add_argument
     machine("--identity", type=Path, metavar="FILE", help="private key for ssh")
     machine("--known-hosts", type=Path, metavar="FILE", help="its host key")
     machine("--live", action="store_true", help="as it runs, without a snapshot")
     machine("--forget", action="store_true", help="remove the copy afterwards")
+    disk = capture.add_argument_group("of a disk image").add_argument
+    disk("--as", dest="kind", choices=get_args(ImageKind), help="default: disk")
+    disk("--all-blocks", action="store_true", help="also those that no file uses")
+    disk("--sector", type=int, choices=(512, 4096), help="of the disk (default: as its GPT says)")
+    disk("--architecture", default="", help="what it runs on (default: as it tells, or `any`)")
     capture.set_defaults(run=_capture)
 
 
@@ -94,16 +105,24 @@ def _publish(args: argparse.Namespace) -> Published:
 def _wishes(args: argparse.Namespace) -> Wishes:
     return Wishes(
         cross=tuple(args.cross),
+        platform=args.platform,
+        tag=args.tag,
         identity=args.identity,
         known_hosts=args.known_hosts,
         live=args.live,
         forget=args.forget,
+        kind=args.kind,
+        all_blocks=args.all_blocks,
+        sector=args.sector,
+        architecture=args.architecture,
     )
 
 
 def _tell(manifest: Manifest) -> None:
     for line in manifest.stripped:
         print(f"stripped {line}")
+    for part in manifest.disk.partitions if manifest.disk else ():
+        print(f"partition {part.number}, {human(part.size)} {part.filesystem}: {part.used}")
     for line in manifest.left_out:
         print(f"left out {line}")
     for warning in manifest.warnings:

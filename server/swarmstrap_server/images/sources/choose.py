@@ -2,18 +2,23 @@
 """What a user named, as the source that it is: told by its address and its content."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from swarmstrap.errors import BadInput
+from swarmstrap.manifest import ImageKind
 from swarmstrap_server.images.facts import About
 from swarmstrap_server.images.remote.copying import Progress
 from swarmstrap_server.images.remote.host import SCHEME, Access, parse_location
 from swarmstrap_server.images.source import Report, Source
 from swarmstrap_server.images.sources import tar
+from swarmstrap_server.images.sources.container import is_container
 from swarmstrap_server.images.sources.directory import Directory
+from swarmstrap_server.images.sources.layers import container_source
 from swarmstrap_server.images.sources.ssh import mirrored
+
+_OPTIONS = {"kind": "--as"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +26,16 @@ class Wishes:
     """How to read a source, as the options of a capture say it; each is for some sources only."""
 
     cross: tuple[Path, ...] = ()
+    platform: str = ""
+    tag: str = ""
     identity: Path | None = None
     known_hosts: Path | None = None
     live: bool = False
     forget: bool = False
+    kind: ImageKind | None = None
+    all_blocks: bool = False
+    sector: int | None = None
+    architecture: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +54,36 @@ def chosen(
 
     Raises BadInput for what is no source, and for a wish that says nothing about it.
     """
+    with ExitStack() as stack:
+        yield _opened(stack, named, wishes, room, report)
+
+
+def _opened(
+    stack: ExitStack, named: str, wishes: Wishes, room: Room, report: Report
+) -> tuple[Source, About | None]:
     path = Path(named)
     if named.startswith(SCHEME):
         _only(wishes, "another machine", "identity", "known_hosts", "live", "forget")
-        with _machine(named, wishes, room, report) as mirror:
-            yield mirror, None
-    elif path.is_dir():
-        _only(wishes, "a directory", "cross")
-        yield Directory(path, wishes.cross), None
+        return stack.enter_context(_machine(named, wishes, room, report)), None
+    files: Source
+    if path.is_dir():
+        files, what, understood = Directory(path, wishes.cross), "a directory", ["cross"]
     elif tar.looks_like_tar(path):
-        _only(wishes, "an archive")
-        with tar.tar_source(path, room.unpacking, report) as tree:
-            yield tree, None
+        files = stack.enter_context(tar.tar_source(path, room.unpacking, report))
+        what, understood = "an archive of files", []
     else:
         raise BadInput(
             f"{named} is nothing that can be captured",
-            hint=f"name a directory, a tar, or {SCHEME}HOST/PATH",
+            hint=f"name a directory, a tar, a container image, or {SCHEME}HOST/PATH",
         )
+    if not is_container(files):
+        _only(wishes, what, *understood)
+        return files, None
+    _only(wishes, "a container image", "platform", "tag")
+    layers = container_source(
+        files, room.unpacking, report, platform=wishes.platform, tag=wishes.tag
+    )
+    return stack.enter_context(layers), None
 
 
 @contextmanager
@@ -79,5 +103,5 @@ def _machine(url: str, wishes: Wishes, room: Room, report: Report) -> Iterator[S
 def _only(wishes: Wishes, what: str, *understood: str) -> None:
     for field in fields(wishes):
         if field.name not in understood and getattr(wishes, field.name) != field.default:
-            option = "--" + field.name.replace("_", "-")
+            option = _OPTIONS.get(field.name, "--" + field.name.replace("_", "-"))
             raise BadInput(f"{option} says nothing about {what}", hint="leave it out")
