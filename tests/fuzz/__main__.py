@@ -111,9 +111,9 @@ def _attempts(name: str, place: Watched, end: float, first: int) -> int:
             signal.alarm(0)
 
     kept = [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
+    for data in target.seeds:
+        target.run(place, data)  # what is valid is not refused
     try:
-        for data in target.seeds:
-            target.run(place, data)  # what is valid is not refused
         for data in kept:
             attempt(data)
         while time.monotonic() < end:

@@ -4,6 +4,7 @@
 A target raises SwarmstrapError for what it refuses; whatever else it raises is a finding.
 """
 
+import io
 import itertools
 import json
 import tempfile
@@ -18,15 +19,21 @@ import msgspec
 import zstandard
 from hypothesis import strategies as some
 from tests.fuzz.mutations import PATHS, Tree, changed, edited
+from tests.fuzz.tars import archives, valid_archive
 from tests.fuzz.watched import Watched, believing, small_image
 from tests.plans.test_plans import HERE, inventory_of, job_of, manifest_of
 
 from swarmstrap.effects.swarm import load
-from swarmstrap.index import decode, encode
+from swarmstrap.index import FORMAT, Index, decode, encode
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE, File, Manifest, parse_manifest
 from swarmstrap.plan import make_plan
 from swarmstrap.steps import WriteFile
+from swarmstrap_server.images.compress import FrameWriter
+from swarmstrap_server.images.framing import Framer
+from swarmstrap_server.images.source import Source
+from swarmstrap_server.images.sources.tar import tar_source
 from swarmstrap_server.images.torrents import make_torrent
+from swarmstrap_server.images.walk import Walk
 
 INDEX, PAYLOAD = small_image()
 
@@ -89,6 +96,24 @@ def load_torrent(place: Watched, data: bytes) -> None:
         load(data, infohash)
 
 
+def capture_tar(place: Watched, data: bytes) -> None:
+    """An archive that an operator was given; what is taken of it is an image like any other."""
+    archive = place.folder / "archive"
+    archive.write_bytes(data)
+    with place.watching(), tar_source(archive, place.target, lambda *_: None) as source:
+        index, payload = _captured(source)
+    place.apply(index, payload)
+
+
+def _captured(source: Source) -> tuple[Index, bytes]:
+    framer = Framer(Walk(source, ()))
+    payload = io.BytesIO()
+    with FrameWriter(payload, 1, lambda _: None) as writer:
+        for frame in framer:
+            writer.put(frame)
+    return Index(FORMAT, tuple(framer.entries), tuple(writer.frames)), payload.getvalue()
+
+
 def _manifest() -> Manifest:
     sha = "0123456789abcdef" * 4
     plain = manifest_of(HERE / "bios-virtio")
@@ -143,5 +168,6 @@ def targets() -> dict[str, Target]:
         "index-file": Target(read_index_file, (index_file,)),
         "payload": Target(apply_payload, (PAYLOAD,)),
         "manifest": Target(plan_manifest, (manifest,), _manifests()),
+        "tar": Target(capture_tar, (valid_archive(),), archives()),
         "torrent": Target(load_torrent, (torrent,), _torrents(torrent)),
     }
