@@ -10,7 +10,8 @@ Where it differs from Ironic's:
 * `addresses` is all of a NIC's addresses with their masks, not one for each protocol.
 * `lldp` is what a switch said, not its packet; `driver` and `permanent_mac` say which NIC it is.
 * `memory` has no `physical_mb`: a plan depends on what the kernel can use.
-* Absent is an empty text or 0, so that nobody has to ask for null first.
+* Absent is an empty text or 0, so that nobody has to ask for null first; but for `secure_boot`
+  and `lldp`, where nothing is an answer of its own.
 """
 
 from typing import Literal
