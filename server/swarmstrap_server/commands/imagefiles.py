@@ -114,7 +114,7 @@ def _diff(args: argparse.Namespace) -> int:
         f"({contents} in content)\n"
         f"{moved.shared} of {moved.frames} frames are in both payloads\n"
         f"a node with {old.label} moves {human(moved.bytes_changed)} of "
-        f"{human(moved.bytes_all)}: {moved.changed} frames with changed data\n"
+        f"{human(moved.bytes_all)}, in {moved.changed} frames\n"
         f"who has the payload of {old.label} moves {human(moved.bytes_not_shared)}"
     )
     return 0

@@ -80,7 +80,7 @@ def _ls(args: argparse.Namespace) -> int:
     titles = ("image", "remarks", "architecture", "created", "system", "unpacked", "payload")
     for title in titles:
         right = title in ("unpacked", "payload")
-        table.add_column(title, justify="right" if right else "left", no_wrap=title == "image")
+        table.add_column(title, justify="right" if right else "left", no_wrap=title != "system")
     for one in listed:
         m = one.manifest
         sizes = (human(m.unpacked), human(m.payload.size))

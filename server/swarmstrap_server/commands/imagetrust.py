@@ -31,8 +31,8 @@ def add_actions(actions: Actions) -> None:
     floor.set_defaults(run=_floor)
     revoke = actions.add_parser("revoke", help="let this version not be deployed any more")
     revoke.set_defaults(run=_revoke)
-    for action in (floor, revoke):
-        action.add_argument("image", metavar="NAME:VERSION")
+    floor.add_argument("image", metavar="NAME[:VERSION]")
+    revoke.add_argument("image", metavar="NAME:VERSION")
 
 
 def _sign(args: argparse.Namespace) -> int:
