@@ -69,14 +69,16 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class DiskPartition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A partition of a disk image; `start` and `size` in bytes.
 
-    `type` is a GUID on a GPT, two hex digits on a DOS table. `filesystem`, `uuid` and `label` are
-    blkid's words for what it holds. `used` says how the blocks in use were told from the others.
+    `type` is a GUID on a GPT, two hex digits on a DOS table; `guid` is what Linux calls PARTUUID.
+    `filesystem`, `uuid` and `label` are blkid's words for what it holds. `used` says how the blocks
+    in use were told from the others.
     """
 
     number: int
     start: int
     size: int
     type: str
+    guid: str = ""
     name: str = ""
     filesystem: str = ""
     uuid: str = ""

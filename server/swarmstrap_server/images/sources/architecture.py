@@ -9,7 +9,7 @@ from swarmstrap_server.run import run
 
 _SECONDS = 60.0
 # The UAPI group's Discoverable Partitions Specification: the root partition of each architecture.
-_ROOTS = {
+ROOTS = {
     "4f68bce3-e8cd-4db1-96e7-fbcaf984b709": "x86_64",
     "b921b045-1df0-41c3-af44-4c6f280d3fae": "aarch64",
     "44479540-f297-41b2-9af7-d131d5f0458a": "i686",
@@ -27,7 +27,7 @@ _PROGRAMS = {
 
 def runs_on(disk: Path, facts: DiskFacts) -> str:
     """As in `uname -m`; `any` when nothing tells, or more than one thing is told."""
-    found = {_ROOTS[part.type] for part in facts.partitions if part.type in _ROOTS}
+    found = {ROOTS[part.type] for part in facts.partitions if part.type in ROOTS}
     for part in facts.partitions:
         if not found and part.type == _ESP:
             sector = facts.logical_sector

@@ -12,8 +12,8 @@ from swarmstrap.units import KiB
 from swarmstrap_server.images.sources.loops import attached
 from swarmstrap_server.run import run
 
-# blkid's names of filesystems, and partclone's. A bitmap may be older than the journal, so that of
-# a filesystem that was not unmounted says nothing: these programs refuse it, but for two.
+# blkid's names of filesystems, and partclone's. A bitmap may be older than the journal: that of a
+# filesystem that was not unmounted says nothing. Some of these programs ask, some do not.
 _TOOLS = {
     "ext2": "partclone.extfs",
     "ext3": "partclone.extfs",
@@ -51,7 +51,7 @@ def used_blocks(disk: Path, part: DiskPartition, sector: int) -> Used:
     what = f"partition {part.number} ({part.filesystem})" if part.number else part.filesystem
     try:
         with attached(disk, start=part.start, size=part.size, sector=sector) as node:
-            if not _is_clean(part.filesystem, node):
+            if not is_clean(part.filesystem, node):
                 return Used(everything, "all blocks", _all_of(what, "it was not unmounted"))
             found = _domain(tool, node)
     except CommandFailed as error:
@@ -77,8 +77,10 @@ def _domain(tool: str, node: Path) -> list[tuple[int, int]]:
         return parse_domain(domain.read_text())
 
 
-def _is_clean(filesystem: str, node: Path) -> bool:
-    """Of the filesystems whose partclone does not ask."""
+def is_clean(filesystem: str, node: Path) -> bool:
+    """Whether its journal, as far as it has one, has nothing that is not in its place."""
+    if filesystem in ("ext3", "ext4"):
+        return "needs_recovery" not in run(["dumpe2fs", "-h", node], timeout=_SECONDS).stdout
     if filesystem == "xfs":
         return "<CLEAN>" in run(["xfs_logprint", "-t", node], timeout=_SECONDS).stdout
     if filesystem == "btrfs":

@@ -59,7 +59,12 @@ def raw_disk(path: Path, folder: Path, warnings: list[str]) -> Iterator[RawDisk]
 
 @contextmanager
 def disk_image(
-    path: Path, folder: Path, *, sector: int = 0, all_blocks: bool = False, architecture: str = ""
+    path: Path,
+    folder: Path,
+    *,
+    sector: int | None = None,
+    all_blocks: bool = False,
+    architecture: str = "",
 ) -> Iterator[tuple["Disk", About]]:
     """An image of the kind `disk`; what needs room is unpacked below `folder`.
 
@@ -76,7 +81,7 @@ class Disk:
     """A source of one file. Its facts are those of the image when it was made."""
 
     def __init__(
-        self, disk: RawDisk, warnings: list[str], *, sector: int = 0, all_blocks: bool = False
+        self, disk: RawDisk, warnings: list[str], *, sector: int | None, all_blocks: bool
     ) -> None:
         self.name = disk.name
         self.warnings = warnings

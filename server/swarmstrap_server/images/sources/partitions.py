@@ -26,6 +26,7 @@ class _Partition(msgspec.Struct, frozen=True):
     start: int
     size: int
     type: str
+    uuid: str = ""
     name: str = ""
 
 
@@ -64,7 +65,7 @@ def read_disk(disk: Path, size: int, sector: int, warnings: list[str]) -> DiskFa
         parts = [DiskPartition(number=0, start=0, size=size, type="")] if "TYPE" in whole else []
     else:
         kind = "gpt" if table.label == "gpt" else "dos"
-        parts = [_partition(disk, found, sector) for found in table.partitions]
+        parts = [_partition(table, found, sector) for found in table.partitions]
     for part in parts:
         if part.start + part.size > size:
             raise CaptureFailed(
@@ -102,12 +103,16 @@ def _read_table(disk: Path, sector: int, warnings: list[str]) -> _Table | None:
     return table
 
 
-def _partition(disk: Path, found: _Partition, sector: int) -> DiskPartition:
+def _partition(table: _Table, found: _Partition, sector: int) -> DiskPartition:
+    number = int(found.node.rpartition("p")[2])
+    # Linux makes one up where a DOS table has none.
+    guid = found.uuid or f"{int(table.id, 16):08x}-{number:02x}"
     return DiskPartition(
-        number=int(found.node.rpartition("p")[2]),
+        number=number,
         start=found.start * sector,
         size=found.size * sector,
         type=found.type.lower(),
+        guid=guid.lower(),
         name=found.name,
     )
 
