@@ -78,6 +78,10 @@ def make_system(
     )
 
 
+def remove_clones() -> RemoveFiles:
+    return RemoveFiles(_CLONED, "no two nodes may share them")
+
+
 def configuration(
     inventory: Inventory, job: Job, manifest: Manifest, system: System
 ) -> Iterator[Step]:
@@ -85,7 +89,6 @@ def configuration(
     name = check_hostname(job.hostname or job.node)
     machine_id = system.identity.derive("machine-id").hex
     own = own_arguments(job.layout.kernel_arguments)
-    yield RemoveFiles(_CLONED, "no two nodes may share them")
     yield WriteFile("/etc/fstab", fstab(system.volumes), 0o644)
     yield WriteFile("/etc/hostname", f"{name}\n", 0o644)
     yield WriteFile("/etc/hosts", hosts(name), 0o644)

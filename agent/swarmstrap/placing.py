@@ -15,7 +15,7 @@ from swarmstrap.layout import DiskLayout, Format, Layout
 from swarmstrap.layoutcheck import format_of
 from swarmstrap.partitioning import BIOS_BOOT, Extent, place
 from swarmstrap.selectors import choose
-from swarmstrap.steps import DiskId, PlannedPartition, Volume
+from swarmstrap.volumes import DiskId, PlannedPartition, Volume
 
 # Any fixed value does; this one was drawn once.
 _NAMESPACE = uuid.UUID("b3f1d7ce-28a4-4bd0-9f5e-6a0c3ddc2f41")
@@ -56,15 +56,37 @@ class PlacedDisk:
 def place_disks(layout: Layout, disks: Sequence[Disk], identity: Identity) -> list[PlacedDisk]:
     """Raises Unplannable when a disk is missing, ambiguous, too small or not to be wiped."""
     chosen = choose(layout.disks, disks)
+    for wanted, disk in zip(layout.disks, chosen, strict=True):
+        check_wipe(wanted, disk, _table(wanted, identity))
+    return _place(layout, chosen, identity)
+
+
+def find_disks(layout: Layout, disks: Sequence[Disk], identity: Identity) -> list[PlacedDisk]:
+    """As they were placed before; raises Unplannable when their tables are not there."""
+    placed = _place(layout, choose(layout.disks, disks), identity)
+    for disk in placed:
+        if f"gpt {disk.uuid}" not in disk.signatures:
+            raise Unplannable(
+                f"{disk.id.name} holds {', '.join(disk.signatures) or 'nothing'}, and not what "
+                f"deployment {identity.deployment} wrote for {identity.node}",
+                hint="an update needs what an earlier deployment left: deploy the node afresh",
+            )
+    return placed
+
+
+def _place(layout: Layout, chosen: Sequence[Disk], identity: Identity) -> list[PlacedDisk]:
     return [
         _place_disk(wanted, disk, identity)
         for wanted, disk in zip(layout.disks, chosen, strict=True)
     ]
 
 
+def _table(layout: DiskLayout, identity: Identity) -> str:
+    return str(identity.derive(layout.id, "table"))
+
+
 def _place_disk(layout: DiskLayout, disk: Disk, identity: Identity) -> PlacedDisk:
-    table = str(identity.derive(layout.id, "table"))
-    check_wipe(layout, disk, table)
+    table = _table(layout, identity)
     partitions = layout.partitions
     mounts = {partition.mount for partition in partitions}
     # Where GRUB may have to boot from: one layout serves BIOS and UEFI.

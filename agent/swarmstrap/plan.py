@@ -15,6 +15,7 @@ from swarmstrap.layoutcheck import check_fits, check_layout
 from swarmstrap.manifest import Manifest, check_architecture
 from swarmstrap.plan_disk import plan_disk
 from swarmstrap.plan_tree import plan_tree
+from swarmstrap.plan_update import plan_update
 from swarmstrap.steps import Plan, Step
 from swarmstrap.wire import Job
 
@@ -26,7 +27,9 @@ def make_plan(inventory: Inventory, job: Job, manifest: Manifest) -> Plan:
     check_architecture(manifest, inventory.cpu.architecture)
     check_layout(job.layout)
     check_fits(job.layout, manifest)
-    if manifest.disk is None:
+    if job.mode == "update":
+        steps = tuple(plan_update(inventory, job, manifest))
+    elif manifest.disk is None:
         steps = tuple(plan_tree(inventory, job, manifest))
     else:
         steps = tuple(plan_disk(inventory, job, manifest, manifest.disk))

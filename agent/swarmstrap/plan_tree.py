@@ -54,7 +54,7 @@ def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[St
         room=memory_room(inventory),
     )
     if job.verify == "full":
-        yield VerifyTree(mounts=mounts(system), preserve=())
+        yield VerifyTree(mounts=mounts(system), preserve=None)
     yield remove_clones()
     configured = list(configuration(inventory, job, manifest, system))
     yield from configured

@@ -53,6 +53,13 @@ class Rules:
         self._growing = _matcher(_GROWING)
         self._databases = _matcher(_DATABASES)
 
+    @classmethod
+    def nothing(cls) -> "Rules":
+        """Everything is the image's."""
+        rules = cls(())
+        rules._untouched = rules._growing = _matcher(())
+        return rules
+
     def untouched(self, path: bytes) -> bool:
         """Whether `path`, once it is there, is neither changed nor removed."""
         return self._untouched.fullmatch(path) is not None

@@ -101,7 +101,9 @@ class Reporter:
         self._record("log", text)
         self.name = name
 
-    def progress(self, fraction: float, *, from_seeder: int, from_peers: int) -> None:
+    def progress(
+        self, fraction: float, *, from_seeder: int | None = None, from_peers: int | None = None
+    ) -> None:
         """How far what was started last has come, 0..1; payload bytes by where they came from."""
         self._record("progress", progress=fraction, from_seeder=from_seeder, from_peers=from_peers)
 

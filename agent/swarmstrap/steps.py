@@ -6,49 +6,11 @@ line, progress line and error note.
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from swarmstrap.layout import Format, PartitionType, Unused
+from swarmstrap.layout import Format, Unused
 from swarmstrap.manifest import PartitionTable
 from swarmstrap.units import human
+from swarmstrap.volumes import DiskId, PlannedPartition, Volume
 from swarmstrap.wire import Finish
-
-
-@dataclass(frozen=True, slots=True)
-class DiskId:
-    """The disk a step may touch. Effects compare all of it with the device before they write."""
-
-    name: str
-    size: int
-    serial: str
-    wwn: str
-    by_path: str
-    logical_sector: int
-
-    def __str__(self) -> str:
-        mark = self.serial or self.wwn or self.by_path or "no serial"
-        return f"{self.name} ({human(self.size)}, {mark})"
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedPartition:
-    """`start` and `size` in bytes from the start of the disk; `uuid` is the GPT partition GUID."""
-
-    number: int
-    label: str
-    type: PartitionType
-    start: int
-    size: int
-    uuid: str
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """A partition as a place for a filesystem: resolved to a device node when it is used."""
-
-    disk: DiskId
-    partition: PlannedPartition
-
-    def __str__(self) -> str:
-        return f"partition {self.partition.number} ({self.partition.label}) of {self.disk.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,10 +211,10 @@ class TidyTree:
 
 @dataclass(frozen=True, slots=True)
 class VerifyTree:
-    """`mounts` and `preserve` as of UpdateTree."""
+    """As UpdateTree left it; after a fresh deployment nothing is preserved, and `preserve` None."""
 
     mounts: tuple[str, ...]
-    preserve: tuple[str, ...]
+    preserve: tuple[str, ...] | None
 
     def __str__(self) -> str:
         return "read everything back from the disk, and compare it with the image"

@@ -30,11 +30,16 @@ from swarmstrap.steps import (
     MountVolume,
     Phase,
     Plan,
+    ProveTable,
+    RefreshGrub,
     RemoveFiles,
     RunHook,
     Seed,
     Settle,
     Step,
+    TidyTree,
+    UpdateTree,
+    VerifyTree,
     WipeDisk,
     WriteDiskImage,
     WriteFile,
@@ -67,10 +72,15 @@ class Host(Protocol):
     async def clear_rest(self, step: ClearRest) -> None: ...
     async def grow_disk(self, step: GrowDisk) -> None: ...
     async def check_clones(self, step: CheckClones) -> None: ...
+    async def prove_table(self, step: ProveTable) -> None: ...
+    async def update_tree(self, step: UpdateTree) -> None: ...
+    async def tidy_tree(self, step: TidyTree) -> None: ...
+    async def verify_tree(self, step: VerifyTree) -> None: ...
     async def write_file(self, step: WriteFile) -> None: ...
     async def remove_files(self, step: RemoveFiles) -> None: ...
     async def make_host_keys(self, step: MakeHostKeys) -> None: ...
     async def install_grub(self, step: InstallGrub) -> None: ...
+    async def refresh_grub(self, step: RefreshGrub) -> None: ...
     async def run_hook(self, step: RunHook) -> None: ...
     async def settle(self, step: Settle) -> None: ...
     async def seed(self, step: Seed) -> None: ...
@@ -161,6 +171,14 @@ async def carry_out(step: Step, host: Host) -> None:
                 await host.grow_disk(step)
             case CheckClones():
                 await host.check_clones(step)
+            case ProveTable():
+                await host.prove_table(step)
+            case UpdateTree():
+                await host.update_tree(step)
+            case TidyTree():
+                await host.tidy_tree(step)
+            case VerifyTree():
+                await host.verify_tree(step)
             case WriteFile():
                 await host.write_file(step)
             case RemoveFiles():
@@ -169,6 +187,8 @@ async def carry_out(step: Step, host: Host) -> None:
                 await host.make_host_keys(step)
             case InstallGrub():
                 await host.install_grub(step)
+            case RefreshGrub():
+                await host.refresh_grub(step)
             case RunHook():
                 await host.run_hook(step)
             case Settle():

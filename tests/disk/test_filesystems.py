@@ -12,8 +12,9 @@ from swarmstrap.effects.mounts import mount_points
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.layout import Format
-from swarmstrap.steps import DiskId, MakeFilesystem, MountVolume, PlannedPartition, Volume
+from swarmstrap.steps import MakeFilesystem, MountVolume
 from swarmstrap.units import MiB
+from swarmstrap.volumes import DiskId, PlannedPartition, Volume
 
 Sparse = Callable[[int], Path]
 Attach = Callable[[Path, int], str]

@@ -14,8 +14,9 @@ import pytest
 from swarmstrap.effects import claim, disk
 from swarmstrap.effects.disk import ROOT_GUIDS, TYPE_GUIDS
 from swarmstrap.errors import StepFailed
-from swarmstrap.steps import DiskId, PlannedPartition, WritePartitionTable
+from swarmstrap.steps import WritePartitionTable
 from swarmstrap.units import GiB, MiB
+from swarmstrap.volumes import DiskId, PlannedPartition
 
 Sparse = Callable[[int], Path]
 Attach = Callable[[Path, int], str]

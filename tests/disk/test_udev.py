@@ -8,8 +8,8 @@ import pytest
 
 from swarmstrap.effects import sysfs, udev
 from swarmstrap.errors import StepFailed
-from swarmstrap.steps import DiskId, PlannedPartition, Volume
 from swarmstrap.units import GiB, MiB
+from swarmstrap.volumes import DiskId, PlannedPartition, Volume
 
 PLANNED = DiskId("/dev/sda", 20 * GiB, "SER1", "0x5001", "/dev/disk/by-path/pci-1-ata-1", 512)
 

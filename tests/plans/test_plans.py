@@ -6,7 +6,7 @@
     image.yaml      optional: what differs from the image in image.yaml beside this file
     plan.txt        the plan, or
     error.txt       why there is none
-    files.txt       optional: the files that the plan writes
+    files.txt       optional: the files that the plan writes, but for the record (test_deployed.py)
 
 `pytest tests/plans --update` rewrites the expectations; the diff is then what to review. A new
 case needs an empty files.txt if its files matter.
@@ -19,6 +19,7 @@ import msgspec
 import pytest
 import yaml
 
+from swarmstrap.deployed import RECORD
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
@@ -74,7 +75,7 @@ def show(plan: Plan) -> str:
 
 
 def show_files(plan: Plan) -> str:
-    files = [step for step in plan.steps if isinstance(step, WriteFile)]
+    files = [step for step in plan.steps if isinstance(step, WriteFile) and step.path != RECORD]
     return "\n".join(f"=== {file.path} {file.mode:04o}\n{file.content}" for file in files)
 
 

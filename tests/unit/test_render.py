@@ -8,7 +8,7 @@ from swarmstrap.manifest import Facts, Kernel
 from swarmstrap.placing import PlacedVolume
 from swarmstrap.render import check_hostname, grub_cfg, newest, own_arguments
 from swarmstrap.render_network import check_interface
-from swarmstrap.steps import DiskId, PlannedPartition, Volume
+from swarmstrap.volumes import DiskId, PlannedPartition, Volume
 from swarmstrap.wire import Interface
 
 ROOT = PlacedVolume(

@@ -7,6 +7,7 @@ their own processes, a private /run and a clean environment: neither token nor a
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +45,13 @@ def inside(root: Path, path: str) -> Path:
 
 
 def write_file(step: WriteFile, root: Path) -> None:
-    """Replace the file as a whole. A symlink at its place is replaced, not followed."""
+    """Replace the file as a whole, unless it is as it should be. A symlink at its place is
+    replaced, not followed.
+    """
     directory, name = os.path.split(step.path)
     folder = inside(root, directory)
+    if _is_there(step, folder / name):
+        return
     # What only root may read does not lie in a directory that others may look into.
     folder.mkdir(mode=0o755 if step.mode & 0o044 else 0o700, parents=True, exist_ok=True)
     temporary = folder / f".{name}.swarmstrap"
@@ -57,6 +62,15 @@ def write_file(step: WriteFile, root: Path) -> None:
         file.write(step.content)
         os.fchmod(file.fileno(), step.mode)
     temporary.replace(folder / name)
+
+
+def _is_there(step: WriteFile, place: Path) -> bool:
+    try:
+        status = place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    same = status.st_mode == stat.S_IFREG | step.mode and status.st_uid == os.geteuid()
+    return same and place.read_bytes() == step.content.encode()
 
 
 def remove_files(step: RemoveFiles, root: Path) -> None:

@@ -7,6 +7,7 @@ agree on it before anything relies on it.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import parted
@@ -16,8 +17,9 @@ from swarmstrap.effects.claim import claimed, read_table_again
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.layout import PartitionType
-from swarmstrap.steps import PlannedPartition, WipeDisk, WritePartitionTable
+from swarmstrap.steps import ProveTable, WipeDisk, WritePartitionTable
 from swarmstrap.units import Bytes, MiB, to_sectors
+from swarmstrap.volumes import PlannedPartition, Volume
 
 # UEFI 2.10 (5.3.3), GRUB, and the UAPI group's Discoverable Partitions Specification.
 TYPE_GUIDS: dict[PartitionType, str] = {
@@ -59,13 +61,29 @@ def wipe_node(node: str) -> None:
         read_table_again(disk, node)
 
 
+def prove_table(step: ProveTable) -> None:
+    """Raises StepFailed unless the disk has these partitions, made for this node."""
+    node = udev.find(step.disk)
+    _prove(node, step.partitions)
+    for partition in step.partitions:
+        place = udev.partition_node(Volume(step.disk, partition))
+        command = ["blkid", "--probe", "--match-tag", "PART_ENTRY_UUID", "--output", "value", place]
+        found = run(command, timeout=60, check=False).stdout.strip()
+        if found != partition.uuid:
+            raise StepFailed(
+                f"{place} is partition {found or 'without a GUID'}, not the {partition.uuid} that "
+                "was made for this node",
+                hint="another deployment wrote this disk: deploy the node afresh",
+            )
+
+
 def write_table_to(node: str, step: WritePartitionTable) -> None:
     """`write_table` for a device node or an image file."""
     with claimed(node) as disk:
         run(sgdisk_arguments(step, node, os.uname().machine), timeout=120)
         os.fsync(disk)
         read_table_again(disk, node)
-    _prove(node, step)
+    _prove(node, step.partitions)
 
 
 def sgdisk_arguments(step: WritePartitionTable, node: str, machine: str) -> list[str]:
@@ -91,7 +109,7 @@ def _partition_nodes(node: str) -> list[str]:
     return sorted(f"/dev/{path.parent.name}" for path in disk.glob("*/partition"))
 
 
-def _prove(node: str, step: WritePartitionTable) -> None:
+def _prove(node: str, partitions: Sequence[PlannedPartition]) -> None:
     device = parted.getDevice(node)
     try:
         sector = device.sectorSize
@@ -102,12 +120,12 @@ def _prove(node: str, step: WritePartitionTable) -> None:
         ]
     except parted.IOException as error:
         raise StepFailed(
-            f"{node} has no readable table after writing one: {error}",
+            f"{node} has no readable table: {error}",
             hint="the disk may be failing: see dmesg",
         ) from error
     finally:
         device.removeFromCache()
-    if found != [_place(partition) for partition in step.partitions]:
+    if found != [_place(partition) for partition in partitions]:
         raise StepFailed(
             f"the table of {node} is not the planned one: {found}",
             hint="something else writes to this disk, or it is failing: see dmesg",

@@ -13,7 +13,9 @@ from swarmstrap.effects.fetch import Destination, NewTree
 from swarmstrap.effects.staged import InMemory, InTree, Staged
 from swarmstrap.effects.swarm import Swarm, Torrent
 from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.zstd import load_index
 from swarmstrap.errors import Unreachable
+from swarmstrap.index import Index
 from swarmstrap.manifest import Manifest
 from swarmstrap.reporter import Reporter
 from swarmstrap.staging import staged_size
@@ -53,8 +55,10 @@ class Download:
 
     async def fetch(self, source: Source, staging: Literal["memory", "target"]) -> None:
         """The whole image below the root, and its compressed files where they can be served."""
-        staged = self.memory if staging == "memory" else InTree(self._root / _ON_TARGET)
-        await self.into(NewTree(self._root), source, staged)
+        await self.into(NewTree(self._root), source, self.staged(staging))
+
+    def staged(self, staging: Literal["memory", "target"]) -> Staged:
+        return self.memory if staging == "memory" else InTree(self._root / _ON_TARGET)
 
     async def into(self, destination: Destination, source: Source, staged: Staged) -> None:
         """The image to its destination, and its compressed files where they are served."""
@@ -82,6 +86,11 @@ class Download:
             report=self._report,
         )
         await self._writers.rest()
+
+    async def index(self, source: Source) -> Index:
+        """Of the image that was fetched last; its staged files must still be there."""
+        file, _ = source.torrent.files[0]
+        return await asyncio.to_thread(load_index, self._staged.place / file, source.manifest)
 
     async def seed(self, seconds: float, ask: Callable[[Seeding], Awaitable[Release]]) -> None:
         """Serve until the server lets go or the time is over; a silent server changes nothing."""

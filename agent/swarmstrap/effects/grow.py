@@ -8,8 +8,9 @@ from swarmstrap.effects import udev
 from swarmstrap.effects.claim import claimed, read_table_again
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
-from swarmstrap.steps import DiskId, GrowDisk
+from swarmstrap.steps import GrowDisk
 from swarmstrap.units import Bytes, to_sectors
+from swarmstrap.volumes import DiskId
 
 _TABLE_SECONDS = 60.0
 _RESIZE_SECONDS = 1800.0

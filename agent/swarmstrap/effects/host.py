@@ -21,6 +21,7 @@ from swarmstrap.effects import (
     grow,
     hooks,
     network,
+    records,
     udev,
     whole_disk,
 )
@@ -31,11 +32,15 @@ from swarmstrap.effects.download import Download, Source
 from swarmstrap.effects.staged import BehindImage, Staged
 from swarmstrap.effects.trust import CA, FLOORS, SIGNERS, read_floors
 from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.update import Update
+from swarmstrap.effects.updating import Terms
+from swarmstrap.effects.verifying import verify_tree
 from swarmstrap.effects.whole_disk import WholeDisk
 from swarmstrap.errors import StepFailed, SwarmstrapError, Unreachable
 from swarmstrap.failure import SHELL_SECONDS, NotArmed, Verdict
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
+from swarmstrap.preserving import Rules
 from swarmstrap.reporter import Reporter
 from swarmstrap.steps import (
     CheckClones,
@@ -48,10 +53,15 @@ from swarmstrap.steps import (
     MakeHostKeys,
     MountVolume,
     Plan,
+    ProveTable,
+    RefreshGrub,
     RemoveFiles,
     RunHook,
     Seed,
     Settle,
+    TidyTree,
+    UpdateTree,
+    VerifyTree,
     WipeDisk,
     WriteDiskImage,
     WriteFile,
@@ -73,6 +83,7 @@ _JOB_SECONDS = 60.0
 _PLAN_SECONDS = 20.0
 _FLUSH_SECONDS = 15.0
 _TAIL_LINES = 40
+_PROGRESS_STEPS = 50
 
 
 class Machine:
@@ -94,6 +105,7 @@ class Machine:
         self._manifest: Manifest
         self._source: Source
         self._plan: Plan
+        self._update: Update
 
     async def look(self) -> Inventory:
         await asyncio.to_thread(udev.settle)
@@ -198,6 +210,26 @@ class Machine:
                 warning, hint="the system may start from the wrong disk: change one of them"
             )
 
+    async def prove_table(self, step: ProveTable) -> None:
+        await asyncio.to_thread(disk.prove_table, step)
+
+    async def update_tree(self, step: UpdateTree) -> None:
+        self._update = Update(self._root, step, self._manifest, self._report.log)
+        await asyncio.to_thread(self._update.check)
+        staged = self._download.staged(step.staging)
+        await self._download.into(self._update.tree, self._source, staged)
+        await asyncio.to_thread(self._update.tree.describe)
+
+    async def tidy_tree(self, step: TidyTree) -> None:
+        await asyncio.to_thread(self._update.tree.tidy)
+
+    async def verify_tree(self, step: VerifyTree) -> None:
+        index = await self._download.index(self._source)
+        rules = Rules.nothing() if step.preserve is None else Rules(step.preserve)
+        terms = Terms(rules, step.mounts, checksum=True)
+        told = self._progress_from_thread(self._manifest.unpacked)
+        await asyncio.to_thread(verify_tree, self._root, index, terms, told)
+
     async def write_file(self, step: WriteFile) -> None:
         await asyncio.to_thread(chroot.write_file, step, self._root)
 
@@ -210,6 +242,11 @@ class Machine:
     async def install_grub(self, step: InstallGrub) -> None:
         for warning in await asyncio.to_thread(bootloader.install, step, self._root):
             self._report.warn(warning)
+
+    async def refresh_grub(self, step: RefreshGrub) -> None:
+        if self._update.grub_differs:
+            await self.install_grub(step.install)
+        await asyncio.to_thread(records.end, self._root)
 
     async def run_hook(self, step: RunHook) -> None:
         hook = self._job.hooks[step.index]
@@ -293,6 +330,18 @@ class Machine:
 
     def _retrying(self, error: SwarmstrapError, delay: float) -> None:
         self._report.log(f"{error.message}; trying again in {delay:.0f} s")
+
+    def _progress_from_thread(self, total: int) -> Callable[[int], None]:
+        loop = asyncio.get_running_loop()
+        done = 0
+
+        def progress(more: int) -> None:
+            nonlocal done
+            before, done = done, done + more
+            if before * _PROGRESS_STEPS // total != done * _PROGRESS_STEPS // total:
+                loop.call_soon_threadsafe(self._report.progress, done / total)
+
+        return progress
 
     def _tell_from_thread(self) -> Callable[[str], None]:
         loop = asyncio.get_running_loop()

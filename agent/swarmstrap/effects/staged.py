@@ -65,6 +65,8 @@ class InTree:
         self.place = place
 
     def make(self, size: int) -> None:
+        if self.place.exists():  # an update that was interrupted leaves it
+            self.remove()
         self.place.mkdir(mode=0o700)
 
     def remove(self) -> None:

@@ -19,7 +19,7 @@ from swarmstrap.effects.run import run
 from swarmstrap.effects.sysfs import number, text
 from swarmstrap.errors import StepFailed
 from swarmstrap.hardware import MEDIUM_LABEL, Disk, Inventory
-from swarmstrap.steps import DiskId, Volume
+from swarmstrap.volumes import DiskId, Volume
 
 _SECTOR = 512  # what sysfs counts in, whatever the disk's own sectors are
 _NO_HARDWARE = re.compile(r"(loop|ram|zram|dm-|md|nbd)\d")

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The plan of a system that becomes another version of its image: nothing is wiped or made."""
+
+from collections.abc import Iterator
+
+from swarmstrap.configuring import configuration, finish, grub, hooks, make_system
+from swarmstrap.deployed import record
+from swarmstrap.errors import Unplannable
+from swarmstrap.hardware import Inventory
+from swarmstrap.manifest import Manifest
+from swarmstrap.placing import Identity, find_disks
+from swarmstrap.plan_tree import choose_staging, mount_steps, mounts
+from swarmstrap.preserving import check_pattern
+from swarmstrap.steps import (
+    ProveTable,
+    RefreshGrub,
+    Seed,
+    Settle,
+    Step,
+    TidyTree,
+    UpdateTree,
+    VerifyTree,
+    WriteFile,
+)
+from swarmstrap.wire import Job
+
+
+def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[Step]:
+    """Raises BadInput and Unplannable as `make_plan` says."""
+    if manifest.kind != "tree":
+        raise Unplannable(
+            f"image {manifest.name} {manifest.version} is a whole disk, which cannot be updated",
+            hint="deploy it afresh",
+        )
+    identity = Identity(job.origin, job.node)
+    disks = find_disks(job.layout, inventory.disks, identity)
+    system = make_system(disks, identity, job, manifest)
+    staging = choose_staging(inventory, manifest, system)
+    configured = list(configuration(inventory, job, manifest, system))
+    own = tuple(step.path for step in configured if isinstance(step, WriteFile))
+    preserve = (*(check_pattern(pattern) for pattern in job.preserve), *own)
+    for disk in disks:
+        partitions = tuple(volume.volume.partition for volume in disk.volumes)
+        yield ProveTable(disk.id, disk.uuid, partitions)
+    yield from mount_steps(system)
+    yield UpdateTree(
+        name=manifest.name,
+        version=manifest.version,
+        infohash=manifest.infohash,
+        payload=manifest.payload.size,
+        staging=staging,
+        deployment=identity.deployment,
+        node=identity.node,
+        mounts=mounts(system),
+        preserve=preserve,
+        checksum=job.verify == "full",
+        allow_older=job.allow_older,
+    )
+    yield from configured
+    # Only now: the new kernel is there, and grub.cfg names it.
+    yield TidyTree()
+    if job.verify == "full":
+        yield VerifyTree(mounts(system), preserve)
+    yield record(identity, job, manifest, system.volumes, configured)
+    yield from hooks(job)
+    yield RefreshGrub(grub(inventory, manifest, system))
+    leave: list[Step] = [Settle(), Seed(job.seed_seconds)]
+    yield from leave if staging == "memory" else reversed(leave)
+    yield finish(job, system)
