@@ -14,7 +14,7 @@ from tests.trees import ELF_X86_64, nasty_system, needs_root, scratch, small_sys
 from swarmstrap.errors import BadInput
 from swarmstrap.index import Entry, Index, decode
 from swarmstrap.manifest import INDEX_FILE, Kernel
-from swarmstrap_server.images import compress
+from swarmstrap_server.images import compress, strip
 from swarmstrap_server.images.facts import inside, natural, read_architecture, read_facts
 from swarmstrap_server.images.framing import FRAME, Framer
 from swarmstrap_server.images.library import ImageStore
@@ -124,7 +124,17 @@ def test_what_must_not_be_cloned(source: Path) -> None:
         "var/tmp/z",
         "run/pid",
         "root/.bash_history",
+        "root/.cache/pip/x",
         "root/.profile",
+        "etc/shadow-",
+        "etc/netplan/50-cloud-init.yaml",
+        "etc/netplan/60-ours.yaml",
+        "etc/pki/consumer/key.pem",
+        "etc/pki/tls/cert.pem",
+        "var/cache/pacman/pkg/bash.tar.zst",
+        "var/lib/wicked/lease.xml",
+        "var/crash/core",
+        "swap.img",
         "home/me/tmp/kept",
         ".dockerenv",
         "lost+found/x",
@@ -141,6 +151,8 @@ def test_what_must_not_be_cloned(source: Path) -> None:
         "etc/machine-id",
         "etc/os-release",
         "etc/ssh/sshd_config",
+        "etc/netplan/60-ours.yaml",
+        "etc/pki/tls/cert.pem",
         "var/log/syslog",
         "var/log/apt/history.log",
         "root/.profile",
@@ -150,7 +162,58 @@ def test_what_must_not_be_cloned(source: Path) -> None:
     assert emptied <= found.keys()
     summary = taken.strip.summary()
     assert "ssh-host-keys: removed 2, because nodes that share host keys" in "\n".join(summary)
-    assert len(summary) == 14
+    assert len(summary) == 20
+
+
+def test_rules_are_switched_by_name(source: Path) -> None:
+    files(source, "etc/machine-id", "tmp/x", "srv/data/y", "srv/z")
+    rules = strip.chosen(["machine-id", "temporary"], ["srv/d*", "/nothing/"])
+    taken = Walk(Directory(source), rules)
+    found = {entry.path: entry.size for entry in taken}
+    assert found[b"etc/machine-id"]
+    assert b"tmp/x" in found
+    assert b"srv/z" in found
+    assert b"srv/data" not in found
+    assert taken.strip.summary() == ("as asked, srv/d*: removed 1, because it was named",)
+    assert strip.chosen(["all"], []) == ()
+    with pytest.raises(BadInput, match=r"no rule machine-ids \(there are: machine-id, dbus"):
+        strip.chosen(["machine-ids"], [])
+
+
+SECRETS = {
+    "etc/shadow": b"root:$y$j9T$abc$def:1::\nold:abcdefghijklm:1::\nopen::1::\nno:!:1::\nx:*:1::\n",
+    "root/.ssh/authorized_keys": b"# mine\nssh-ed25519 AAAA me\n\n",
+    "home/me/.ssh/authorized_keys": b"# none\n",
+    "etc/ssl/private/a.key": b"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG\n",
+    "root/.ssh/id": b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAA\n",
+    "srv/rsa.pem": b"cert first\n-----BEGIN RSA PRIVATE KEY-----\r\nProc-Type: 4,ENCRYPTED\n",
+    "srv/a.ppk": b"PuTTY-User-Key-File-3: ssh-ed25519\n",
+    "srv/manual.txt": b"it begins with -----BEGIN PRIVATE KEY-----\n",
+    "srv/program": b"\0-----BEGIN PRIVATE KEY-----\0-----END PRIVATE KEY-----\0",
+    "usr/lib/python3/test/key.pem": b"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG\n",
+    "etc/NetworkManager/system-connections/home.nmconnection": b"[wifi-security]\npsk=secret\n",
+    "etc/NetworkManager/system-connections/office": b"[ipv4]\nmethod=auto\n",
+}
+
+
+def test_secrets_are_told(place: Path, source: Path) -> None:
+    for name, data in SECRETS.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(data)
+    key, store = Key.generate(place / "publisher"), ImageStore(place / "images")
+    warnings = publish(Directory(source), "system", "1", store, key, level=1).manifest.warnings
+    assert list(warnings) == [
+        "'etc/NetworkManager/system-connections/home.nmconnection' has the password of a network",
+        "'etc/shadow' has the password hashes of root, old",
+        "'etc/shadow' has no password at all for open",
+        "'etc/ssl/private/a.key' is a private key",
+        "'root/.ssh/authorized_keys' opens every node to SSH keys: 1",
+        "'root/.ssh/id' is a private key",
+        "'srv/a.ppk' is a private key",
+        "'srv/rsa.pem' is a private key",
+        "private keys below usr/lib, usr/share and usr/src, where packages have their samples: 1",
+        "there is no kernel in boot/: the image cannot boot by itself",
+    ]
 
 
 def test_a_stripped_file_is_no_target_of_hard_links(source: Path) -> None:

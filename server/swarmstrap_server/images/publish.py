@@ -37,6 +37,7 @@ from swarmstrap_server.images.facts import About, about_tree
 from swarmstrap_server.images.framing import Framer, RawFrame
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.names import check_name
+from swarmstrap_server.images.secrets import Secrets
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.images.source import CaptureFailed, Source
 from swarmstrap_server.images.strip import RULES, Rule
@@ -44,6 +45,8 @@ from swarmstrap_server.images.tarstream import TRAILER
 from swarmstrap_server.images.torrents import make_torrent, torrent_name
 from swarmstrap_server.images.walk import Walk
 from swarmstrap_server.images.workspace import install, workspace
+
+_MOST_LINES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,9 @@ def publish(
     about = about or about_tree(source)
     walk = Walk(source, strip)
     with workspace(place) as work:
-        framer, payload, frames = _write_payload(walk, work / PAYLOAD_FILE, level, progress)
+        secrets = Secrets()
+        framer = Framer(walk, secrets.look)
+        payload, frames = _write_payload(framer, walk, work / PAYLOAD_FILE, level, progress)
         index = _write_index(work / INDEX_FILE, Index(INDEX_FORMAT, tuple(framer.entries), frames))
         torrent = make_torrent(work, torrent_name(name, version))
         manifest = Manifest(
@@ -115,8 +120,10 @@ def publish(
             disk=about.disk,
             compression=f"{LIBRARY}, level {level}",
             stripped=walk.strip.summary(),
-            left_out=tuple(walk.left_out),
-            warnings=(*source.warnings, *framer.warnings, *_doubts(framer, about)),
+            left_out=_some(walk.left_out),
+            warnings=_some(
+                [*source.warnings, *framer.warnings, *secrets.warnings, *_doubts(framer, about)]
+            ),
         )
         data = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
         parse_manifest(data)  # nothing is signed that a node would refuse
@@ -128,9 +135,12 @@ def publish(
 
 
 def _write_payload(
-    walk: Walk, path: Path, level: int, progress: Callable[[Progress], None] | None
-) -> tuple[Framer, File, tuple[Frame, ...]]:
-    framer = Framer(walk)
+    framer: Framer,
+    walk: Walk,
+    path: Path,
+    level: int,
+    progress: Callable[[Progress], None] | None,
+) -> tuple[File, tuple[Frame, ...]]:
     total = Walk(walk.source, walk.rules).weigh() if progress else 0
 
     def written(frame: Frame) -> None:
@@ -150,13 +160,19 @@ def _write_payload(
                 f"cannot capture {what}: {error.strerror}",
                 hint="capture as root, to a disk with room for the image",
             ) from error
-    return framer, File(writer.size, writer.sha256), tuple(writer.frames)
+    return File(writer.size, writer.sha256), tuple(writer.frames)
 
 
 def _write_index(path: Path, index: Index) -> File:
     data = compress(encode(index), INDEX_LEVEL)
     path.write_bytes(data)
     return File(len(data), sha256(data).hexdigest())
+
+
+def _some(lines: list[str]) -> tuple[str, ...]:
+    """A manifest is a page, however many sockets a tree has."""
+    more = len(lines) - _MOST_LINES
+    return (*lines[:_MOST_LINES], f"and {more} more") if more > 0 else tuple(lines)
 
 
 def _doubts(framer: Framer, about: About) -> Iterator[str]:

@@ -59,7 +59,8 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "ssh-host-keys",
         "remove",
-        rb"etc/ssh/ssh_host_[^/]*_key(\.pub)?",
+        rb"etc/ssh/ssh_host_[^/]*_key(\.pub)?"
+        rb"|etc/dropbear(-initramfs|/initramfs)?/dropbear_[^/]*host_key",
         "nodes that share host keys can pose as each other",
     ),
     _rule(
@@ -72,13 +73,14 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "random-seeds",
         "remove",
-        rb"var/lib/(systemd/(random-seed|credential\.secret)|urandom/random-seed)",
+        rb"var/lib/(systemd/(random-seed|credential\.secret)|urandom/random-seed|random-seed)"
+        rb"|(boot|efi|boot/efi)/loader/random-seed",
         "a secret that every clone knows is none",
     ),
     _rule(
         "dhcp-leases",
         "remove",
-        rb"var/lib/(dhcp|dhclient|dhcpcd|NetworkManager)/.+",
+        rb"var/lib/(dhcp|dhclient|dhcpcd|NetworkManager|wicked)/.+|etc/dhcpcd\.(duid|secret)",
         "a clone would ask for its model's address",
     ),
     _rule(
@@ -100,9 +102,44 @@ RULES: tuple[Rule, ...] = (
         "what was done on first boot is to be done again",
     ),
     _rule(
+        "cloud-network",
+        "remove",
+        rb"etc/netplan/50-cloud-init\.yaml|etc/network/interfaces\.d/50-cloud-init(\.cfg)?"
+        rb"|etc/cloud/cloud\.cfg\.d/(50-curtin-networking|90-installer-network)\.cfg",
+        "written by an installer for another machine's network cards",
+    ),
+    _rule(
+        "subscriptions",
+        "remove",
+        rb"etc/sysconfig/rhn/systemid|etc/pki/(consumer|entitlement)/.+\.pem"
+        rb"|etc/zypp/credentials\.d/SCCcredentials|etc/insights-client/machine-id"
+        rb"|var/lib/ubuntu-advantage/private/.+",
+        "every machine registers itself",
+    ),
+    _rule("pairings", "remove", rb"var/lib/bluetooth/.+", "keys of another machine's radio"),
+    _rule(
+        "swap-files",
+        "remove",
+        rb"swap\.img|swapfile|swap/swapfile",
+        "memory of another machine, and a layout has its own swap",
+        kinds="f",
+    ),
+    _rule(
+        "crash-dumps",
+        "remove",
+        rb"var/crash/.+|var/lib/(systemd/coredump|apport/coredump)/.+",
+        "memory of another machine",
+    ),
+    _rule(
+        "account-backups",
+        "remove",
+        rb"etc/(passwd|shadow|group|gshadow|subuid|subgid)-",
+        "older accounts and their password hashes",
+    ),
+    _rule(
         "rotated-logs",
         "remove",
-        rb"var/log/journal/.+|var/log/.+\.(gz|xz|zst|bz2|old|[0-9]+)",
+        rb"var/log/journal/.+|var/log/.+\.(gz|xz|zst|bz2|old|[0-9]+)|var/lib/(lastlog|wtmpdb)/.+",
         "history of another machine",
     ),
     _rule(
@@ -115,7 +152,8 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "package-caches",
         "remove",
-        rb"var/cache/(apt/archives/.+|apt/[^/]+\.bin|dnf/.+|yum/.+|zypp/.+)|var/lib/apt/lists/.+",
+        rb"var/cache/(apt/archives/.+|apt/[^/]+\.bin|(dnf|libdnf5|yum|zypp|pacman/pkg)/.+)"
+        rb"|var/cache/PackageKit/.+|var/lib/(apt/lists|pacman/sync|snapd/cache)/.+",
         "package managers fetch them again",
         kinds="flcbp",
     ),
@@ -127,7 +165,18 @@ RULES: tuple[Rule, ...] = (
         rb"\.dockerenv|run/\.containerenv",
         "systemd would believe that it runs in a container",
     ),
-    _rule("shell-history", "remove", rb"(root|home/[^/]+)/\.[a-z]*_history", "belongs to a person"),
+    _rule(
+        "histories",
+        "remove",
+        rb"(root|home/[^/]+)/\.([a-z]*_history|lesshst|viminfo|wget-hsts)",
+        "belongs to a person",
+    ),
+    _rule(
+        "user-caches",
+        "remove",
+        rb"(root|home/[^/]+)/\.cache/.+",
+        "programs make them again",
+    ),
 )
 
 
