@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import os
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests.trees import nasty_system, needs_root, scratch, small_system
 
 from swarmstrap.errors import BadInput, SwarmstrapError, Untrusted
 from swarmstrap.mountinfo import Mount
+from swarmstrap_server.cli import main
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import publish
 from swarmstrap_server.images.remote.copying import Copy, Progress
@@ -76,6 +78,24 @@ def test_the_same_image_as_of_the_directory(place: Path, server: Server) -> None
     assert seen[-1].percent > 90  # hard links count, and are not copied
 
 
+def test_the_command(
+    place: Path, server: Server, system: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files(system, "data/large", "tmp/file", "usr/file")
+    site = place / "site"
+    Key.generate(place / "publisher")
+    words = ["--site", site, "capture", server.location(system), "web:1", "--strip", "/data"]
+    words += ["--key", place / "publisher", "--keep", "temporary", "--live"]
+    words += ["--identity", server.access.identity, "--known-hosts", server.known_hosts]
+    assert main([str(word) for word in words]) == 0
+    assert "web:1: " in capsys.readouterr().out
+    assert ImageStore(site / "images").get("web", "1").manifest.kind == "tree"
+    mirror = tree_of(site / "state/mirrors")
+    assert sorted(os.listdir(mirror)) == ["bin", "etc", "tmp", "usr"]
+    assert (mirror / "tmp/file").exists()
+    assert stat.S_IMODE(mirror.parent.stat().st_mode) == 0o700
+
+
 def test_the_second_time_moves_what_changed(place: Path, server: Server, system: Path) -> None:
     (system / "old").write_bytes(os.urandom(1 << 20))
     location, mirrors = server.location(system), place / "mirrors"
@@ -124,11 +144,11 @@ def test_goes_on_where_it_was_killed(place: Path, server: Server, system: Path) 
 def children(name: str) -> list[int]:
     """Processes of ours that run the program `name`."""
     found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            program, _, rest = stat.read_text().partition(" (")[2].rpartition(") ")
+            program, _, rest = status.read_text().partition(" (")[2].rpartition(") ")
             if program == name and int(rest.split()[1]) == os.getpid():
-                found.append(int(stat.parent.name))
+                found.append(int(status.parent.name))
     return found
 
 

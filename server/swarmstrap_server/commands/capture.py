@@ -84,7 +84,10 @@ def _publish(args: argparse.Namespace) -> Published:
     name, version = split(args.image)
     paths.images.mkdir(parents=True, exist_ok=True)
     room = Room(unpacking=paths.images, mirrors=paths.mirrors)
-    with Meter() as meter, chosen(args.source, _wishes(args), room, meter.show) as (source, about):
+    with (
+        Meter() as meter,
+        chosen(args.source, _wishes(args), room, meter.show, rules) as (source, about),
+    ):
 
         def show(progress: Progress) -> None:
             meter.show(f"capturing {name}", progress.read, progress.total)

@@ -17,6 +17,7 @@ from swarmstrap_server.images.sources.container import is_container
 from swarmstrap_server.images.sources.directory import Directory
 from swarmstrap_server.images.sources.layers import container_source
 from swarmstrap_server.images.sources.ssh import mirrored
+from swarmstrap_server.images.strip import RULES, Rule
 
 _OPTIONS = {"kind": "--as"}
 
@@ -48,23 +49,29 @@ class Room:
 
 @contextmanager
 def chosen(
-    named: str, wishes: Wishes, room: Room, report: Report
+    named: str, wishes: Wishes, room: Room, report: Report, rules: tuple[Rule, ...] = RULES
 ) -> Iterator[tuple[Source, About | None]]:
-    """The source, and what it says about itself when it is not a tree that can be asked.
+    """The source, and what it says about itself when it is not a tree that can be asked. What
+    `rules` will remove from it need not be there.
 
     Raises BadInput for what is no source, and for a wish that says nothing about it.
     """
     with ExitStack() as stack:
-        yield _opened(stack, named, wishes, room, report)
+        yield _opened(stack, named, wishes, room, report, rules)
 
 
 def _opened(
-    stack: ExitStack, named: str, wishes: Wishes, room: Room, report: Report
+    stack: ExitStack,
+    named: str,
+    wishes: Wishes,
+    room: Room,
+    report: Report,
+    rules: tuple[Rule, ...],
 ) -> tuple[Source, About | None]:
     path = Path(named)
     if named.startswith(SCHEME):
         _only(wishes, "another machine", "identity", "known_hosts", "live", "forget")
-        return stack.enter_context(_machine(named, wishes, room, report)), None
+        return stack.enter_context(_machine(named, wishes, room, report, rules)), None
     files: Source
     if path.is_dir():
         files, what, understood = Directory(path, wishes.cross), "a directory", ["cross"]
@@ -87,7 +94,9 @@ def _opened(
 
 
 @contextmanager
-def _machine(url: str, wishes: Wishes, room: Room, report: Report) -> Iterator[Source]:
+def _machine(
+    url: str, wishes: Wishes, room: Room, report: Report, rules: tuple[Rule, ...]
+) -> Iterator[Source]:
     def show(progress: Progress) -> None:
         total = progress.read * 100 // progress.percent if progress.percent else None
         report(f"copying {progress.place}", progress.read, total)
@@ -95,7 +104,13 @@ def _machine(url: str, wishes: Wishes, room: Room, report: Report) -> Iterator[S
     access = Access(wishes.identity, wishes.known_hosts)
     location = parse_location(url)
     with mirrored(
-        location, room.mirrors, access, live=wishes.live, keep=not wishes.forget, progress=show
+        location,
+        room.mirrors,
+        access,
+        live=wishes.live,
+        keep=not wishes.forget,
+        rules=rules,
+        progress=show,
     ) as mirror:
         yield mirror
 
