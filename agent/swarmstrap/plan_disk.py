@@ -72,9 +72,7 @@ def plan_disk(
     if unused != "keep" and disk.size > facts.size:
         yield ClearRest(target, facts.size, unused)
     if layout.grow is not False and disk.size > facts.size:
-        growth = _growth(facts, disk)
-        if facts.table == "gpt" or growth:
-            yield GrowDisk(target, facts.table, growth)
+        yield GrowDisk(target, facts.table, _growth(facts, disk))
     yield from hooks(job)
     yield CheckClones(target)
     if staging == "memory":

@@ -123,8 +123,8 @@ class ClearRest:
     how: Literal["discard", "zero"]
 
     def __str__(self) -> str:
-        verb = "discard" if self.how == "discard" else "fill with zeros"
-        return f"{verb} the last {human(self.disk.size - self.start)} of {self.disk.name}"
+        last = f"the last {human(self.disk.size - self.start)} of {self.disk.name}"
+        return f"discard {last}" if self.how == "discard" else f"fill {last} with zeros"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +152,9 @@ class GrowDisk:
     growth: Growth | None
 
     def __str__(self) -> str:
-        done = ["move the backup GPT to the end"] if self.table == "gpt" else []
-        done += [f"grow {self.growth}"] if self.growth else []
-        return f"{' and '.join(done)} of {self.disk.name}"
+        table = ["move the backup GPT to the end"] if self.table == "gpt" else []
+        growing = f"grow {self.growth}" if self.growth else "leave the partitions as they are"
+        return f"on {self.disk.name} {' and '.join([*table, growing])}"
 
 
 @dataclass(frozen=True, slots=True)

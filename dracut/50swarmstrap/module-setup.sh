@@ -12,8 +12,11 @@ swarmstrap_programs=(
     ip dhclient udevadm modprobe kmod
     sgdisk blkid lsblk wipefs blockdev findmnt mount umount swapon swapoff
     mke2fs mkfs.ext4 e2fsck mkfs.xfs mkfs.vfat mkswap
+    sfdisk resize2fs xfs_growfs
     efibootmgr kexec chroot unshare ssh-keygen
 )
+# By which the last filesystem of a disk image grows, where the packages are installed.
+swarmstrap_optional=(btrfs ntfsresize)
 # For hooks and a person in the rescue shell, beside what dracut's base module brings.
 swarmstrap_shell=(bash busybox sync timeout)
 swarmstrap_applets=(
@@ -72,6 +75,7 @@ install() {
     done
 
     swarmstrap_need "${swarmstrap_programs[@]}" "${swarmstrap_shell[@]}"
+    inst_multiple -o "${swarmstrap_optional[@]}"
     for _name in "${swarmstrap_applets[@]}"; do
         [[ -e $initdir/usr/bin/$_name ]] || ln -s busybox "$initdir/usr/bin/$_name"
     done

@@ -11,7 +11,16 @@ import msgspec
 import pytest
 
 from swarmstrap import cmdline, hints
-from swarmstrap.layout import DiskLayout, Format, Layout, Partition, PartitionType, Prefer, Wipe
+from swarmstrap.layout import (
+    DiskLayout,
+    Format,
+    Layout,
+    Partition,
+    PartitionType,
+    Prefer,
+    Unused,
+    Wipe,
+)
 from swarmstrap.wire import Finish, Interface, OnFailure
 from swarmstrap_server.lab import rehearse
 from swarmstrap_server.lab.machines import Bus, Nic
@@ -77,7 +86,13 @@ def test_match() -> None:
 
 def test_values_that_are_words() -> None:
     assert set(get_args(DhcpMode) + get_args(Finish) + get_args(OnFailure)) <= spans(SITE)
-    written = get_args(PartitionType) + get_args(Format) + get_args(Prefer) + get_args(Wipe)
+    written = (
+        get_args(PartitionType)
+        + get_args(Format)
+        + get_args(Prefer)
+        + get_args(Wipe)
+        + get_args(Unused)
+    )
     assert set(written) <= spans(LAYOUTS)
 
 
