@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -33,7 +34,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 KERNEL_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
 _BOOT_FILE = re.compile(r"(?:[A-Za-z0-9_+~-][A-Za-z0-9._+~-]*/)*[A-Za-z0-9_+~-][A-Za-z0-9._+~-]*")
 WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,6 +156,8 @@ def _problem(manifest: Manifest) -> str | None:
     sizes = (manifest.entries, manifest.unpacked, manifest.index.size, manifest.payload.size)
     if min(sizes) < 0:
         return f"size {min(sizes)}"
+    if not is_time(manifest.created):
+        return f"date {manifest.created!r:.80}"
     for value, form, what in _formed(manifest):
         if not form.fullmatch(value):
             return f"{what} {value!r:.80}"
@@ -163,12 +167,21 @@ def _problem(manifest: Manifest) -> str | None:
     return None
 
 
+def is_time(text: str) -> bool:
+    """Whether it is written as `created` is: 2026-11-22T10:00:00Z."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return _TIME.fullmatch(text) is not None
+
+
 def _formed(manifest: Manifest) -> Iterator[tuple[str, re.Pattern[str], str]]:
     yield manifest.name, NAME, "name"
     yield manifest.version, NAME, "version"
     yield manifest.architecture, WORD, "architecture"
     for digest in (manifest.infohash, manifest.index.sha256, manifest.payload.sha256):
-        yield digest, _SHA256, "digest"
+        yield digest, SHA256, "digest"
     if manifest.facts.os_id:
         yield manifest.facts.os_id, WORD, "operating system"
     for target in manifest.facts.grub_targets:

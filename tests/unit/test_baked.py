@@ -60,9 +60,10 @@ def test_check_says_when_the_installer_is_behind(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("floors: {debian: 12}", "floors.yaml:1: "),
-        ("floors:\n  debian: yesterday", "floors.yaml:1: "),
-        ("revoked:\n  0123: debian", "floors.yaml:1: "),
+        ("floors: {debian: 12}", "floors.yaml:1: floors: expected text, got a number"),
+        ("floors:\n  debian: yesterday", "floors.yaml:2: 'yesterday' is not a time, as in 2026"),
+        ("floors:\n  Debian: 2026-01-01T00:00:00Z", "floors.yaml:2: 'Debian' is no name of an"),
+        ("revoked:\n\n  0123: debian", "floors.yaml:3: '0123' is no infohash"),
         ("floor: {}", "did you mean 'floors'"),
     ],
 )

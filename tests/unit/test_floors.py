@@ -3,12 +3,10 @@
 
 from pathlib import Path
 
-import msgspec
 import pytest
 from tests.publishing import Site
 
 from swarmstrap.errors import Untrusted
-from swarmstrap.floors import Floors, check_floors
 from swarmstrap_server import cli
 from swarmstrap_server.control.admission import check_image
 from swarmstrap_server.site.making import init
@@ -67,12 +65,3 @@ def test_one_version_is_revoked(site: Site, capsys: Capture) -> None:
     assert rows[1:] == [["system:1", "x86_64"], ["system:2", "refused"], ["system:3", "x86_64"]]
     assert cli.main(["--site", str(root), "image", "show", "system:2"]) == 0
     assert "refused       image system 2 was revoked\n" in capsys.readouterr().out
-
-
-def test_a_date_that_is_none_is_below_every_floor(site: Site) -> None:
-    manifest = site.store.get("system", "3").manifest
-    floors = Floors(floors={"system": manifest.created})
-    check_floors(manifest, floors)
-    for created in ("", "yesterday", "2023-11-15T22:13:20+00:00"):
-        with pytest.raises(Untrusted):
-            check_floors(msgspec.structs.replace(manifest, created=created), floors)

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from swarmstrap_server.images.library import Image
@@ -33,7 +33,7 @@ def judge(images: Iterable[Image], rules: Images, uses: Uses, now: datetime) -> 
 def _judge(image: Image, place: int, rules: Images, uses: Uses, now: datetime) -> Verdict:
     """`place` counts from the newest version, which has 1."""
     use = uses.get((image.manifest.name, image.manifest.version))
-    age = now - datetime.fromisoformat(image.manifest.created).astimezone(UTC)
+    age = now - datetime.fromisoformat(image.manifest.created)
     if use is not None:
         return Verdict(image, True, use)
     if place <= rules.keep:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """floors.yaml: written by commands, read like every other file of the site, kept in git."""
 
-from datetime import datetime
-
 from swarmstrap.errors import BadInput
 from swarmstrap.floors import Floors
 from swarmstrap.manifest import Manifest
@@ -19,8 +17,8 @@ _HEAD = """\
 def raise_floor(paths: SitePaths, manifest: Manifest) -> None:
     """Nothing of the image that is older than this version is deployed from now on."""
     known = read_floors(paths)
-    floor = known.floors.get(manifest.name)
-    if floor is not None and _time(manifest.created) < _time(floor):
+    floor = known.floors.get(manifest.name, "")
+    if manifest.created < floor:
         raise BadInput(
             f"the floor of {manifest.name} is {floor}; this version is of {manifest.created}",
             hint="to go below a floor, edit floors.yaml: somebody should see that in git",
@@ -42,7 +40,3 @@ def _write(paths: SitePaths, floors: Floors) -> None:
         if entries:
             lines += [f"{key}:", *(f"  {name}: {value}" for name, value in sorted(entries.items()))]
     replace(paths.floors, (_HEAD + "\n".join(lines) + "\n").encode())
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)

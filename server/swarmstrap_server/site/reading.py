@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from swarmstrap.errors import BadInput
-from swarmstrap.floors import Floors
+from swarmstrap.floors import Floors, complaints
 from swarmstrap.layout import Layout
 from swarmstrap_server.site import checks as sitecheck
 from swarmstrap_server.site.paths import SitePaths
@@ -117,7 +117,10 @@ def read_floors(paths: SitePaths) -> Floors:
     """What floors.yaml says, and nothing without one; raises BadInput."""
     if not paths.floors.exists():
         return Floors()
-    return load(paths.floors, Floors, name=paths.floors.name).value
+    document = load(paths.floors, Floors, name=paths.floors.name)
+    for path, complaint in complaints(document.value):
+        raise document.problem(path, complaint)
+    return document.value
 
 
 def _load(
