@@ -54,6 +54,8 @@ def main() -> int:
             status = 1
             try:
                 status = _fuzz(name, arguments.minutes, arguments.seed)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 sys.stdout.flush()
                 os._exit(status)

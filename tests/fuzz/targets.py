@@ -18,6 +18,7 @@ import libtorrent as lt
 import msgspec
 import zstandard
 from hypothesis import strategies as some
+from tests.fuzz.containers import containers, valid_containers
 from tests.fuzz.mutations import PATHS, Tree, changed, edited
 from tests.fuzz.tars import archives, valid_archive
 from tests.fuzz.watched import Watched, believing, small_image
@@ -31,6 +32,7 @@ from swarmstrap.steps import WriteFile
 from swarmstrap_server.images.compress import FrameWriter
 from swarmstrap_server.images.framing import Framer
 from swarmstrap_server.images.source import Source
+from swarmstrap_server.images.sources.layers import container_source
 from swarmstrap_server.images.sources.tar import tar_source
 from swarmstrap_server.images.torrents import make_torrent
 from swarmstrap_server.images.walk import Walk
@@ -100,9 +102,26 @@ def capture_tar(place: Watched, data: bytes) -> None:
     """An archive that an operator was given; what is taken of it is an image like any other."""
     archive = place.folder / "archive"
     archive.write_bytes(data)
-    with place.watching(), tar_source(archive, place.target, lambda *_: None) as source:
+    with place.watching(), tar_source(archive, place.target, _quiet) as source:
         index, payload = _captured(source)
     place.apply(index, payload)
+
+
+def capture_container(place: Watched, data: bytes) -> None:
+    """An archive of a container image."""
+    archive = place.folder / "archive"
+    archive.write_bytes(data)
+    with (
+        place.watching(),
+        tar_source(archive, place.target, _quiet) as files,
+        container_source(files, place.target, _quiet) as source,
+    ):
+        index, payload = _captured(source)
+    place.apply(index, payload)
+
+
+def _quiet(*_: object) -> None:
+    pass
 
 
 def _captured(source: Source) -> tuple[Index, bytes]:
@@ -169,5 +188,6 @@ def targets() -> dict[str, Target]:
         "payload": Target(apply_payload, (PAYLOAD,)),
         "manifest": Target(plan_manifest, (manifest,), _manifests()),
         "tar": Target(capture_tar, (valid_archive(),), archives()),
+        "container": Target(capture_container, valid_containers(), containers()),
         "torrent": Target(load_torrent, (torrent,), _torrents(torrent)),
     }

@@ -254,7 +254,7 @@ def _bytes(source: Source, path: str) -> bytes:
 def _decode(source: Source, path: str, data: bytes, kind: type[Page]) -> Page:
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _bad(source, f"{path} cannot be read: {error}") from error
 
 

@@ -175,7 +175,7 @@ def _member(info: tarfile.TarInfo, store: Store, name: str) -> Member:
     reason = problem(entry) or (None if kept is None else _false_size(kept))
     if reason is not None:
         raise _refused(name, info, reason)
-    return Member(entry, kept if entry.size else None, acls)
+    return Member(entry, kept, acls)
 
 
 def _kept(info: tarfile.TarInfo, store: Store) -> Kept:
