@@ -13,14 +13,15 @@ from typing import TypeVar
 import msgspec
 
 from swarmstrap.cmdline import Settings, parse
+from swarmstrap.describe import describe
 from swarmstrap.errors import BadInput, SwarmstrapError
 from swarmstrap.failure import explain
 from swarmstrap.hardware import Inventory
+from swarmstrap.lldp import with_neighbours
 from swarmstrap.manifest import parse_manifest
 from swarmstrap.plan import make_plan
 from swarmstrap.reporter import Reporter
 from swarmstrap.story import run
-from swarmstrap.units import human
 from swarmstrap.wire import Job
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "boot":
                 boot(arguments.cmdline)
             case "inventory":
-                show_inventory(as_json=arguments.json)
+                show_inventory(arguments.listen, as_json=arguments.json)
             case _:
                 show_plan(arguments.inventory, arguments.job)
     except SwarmstrapError as error:
@@ -90,23 +91,19 @@ def boot(cmdline: Path) -> None:
         leave("reboot")
 
 
-def show_inventory(*, as_json: bool) -> None:
+def show_inventory(listen: int, *, as_json: bool) -> None:
+    """Waits `listen` seconds for switches to say which port this is; only root hears them."""
     from swarmstrap.effects import udev
+    from swarmstrap.effects.lldp import Listener
 
     inventory = udev.look("")
+    if listen:
+        with Listener() as listener:
+            inventory = with_neighbours(inventory, listener.heard(listen))
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(inventory)).decode())
-        return
-    machine, boot, cpu = inventory.system_vendor, inventory.boot, inventory.cpu
-    print(f"{machine.manufacturer} {machine.product_name}, {boot.current_boot_mode}")
-    print(f"{cpu.count} x {cpu.model_name}, {human(inventory.memory.total)} of memory")
-    for disk in inventory.disks:
-        holds = ", ".join(disk.signatures) or "nothing known"
-        print(f"disk {disk.name}: {human(disk.size)}, {disk.model or disk.tran}, holds {holds}")
-    for nic in inventory.interfaces:
-        print(f"nic {nic.name}: {nic.mac_address}, {nic.driver or 'no driver'}")
-    for device in inventory.driverless:
-        print(f"no driver: {device}")
+    else:
+        print("\n".join(describe(inventory)))
 
 
 def show_plan(inventory: Path, job: Path) -> None:
@@ -134,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
     booting.add_argument("--cmdline", type=Path, default=Path("/proc/cmdline"))
     inventory = commands.add_parser("inventory", help="show what this machine is")
     inventory.add_argument("--json", action="store_true")
+    inventory.add_argument(
+        "--listen",
+        type=int,
+        default=0,
+        metavar="SECONDS",
+        help="wait for switches to name their ports (LLDP); most do every 30 s",
+    )
     plan = commands.add_parser("plan", help="show the plan for an inventory and a job; no effects")
     plan.add_argument("--inventory", type=Path, required=True, metavar="FILE")
     plan.add_argument("--job", type=Path, required=True, metavar="FILE")

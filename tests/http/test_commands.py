@@ -54,7 +54,7 @@ async def test_node_show(live: Live, capsys: Capture) -> None:
     assert await run(live, "node", "show", "n1") == 0
     shown = capsys.readouterr().out
     assert shown.startswith("n1: ready\n")
-    assert "/dev/vda 20 GiB" in shown
+    assert "/dev/vda: 20 GiB" in shown
     assert "server/not-armed" in shown
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.plans.test_plans import inventory_of, job_of, manifest_of, plan_of
 
 from swarmstrap.cli import main
+from swarmstrap.hardware import Inventory
 
 CASE = Path(__file__).parent.parent / "plans" / "uefi-nvme"
 
@@ -61,6 +62,15 @@ def test_no_plan_is_told_with_its_table(
     Path(files[1]).write_bytes(msgspec.json.encode(inventory))
     assert main(["plan", *files]) == 1
     assert "disk" in capsys.readouterr().err
+
+
+def test_the_inventory_that_is_printed_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inventory", "--json"]) == 0
+    seen = msgspec.json.decode(capsys.readouterr().out, type=Inventory)
+    assert main(["inventory"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"{disk.name}: " in shown for disk in seen.disks)
+    assert all(f"{nic.name}: {nic.mac_address}" in shown for nic in seen.interfaces)
 
 
 def test_wrong_usage_ends_with_2() -> None:

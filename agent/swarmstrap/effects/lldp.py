@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from types import TracebackType
 
-from swarmstrap.errors import BadInput
+from swarmstrap.errors import BadInput, StepFailed
 from swarmstrap.hardware import Neighbour
 from swarmstrap.lldp import ETHERTYPE, GROUP, parse
 
@@ -30,11 +30,13 @@ class Listener:
     """Hears every NIC that is there when it is made, also one that is brought up later."""
 
     def __init__(self) -> None:
-        """Raises PermissionError for anybody but root."""
+        """Raises StepFailed for anybody but root."""
         # Datagrams come without their Ethernet header.
-        self._socket = socket.socket(
-            socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(ETHERTYPE)
-        )
+        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+        try:
+            self._socket = socket.socket(socket.AF_PACKET, kind, socket.htons(ETHERTYPE))
+        except PermissionError as error:
+            raise StepFailed("cannot listen for switches", hint="do it as root") from error
         for index, name in socket.if_nameindex():
             group = struct.pack("iHH8s", index, _MULTICAST, len(GROUP), GROUP)
             try:

@@ -14,12 +14,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from swarmstrap.describe import describe
 from swarmstrap.errors import BadInput, with_hint
-from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
 from swarmstrap.plan import make_plan
-from swarmstrap.units import human
-from swarmstrap.wire import Finish
+from swarmstrap.wire import Finish, Mode, Verify
 from swarmstrap_server.commands.watch import watch, watch_json
 from swarmstrap_server.control import views
 from swarmstrap_server.control.client import Operator
@@ -62,9 +61,27 @@ def add_commands(commands: Commands) -> None:
     deploy.add_argument(
         "--for", dest="minutes", type=_minutes, metavar="TIME", help="how long, as in 30m or 2h"
     )
+    deploy.add_argument(
+        "--preserve",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="what an update leaves alone besides the site's list; may be repeated",
+    )
+    deploy.add_argument(
+        "--allow-older", action="store_true", help="update to an older version, too"
+    )
     deploy.set_defaults(run=_deploy)
     for command in (plan, deploy):
         command.add_argument("--layout", default="", help="default: the node's, or the site's")
+        command.add_argument(
+            "--mode",
+            choices=get_args(Mode),
+            help="update: change only what differs (default: deploy)",
+        )
+        command.add_argument(
+            "--verify", choices=get_args(Verify), help="full: read everything back from the disk"
+        )
         command.add_argument("--finish", choices=get_args(Finish), help="default: the site's")
 
     disarm = commands.add_parser("disarm", help="take an arming back")
@@ -129,7 +146,7 @@ def _show(args: argparse.Namespace) -> int:
         return 0
     print(f"{name}: {view.state}{', ' + _remark(view) if _remark(view) else ''}")
     if inventory:
-        _show_hardware(inventory)
+        print("\n".join(f"  {line}" for line in describe(inventory)))
     if plan:
         print(f"\nplan {plan.digest[:16]}")
         print("\n".join(f"  {line}" for line in plan.lines))
@@ -143,23 +160,6 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
-def _show_hardware(found: Inventory) -> None:
-    machine, boot, cpu = found.system_vendor, found.boot, found.cpu
-    print(f"  {machine.manufacturer} {machine.product_name} {machine.serial_number}".rstrip())
-    print(
-        f"  {cpu.count} x {cpu.model_name}, {human(found.memory.total)}, "
-        f"{boot.current_boot_mode}, uuid {machine.uuid}"
-    )
-    for disk in found.disks:
-        holds = f", holds {', '.join(disk.signatures)}" if disk.signatures else ""
-        print(f"  {disk.name} {human(disk.size)} {disk.tran} {disk.model} {disk.serial}{holds}")
-    for nic in found.interfaces:
-        link = f"{nic.speed_mbps} Mbit/s" if nic.has_carrier else "no link"
-        print(f"  {nic.name} {nic.mac_address} {nic.driver} {link}")
-    for device in found.driverless:
-        print(f"  no driver for {device}")
-
-
 def _plan(args: argparse.Namespace) -> int:
     site, store = _open(args.site)
     name = _known(site, store, args.node)
@@ -170,7 +170,7 @@ def _plan(args: argparse.Namespace) -> int:
         )
     latest = store.latest_deployment(name)
     image = _image(site, args.image, latest)
-    deployment = _planned(site, name, image.manifest, latest, args)
+    deployment = _planned(site, name, image.manifest, latest, store.installed(name), args)
     job = make_job(site, image.directory, deployment, session="")
     plan = make_plan(inventory, job, image.manifest)
     if args.json:
@@ -182,14 +182,25 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _planned(
-    site: Site, node: str, image: Manifest, latest: Deployment | None, args: argparse.Namespace
+    site: Site,
+    node: str,
+    image: Manifest,
+    latest: Deployment | None,
+    installed: Deployment | None,
+    args: argparse.Namespace,
 ) -> Deployment:
-    order = Arm(nodes=(node,), image=image.name, layout=args.layout, finish=args.finish)
-    deployment = new_deployment(site, image, order, node, time.time())
-    if latest is not None and latest.state in ("armed", "active"):
-        # Identifiers on disk derive from the deployment's: this is then the node's own plan.
-        return msgspec.structs.replace(deployment, id=latest.id)
-    return deployment
+    own = latest if latest is not None and latest.state in ("armed", "active") else None
+    order = Arm(
+        nodes=(node,),
+        image=image.name,
+        layout=args.layout,
+        finish=args.finish,
+        mode=args.mode or (own.mode if own else "deploy"),
+        verify=args.verify,
+    )
+    deployment = new_deployment(site, image, order, node, time.time(), installed)
+    # Identifiers on disk derive from the deployment's: this is then the node's own plan.
+    return msgspec.structs.replace(deployment, id=own.id) if own else deployment
 
 
 def _image(site: Site, wanted: str | None, latest: Deployment | None) -> Image:
@@ -215,6 +226,10 @@ def _deploy(args: argparse.Namespace) -> int:
         layout=args.layout,
         finish=args.finish,
         minutes=args.minutes,
+        mode=args.mode or "deploy",
+        preserve=tuple(args.preserve),
+        allow_older=args.allow_older,
+        verify=args.verify,
     )
     armed = operator.arm(order)
     if args.json and not args.watch:
