@@ -125,7 +125,8 @@ class Deployments:
     def _arming(self, name: str, image: Image, order: Arm, now: float) -> Deployment:
         self._check_known(name)
         self._check_idle(name, now)
-        return new_deployment(self.site, image.manifest, order, name, now)
+        installed = self.store.installed(name)
+        return new_deployment(self.site, image.manifest, order, name, now, installed)
 
     def _check_installer(self) -> None:
         for path in (self.site.paths.kernel, self.site.paths.initramfs):

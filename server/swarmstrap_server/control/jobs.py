@@ -6,24 +6,35 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from swarmstrap.errors import Refused
+from swarmstrap.errors import BadInput, Refused
 from swarmstrap.layout import Layout, kind
 from swarmstrap.layoutcheck import check_fits
 from swarmstrap.manifest import MANIFEST_FILE, SIGNATURE_FILE, TORRENT_FILE, Manifest
+from swarmstrap.preserving import check_pattern
 from swarmstrap.wire import Hook, Job
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.site.reading import Site
 
 
-def new_deployment(site: Site, image: Manifest, order: Arm, node: str, now: float) -> Deployment:
+def new_deployment(
+    site: Site, image: Manifest, order: Arm, node: str, now: float, installed: Deployment | None
+) -> Deployment:
     """What `order` makes of `node`: where it says nothing the node's word holds, then the site's.
+    `installed` is the deployment that wrote the node's disks.
 
-    Raises BadInput when the layout does not exist, or is for another kind of image.
+    Raises BadInput when the layout does not exist, or is for another kind of image, and Refused
+    when there is nothing to update.
     """
     spec = site.nodes.get(node)
     defaults = site.settings.defaults
     layout = order.layout or (spec.layout if spec else "") or defaults.layout
+    origin = ""
+    if order.mode == "update":
+        found = _updatable(node, order, installed)
+        layout, origin = found.layout, found.id
+    for pattern in order.preserve:
+        check_pattern(pattern)
     check_fits(site.layout(layout), image)
     minutes = order.minutes if order.minutes is not None else defaults.arm_minutes
     return Deployment(
@@ -35,9 +46,27 @@ def new_deployment(site: Site, image: Manifest, order: Arm, node: str, now: floa
         payload=image.payload.size,
         layout=layout,
         finish=order.finish or (spec.finish if spec else None) or defaults.finish,
+        mode=order.mode,
+        origin=origin,
+        preserve=(*defaults.preserve, *order.preserve),
+        allow_older=order.allow_older,
+        verify=order.verify or defaults.verify,
         armed_at=now,
         until=now + 60 * minutes,
     )
+
+
+def _updatable(node: str, order: Arm, installed: Deployment | None) -> Deployment:
+    if order.layout:
+        raise BadInput("an update keeps its partitions", hint="leave out --layout")
+    if installed is None:
+        raise Refused(f"nothing was deployed to {node} yet", hint="leave out --mode update")
+    if installed.state != "deployed":
+        raise Refused(
+            f"the deployment of {installed.title} that wrote the disks of {node} did not end well",
+            hint="deploy the node afresh",
+        )
+    return installed
 
 
 def make_job(site: Site, image: Path, deployment: Deployment, session: str) -> Job:
@@ -65,6 +94,11 @@ def make_job(site: Site, image: Path, deployment: Deployment, session: str) -> J
         finish=deployment.finish,
         failure=(spec.failure if spec else None) or defaults.failure,
         seed_seconds=defaults.seed_seconds,
+        mode=deployment.mode,
+        origin=deployment.origin,
+        preserve=deployment.preserve,
+        allow_older=deployment.allow_older,
+        verify=deployment.verify,
     )
 
 

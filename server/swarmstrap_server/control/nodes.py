@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from swarmstrap.steps import Phase
-from swarmstrap.wire import DRY_RUN, Event, Finish, Release
+from swarmstrap.wire import DRY_RUN, Event, Finish, Mode, Release, Verify
 
 State = Literal["discovered", "ready", "armed", "deploying", "deployed", "planned", "failed"]
 DeploymentState = Literal["armed", "active", "deployed", "planned", "failed", "expired", "disarmed"]
@@ -27,9 +27,10 @@ PHASES: tuple[str, ...] = (*STORY, *get_args(Phase))
 
 
 class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One node, one image, one permission. `until` ends the arming; `sequence` is the last event
-    taken; `payload`, `from_seeder` and `from_peers` are bytes; `phases` maps a phase to the
-    seconds spent in it, by the node's clock, and `step_began` is a time of that clock.
+    """One node, one image, one permission. An update has as `origin` the deployment whose
+    identifiers are on the disks. `until` ends the arming; `sequence` is the last event taken;
+    `payload`, `from_seeder` and `from_peers` are bytes; `phases` maps a phase to the seconds spent
+    in it, by the node's clock, and `step_began` is a time of that clock.
     """
 
     id: str
@@ -40,6 +41,11 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     payload: int
     layout: str
     finish: Finish
+    mode: Mode = "deploy"
+    origin: str = ""
+    preserve: tuple[str, ...] = ()
+    allow_older: bool = False
+    verify: Verify = "written"
     armed_at: float
     until: float
     state: DeploymentState = "armed"

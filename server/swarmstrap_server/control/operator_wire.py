@@ -3,7 +3,7 @@
 
 import msgspec
 
-from swarmstrap.wire import Event, Finish
+from swarmstrap.wire import Event, Finish, Mode, Verify
 from swarmstrap_server.control.nodes import Deployment, State
 
 NODES = "/v1/nodes"  # GET -> NodeView list
@@ -27,7 +27,10 @@ class NodeView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Empty `version`, `layout` and `finish` mean the newest, and what site and node say."""
+    """Empty `version`, `layout`, `finish` and `verify` mean the newest, and what site and node say.
+
+    `preserve` comes on top of the site's; an update takes its layout from what it updates.
+    """
 
     nodes: tuple[str, ...]
     image: str
@@ -35,6 +38,10 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     layout: str = ""
     finish: Finish | None = None
     minutes: int | None = None
+    mode: Mode = "deploy"
+    preserve: tuple[str, ...] = ()
+    allow_older: bool = False
+    verify: Verify | None = None
 
 
 class Disarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

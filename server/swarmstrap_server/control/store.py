@@ -188,6 +188,12 @@ class Store:
         found = self._deployments("WHERE node = ? ORDER BY armed_at DESC LIMIT 1", (node,))
         return next(iter(found), None)
 
+    def installed(self, node: str) -> Deployment | None:
+        """The newest that partitioned the node's disks, whatever became of it."""
+        where = "WHERE node = ? AND state IN ('active', 'deployed', 'failed')"
+        found = self._deployments(f"{where} ORDER BY armed_at DESC", (node,))
+        return next((d for d in found if d.mode == "deploy" and d.started is not None), None)
+
     def deployments(self, *states: str) -> list[Deployment]:
         """All, or those in one of `states`, oldest first."""
         marks = ", ".join("?" * len(states))

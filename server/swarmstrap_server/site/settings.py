@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from swarmstrap.wire import Failure, Finish, Interface
+from swarmstrap import preserving
+from swarmstrap.wire import Failure, Finish, Interface, Verify
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 DhcpMode = Literal["off", "full", "proxy"]
@@ -53,6 +54,8 @@ class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     arm_minutes: Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 60)] = 30
     hook_seconds: Annotated[float, msgspec.Meta(gt=0)] = 300.0
     authorized_keys: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^\n]+$")], ...] = ()
+    preserve: tuple[str, ...] = preserving.DEFAULT
+    verify: Verify = "written"
 
 
 class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
