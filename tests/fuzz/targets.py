@@ -24,6 +24,7 @@ from tests.fuzz.tars import archives, valid_archive
 from tests.fuzz.watched import Watched, believing, small_image
 from tests.plans.test_plans import HERE, inventory_of, job_of, manifest_of
 
+from swarmstrap.effects.admit import check_files
 from swarmstrap.effects.swarm import load
 from swarmstrap.index import FORMAT, Index, decode, encode
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE, File, Manifest, parse_manifest
@@ -38,6 +39,7 @@ from swarmstrap_server.images.torrents import make_torrent
 from swarmstrap_server.images.walk import Walk
 
 INDEX, PAYLOAD = small_image()
+PACKED = zstandard.compress(encode(INDEX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def load_torrent(place: Watched, data: bytes) -> None:
     except RuntimeError:
         infohash = "0" * 64
     with place.watching():
-        load(data, infohash)
+        check_files(load(data, infohash), believing(INDEX, PACKED))
 
 
 def capture_tar(place: Watched, data: bytes) -> None:
@@ -155,7 +157,7 @@ def _indexes() -> some.SearchStrategy[bytes]:
 def _torrent() -> bytes:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / INDEX_FILE).write_bytes(zstandard.compress(encode(INDEX)))
+        (folder / INDEX_FILE).write_bytes(PACKED)
         (folder / PAYLOAD_FILE).write_bytes(PAYLOAD)
         return make_torrent(folder, "fuzzed-1").data
 
@@ -179,12 +181,11 @@ def _bencode(tree: Tree) -> bytes:
 
 
 def targets() -> dict[str, Target]:
-    index_file = zstandard.compress(encode(INDEX))
     manifest = msgspec.json.encode(_manifest())
     torrent = _torrent()
     return {
         "index": Target(apply_index, (encode(INDEX),), _indexes()),
-        "index-file": Target(read_index_file, (index_file,)),
+        "index-file": Target(read_index_file, (PACKED,)),
         "payload": Target(apply_payload, (PAYLOAD,)),
         "manifest": Target(plan_manifest, (manifest,), _manifests()),
         "tar": Target(capture_tar, (valid_archive(),), archives()),

@@ -79,6 +79,15 @@ def with_hook(job: Job, **changes: object) -> Job:
     return msgspec.structs.replace(job, hooks=(hook,))
 
 
+def another_size(job: Job, key: Key) -> Job:
+    manifest = parse_manifest(job.manifest)
+    index = msgspec.structs.replace(manifest.index, size=manifest.index.size + 1)
+    data = msgspec.json.encode(msgspec.structs.replace(manifest, index=index))
+    return msgspec.structs.replace(
+        job, manifest=data, signature=key.sign(data, SIGNATURE_NAMESPACE)
+    )
+
+
 def another_torrent(job: Job, key: Key) -> Job:
     other = msgspec.structs.replace(parse_manifest(job.manifest), infohash="0" * 64)
     manifest = msgspec.json.encode(other)
@@ -94,6 +103,11 @@ def test_what_the_publisher_signed_is_admitted(job: Job, key: Key, place: Path) 
 
 
 CHANGES: dict[str, tuple[Change, type[SwarmstrapError], str]] = {
+    "a torrent of other files": (
+        another_size,
+        Untrusted,
+        r"does not hold index\.zst and root\.tar\.zst as the manifest says",
+    ),
     "no signature": (
         lambda job, key: msgspec.structs.replace(job, signature=b""),
         Untrusted,

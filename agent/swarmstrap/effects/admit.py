@@ -10,6 +10,8 @@ from swarmstrap.floors import Floors, check_floors
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import (
     HOOK_NAMESPACE,
+    INDEX_FILE,
+    PAYLOAD_FILE,
     SIGNATURE_NAMESPACE,
     Manifest,
     check_architecture,
@@ -39,9 +41,20 @@ def admit(
     check_floors(manifest, floors)
     check_architecture(manifest, inventory.cpu.architecture)
     torrent = load(job.torrent, manifest.infohash)
+    check_files(torrent, manifest)
     for hook in job.hooks:
         _admit_hook(hook, signers)
     return manifest, torrent
+
+
+def check_files(torrent: Torrent, manifest: Manifest) -> None:
+    """Raises Untrusted unless the torrent holds the two files that the manifest names."""
+    named = ((INDEX_FILE, manifest.index.size), (PAYLOAD_FILE, manifest.payload.size))
+    if torrent.files != tuple((f"{torrent.name}/{name}", size) for name, size in named):
+        raise Untrusted(
+            f"the torrent does not hold {INDEX_FILE} and {PAYLOAD_FILE} as the manifest says",
+            hint="publish the image again",
+        )
 
 
 def _admit_hook(hook: Hook, signers: Signers) -> None:
