@@ -14,7 +14,7 @@ from swarmstrap_server.control.admission import check_hooks, check_image
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.images.publish import publish
 from swarmstrap_server.images.resign import signed_by
-from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.signing import Key, claimed
 from swarmstrap_server.images.sources.directory import Directory
 from swarmstrap_server.site.keyring import Keyring
 from swarmstrap_server.site.making import init
@@ -47,12 +47,21 @@ def roles(paths: SitePaths) -> dict[str, str]:
     return {key.fingerprint: key.role for key in Keyring(paths).ls()}
 
 
+def signed_hook(paths: SitePaths) -> Path:
+    hook = paths.root / "hooks/chroot/10-a"
+    hook.write_text("#!/bin/sh\n")
+    signature = Key(paths.publisher).sign(hook.read_bytes(), HOOK_NAMESPACE)
+    hook.with_name("10-a.sig").write_bytes(signature)
+    return hook
+
+
 def contents(image: Image) -> dict[str, bytes]:
     files = sorted(image.directory.iterdir())
     return {path.name: path.read_bytes() for path in files if path.name != SIGNATURE_FILE}
 
 
 def test_from_one_key_to_the_next(paths: SitePaths, image: Image, capsys: Capture) -> None:
+    hook = signed_hook(paths)
     before = contents(image)
     first = signed_by(image)
     assert run(paths, "key", "add") == 0
@@ -65,15 +74,22 @@ def test_from_one_key_to_the_next(paths: SitePaths, image: Image, capsys: Captur
     assert roles(paths) == {first: "allowed", second: "current"}
     check_image(read_site(paths.root), image)
     capsys.readouterr()
-    assert run(paths, "image", "sign", "--all") == 0
+    assert run(paths, "image", "sign", "--signed-by", first) == 0
     assert capsys.readouterr().out == "signed system:1\n"
-    assert run(paths, "image", "sign", "--all") == 0
-    assert capsys.readouterr().out == "every image is signed by this key\n"
+    assert run(paths, "image", "sign", "system:1") == 0
+    assert capsys.readouterr().out == "nothing to sign\n"
+    assert run(paths, "image", "sign", "system:1", "--key", "missing") == 1
+    assert "cannot read the key missing.pub: " in capsys.readouterr().err
     assert signed_by(image) == second
+
+    assert run(paths, "hook", "sign", "--signed-by", first) == 0
+    assert capsys.readouterr().out == "signed hooks/chroot/10-a\n"
 
     assert run(paths, "key", "revoke", first) == 0
     assert roles(paths) == {first: "revoked", second: "current"}
     check_image(read_site(paths.root), image)
+    check_hooks(read_site(paths.root), ["n1"])
+    assert claimed(hook.with_name("10-a.sig").read_bytes()) == second
     assert contents(image) == before
     assert (paths.publisher.stat().st_mode & 0o777) == 0o600
     assert len(list(paths.keys.glob("retired-*.pub"))) == 1
@@ -82,11 +98,7 @@ def test_from_one_key_to_the_next(paths: SitePaths, image: Image, capsys: Captur
 def test_what_a_revoked_key_signed_counts_no_more(
     paths: SitePaths, image: Image, capsys: Capture
 ) -> None:
-    hook = paths.root / "hooks/chroot/10-a"
-    hook.write_text("#!/bin/sh\n")
-    hook.with_name("10-a.sig").write_bytes(
-        Key(paths.publisher).sign(hook.read_bytes(), HOOK_NAMESPACE)
-    )
+    signed_hook(paths)
     site = read_site(paths.root)
     check_hooks(site, ["n1"])
     first = signed_by(image)
@@ -134,6 +146,8 @@ def test_a_next_key_whose_private_half_is_elsewhere(paths: SitePaths, tmp_path: 
     Keyring(paths).rotate()
     assert not paths.publisher.exists()
     assert Path(f"{paths.publisher}.pub").read_text() == public.read_text()
+    with pytest.raises(BadInput, match="not on this machine, nor should the next one be"):
+        Keyring(paths).add(None, is_next=True)
 
 
 def test_a_next_key_that_is_revoked_never_signs(paths: SitePaths) -> None:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from swarmstrap.errors import BadInput
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.names import split
-from swarmstrap_server.images.resign import sign_again
+from swarmstrap_server.images.resign import sign_again, signed_by
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.site.floors import raise_floor, revoke_version
 from swarmstrap_server.site.paths import SitePaths
@@ -21,7 +21,7 @@ _NEXT = "nodes learn it from their initramfs: swarmstrap initramfs"
 def add_actions(actions: Actions) -> None:
     sign = actions.add_parser("sign", help="sign with the current key what an earlier one signed")
     sign.add_argument("image", metavar="NAME[:VERSION]", nargs="*")
-    sign.add_argument("--all", action="store_true", help="every image of the store")
+    sign.add_argument("--signed-by", metavar="KEY", help="all that the key of this name signed")
     sign.add_argument("--key", type=Path, help="the publisher's key (default: the site's)")
     sign.add_argument(
         "--force", action="store_true", help="though the signature that is there does not hold"
@@ -38,9 +38,10 @@ def add_actions(actions: Actions) -> None:
 def _sign(args: argparse.Namespace) -> int:
     paths = SitePaths(args.site)
     store = ImageStore(paths.images)
-    if args.all == bool(args.image):
-        raise BadInput("say which images to sign", hint="their names, or --all")
-    images = store.ls() if args.all else [store.get(*split(name)) for name in args.image]
+    if bool(args.signed_by) == bool(args.image):
+        raise BadInput("say which images to sign", hint="their names, or --signed-by KEY")
+    images = [store.get(*split(name)) for name in args.image]
+    images += [image for image in store.ls() if signed_by(image) == args.signed_by]
     key = Key(args.key or paths.publisher)
     signed = [
         image.label for image in images if sign_again(image, key, paths.signers, blindly=args.force)
@@ -48,7 +49,7 @@ def _sign(args: argparse.Namespace) -> int:
     for label in signed:
         print(f"signed {label}")
     if not signed:
-        print("every image is signed by this key")
+        print("nothing to sign")
     return 0
 
 

@@ -64,8 +64,14 @@ def _add(args: argparse.Namespace) -> int:
 
 
 def _rotate(args: argparse.Namespace) -> int:
-    current = Keyring(SitePaths(args.site)).rotate()
-    print(f"{current.fingerprint} signs from now on; what is there: swarmstrap image sign --all")
+    before, current = Keyring(SitePaths(args.site)).rotate()
+    print(f"{current.fingerprint} signs from now on")
+    if before is not None:
+        old = before.fingerprint
+        print(f"what {old} signed counts until it is revoked; to sign it again:")
+        print(
+            f"  swarmstrap image sign --signed-by {old}\n  swarmstrap hook sign --signed-by {old}"
+        )
     return 0
 
 

@@ -67,6 +67,7 @@ def add_commands(commands: Commands) -> None:
     hook = commands.add_parser("hook", help="sign the site's hooks")
     actions = hook.add_subparsers(metavar="ACTION", required=True)
     sign = actions.add_parser("sign", help="sign every hook that changed")
+    sign.add_argument("--signed-by", default="", metavar="KEY", help="and those of this key")
     sign.add_argument("--key", type=Path, help="the publisher's key (default: the site's)")
     sign.set_defaults(run=_sign_hooks)
 
@@ -153,7 +154,8 @@ def _dhcp(args: argparse.Namespace) -> int:
 
 def _sign_hooks(args: argparse.Namespace) -> int:
     site = read_site(args.site)
-    signed = sign_hooks(site, Key(args.key or site.paths.publisher))
+    key = Key(args.key or site.paths.publisher)
+    signed = sign_hooks(site, key, instead_of=args.signed_by)
     for hook in signed:
         print(f"signed {hook.path.relative_to(site.paths.root)}")
     if not signed:

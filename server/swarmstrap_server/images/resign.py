@@ -2,10 +2,10 @@
 """A new signature for an image that is there, of which not a byte changes, nor its infohash."""
 
 from swarmstrap.manifest import MANIFEST_FILE, SIGNATURE_FILE, SIGNATURE_NAMESPACE
-from swarmstrap.sshsig import Signers, fingerprint, signer
+from swarmstrap.sshsig import Signers, fingerprint
 from swarmstrap_server.files import replace
 from swarmstrap_server.images.library import Image
-from swarmstrap_server.images.signing import Key, verify
+from swarmstrap_server.images.signing import Key, claimed, verify
 from swarmstrap_server.images.verify import verify_signature
 
 
@@ -28,5 +28,4 @@ def sign_again(image: Image, key: Key, signers: Signers, *, blindly: bool = Fals
 def signed_by(image: Image) -> str:
     """The fingerprint of whoever claims to have signed it; "" without a signature."""
     place = image.directory / SIGNATURE_FILE
-    key = signer(place.read_bytes()) if place.exists() else ""
-    return fingerprint(key) if key else ""
+    return claimed(place.read_bytes()) if place.exists() else ""

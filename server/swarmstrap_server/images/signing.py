@@ -2,6 +2,7 @@
 """The publisher's key: OpenSSH signatures (SSHSIG): `ssh-keygen -Y verify` checks them."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from swarmstrap_server.run import run
 
 # A key in an agent may ask a person.
 _SECONDS = 120.0
+_HINT = "name the key, or make one with `swarmstrap init`"
+# `KIND BASE64` and a comment, as in a .pub file and at the end of a line of allowed_signers.
+PUBLIC = re.compile(r"((?:ssh|ecdsa|sk)-\S+ AAAA[0-9A-Za-z+/]+=*)(?: +(.+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +36,22 @@ class Key:
 
     @property
     def public(self) -> str:
-        """The public half, as `KIND BASE64 COMMENT`."""
-        public = self.path if self.path.suffix == ".pub" else Path(f"{self.path}.pub")
-        return " ".join(public.read_text().split())
+        """The public half, as `KIND BASE64 COMMENT`; raises BadInput when it cannot be read."""
+        public = public_half(self.path)
+        try:
+            found = PUBLIC.match(public.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"cannot read the key {public}: {error}", hint=_HINT) from error
+        if found is None:
+            raise BadInput(f"{public} is no public key", hint="name the .pub file of an SSH key")
+        return found[0].strip()
 
     def sign(self, data: bytes, namespace: str) -> bytes:
         """A detached, armoured signature."""
         if not self.path.is_file():
             raise BadInput(
                 f"the publisher's key {self.path} does not exist",
-                hint="name the key, or make one with `swarmstrap init`",
+                hint=_HINT,
             )
         agent = os.environ.get("SSH_AUTH_SOCK")
         completed = run(
@@ -55,6 +65,17 @@ class Key:
     def allowed_signers(self) -> str:
         """The line that makes this key the publisher's, for images and hooks and nothing else."""
         return f'{SIGNER} namespaces="{SIGNATURE_NAMESPACE},{HOOK_NAMESPACE}" {self.public}\n'
+
+
+def public_half(path: Path) -> Path:
+    """Where the public half of the key at `path` is; of a `.pub`, itself."""
+    return path if path.suffix == ".pub" else path.with_name(f"{path.name}.pub")
+
+
+def claimed(signature: bytes) -> str:
+    """The fingerprint of whoever claims to have signed; "" when that cannot be told."""
+    key = sshsig.signer(signature)
+    return sshsig.fingerprint(key) if key else ""
 
 
 def verify(data: bytes, signature: bytes, *, namespace: str, signers: Signers) -> None:

@@ -16,7 +16,7 @@ from swarmstrap.manifest import (
     TORRENT_FILE,
     parse_manifest,
 )
-from swarmstrap.sshsig import Signers, fingerprint, signer
+from swarmstrap.sshsig import Signers
 from swarmstrap_server.images import compress, signing
 from swarmstrap_server.images.library import Image, check_files, differs
 from swarmstrap_server.images.tarcheck import READERS, check_names
@@ -77,7 +77,7 @@ def verify_signature(image: Image, signers: Signers) -> str:
         raise Untrusted(f"{image.label}: {error.message}", hint=error.hint) from error
     if parse_manifest(data) != image.manifest:
         raise differs(image.label, MANIFEST_FILE, "it was another one a moment ago")
-    return fingerprint(signer(signature))
+    return signing.claimed(signature)
 
 
 def read_index(image: Image) -> Index:

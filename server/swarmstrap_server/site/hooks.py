@@ -3,7 +3,7 @@
 
 from swarmstrap.errors import Untrusted
 from swarmstrap.manifest import HOOK_NAMESPACE
-from swarmstrap_server.images.signing import Key, verify
+from swarmstrap_server.images.signing import Key, claimed, verify
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import SIGNATURE_SUFFIX, HookFile, Site
 
@@ -26,9 +26,15 @@ def is_signed(hook: HookFile, paths: SitePaths) -> bool:
     return True
 
 
-def sign_hooks(site: Site, key: Key) -> list[HookFile]:
-    """Sign every hook that is not signed as it is now; those are returned."""
-    unsigned = [hook for hook in site.hooks if not is_signed(hook, site.paths)]
+def sign_hooks(site: Site, key: Key, *, instead_of: str = "") -> list[HookFile]:
+    """Sign every hook that is not signed as it is now, or is signed `instead_of` by the key of this
+    fingerprint; those are returned.
+    """
+    unsigned = [
+        hook
+        for hook in site.hooks
+        if not is_signed(hook, site.paths) or claimed(hook.signature) == instead_of
+    ]
     for hook in unsigned:
         signature = key.sign(hook.content, HOOK_NAMESPACE)
         hook.path.with_name(hook.path.name + SIGNATURE_SUFFIX).write_bytes(signature)

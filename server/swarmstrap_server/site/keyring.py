@@ -15,12 +15,11 @@ from typing import Literal
 from swarmstrap.errors import BadInput
 from swarmstrap.sshsig import fingerprint
 from swarmstrap_server.files import replace
-from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.signing import PUBLIC, Key, public_half
 from swarmstrap_server.site.paths import SitePaths
 
 Role = Literal["current", "next", "allowed", "revoked"]
 
-_KEY = re.compile(r"((?:ssh|ecdsa|sk)-\S+ AAAA[0-9A-Za-z+/]+=*)(?: +(.+))?")
 # The first bytes of a revocation list in OpenSSH's binary format (PROTOCOL.krl).
 _KRL = b"SSHKRL\n\0"
 
@@ -62,12 +61,13 @@ class Keyring:
         Of the next key that is given both halves are kept, where both are there.
         """
         following = self._paths.next_publisher
-        if is_next and _public(following).exists():
+        if is_next and public_half(following).exists():
             raise BadInput(
-                f"there is a next key already: {_public(following)}",
+                f"there is a next key already: {public_half(following)}",
                 hint="swarmstrap key rotate makes it the current one",
             )
         if given is None:
+            self._check_signing_here()
             key = Key.generate(following)
         elif is_next:
             self._check_new(given)
@@ -77,21 +77,24 @@ class Keyring:
         self._check_new(key.path)
         lines = self._allowed()
         replace(self._paths.allowed_signers, (_ended(lines) + key.allowed_signers()).encode())
-        text, comment = _read(_public(key.path))
+        text, comment = _read(key.path)
         return Listed(text, "next" if is_next else "allowed", comment)
 
-    def rotate(self) -> Listed:
-        """The next key signs from now on; what the current one signed still counts."""
+    def rotate(self) -> tuple[Listed | None, Listed]:
+        """The next key signs from now on; what the current one signed still counts. Both are
+        returned, the one before first.
+        """
         following = self._paths.next_publisher
-        if not _public(following).exists():
+        if not public_half(following).exists():
             raise BadInput(
                 "there is no next key", hint="make one: swarmstrap key add, then initramfs"
             )
-        if _public(self._paths.publisher).exists():
+        before = next((key for key in self.ls() if key.role == "current"), None)
+        if public_half(self._paths.publisher).exists():
             self._retire(self._paths.publisher)
         _move(following, self._paths.publisher)
-        text, comment = _read(_public(self._paths.publisher))
-        return Listed(text, "current", comment)
+        text, comment = _read(self._paths.publisher)
+        return before, Listed(text, "current", comment)
 
     def revoke(self, wanted: str) -> Listed:
         """Nothing that the key ever signed counts from now on. `wanted` is a fingerprint, or a file
@@ -101,7 +104,7 @@ class Keyring:
         if found.role == "current":
             raise BadInput(
                 f"{found.fingerprint} is the key that signs now",
-                hint="first swarmstrap key add, key rotate and image sign --all",
+                hint="first swarmstrap key add, then key rotate",
             )
         revoked, comment = self._revoked(), f" {found.comment}" if found.comment else ""
         replace(
@@ -131,19 +134,27 @@ class Keyring:
         return listed
 
     def _check_new(self, path: Path) -> None:
-        key, _ = _read(_public(path))
+        key, _ = _read(path)
         for listed in self.ls():
             if listed.key == key:
                 said = "was revoked" if listed.role == "revoked" else "is allowed already"
                 raise BadInput(f"{listed.fingerprint} {said}", hint="see swarmstrap key ls")
 
+    def _check_signing_here(self) -> None:
+        publisher = self._paths.publisher
+        if public_half(publisher).exists() and not publisher.exists():
+            raise BadInput(
+                "the publisher's key is not on this machine, nor should the next one be",
+                hint="make it where the other one is: ssh-keygen; then key add --next KEY.pub",
+            )
+
     def _own(self) -> Iterator[tuple[Path, Role]]:
-        yield _public(self._paths.publisher), "current"
-        yield _public(self._paths.next_publisher), "next"
+        yield public_half(self._paths.publisher), "current"
+        yield public_half(self._paths.next_publisher), "next"
 
     def _retire(self, path: Path) -> None:
         """Kept, in case somebody wants it back, under a name that nothing looks for."""
-        name = re.sub(r"\W", "", fingerprint(_read(_public(path))[0]).removeprefix("SHA256:"))
+        name = re.sub(r"\W", "", fingerprint(_read(path)[0]).removeprefix("SHA256:"))
         _move(path, path.with_name(f"retired-{name[:8]}"))
 
     def _allowed(self) -> str:
@@ -163,9 +174,9 @@ class Keyring:
 
 def adopt(given: Path, place: Path) -> Key:
     """Copy a key to `place`; only a private half that was given is there afterwards."""
-    public = _public(given)
+    public = public_half(given)
     try:
-        shutil.copyfile(public, _public(place))
+        shutil.copyfile(public, public_half(place))
         if given != public:
             replace(place, given.read_bytes(), 0o600)
     except OSError as error:
@@ -173,24 +184,15 @@ def adopt(given: Path, place: Path) -> Key:
     return Key(place)
 
 
-def _public(path: Path) -> Path:
-    return path if path.suffix == ".pub" else path.with_name(f"{path.name}.pub")
-
-
-def _read(public: Path) -> tuple[str, str]:
-    """The key and its comment."""
-    try:
-        found = _KEY.match(public.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read the key {public}: {error}") from error
-    if found is None:
-        raise BadInput(f"{public} is no public key", hint="name the .pub file of an SSH key")
-    return found[1], (found[2] or "").strip()
+def _read(path: Path) -> tuple[str, str]:
+    """The public half and its comment."""
+    kind, blob, *comment = Key(path).public.split(maxsplit=2)
+    return f"{kind} {blob}", "".join(comment)
 
 
 def _keys(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
-        found = None if line.startswith("#") else _KEY.search(line)
+        found = None if line.startswith("#") else PUBLIC.search(line)
         if found is not None:
             yield found[1], (found[2] or "").strip()
 
@@ -203,4 +205,4 @@ def _ended(text: str) -> str:
 def _move(source: Path, target: Path) -> None:
     if source.exists():
         source.rename(target)
-    _public(source).rename(_public(target))
+    public_half(source).rename(public_half(target))
