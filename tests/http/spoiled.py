@@ -207,9 +207,9 @@ CASES = {
         found=disks(20 * GiB, 2 * GiB, 20 * GiB),
         message=(
             r"2 disks match system, where exactly one must"
-            r"\s+/dev/sda +20 GiB  matches \(ACME 7, Sa\)"
+            r"\s+/dev/sda +20 GiB  matches \(Sa, ACME 7\)"
             r"\s+/dev/sdb +2 GiB  size 2 GiB is not >= 4GiB"
-            r"\s+/dev/sdc +20 GiB  matches \(ACME 7, Sc\)"
+            r"\s+/dev/sdc +20 GiB  matches \(Sc, ACME 7\)"
         ),
         hint="narrow `match` in the layout, or say `prefer: smallest` or `prefer: largest`",
     ),

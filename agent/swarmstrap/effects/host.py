@@ -4,7 +4,7 @@
 import asyncio
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from swarmstrap.effects import log as logs
 from swarmstrap.effects.admit import admit
 from swarmstrap.effects.console import Console, active
 from swarmstrap.effects.download import Download, Source
+from swarmstrap.effects.lldp import Listener
 from swarmstrap.effects.staged import BehindImage, Staged
 from swarmstrap.effects.trust import CA, FLOORS, SIGNERS, read_floors
 from swarmstrap.effects.unpack import Writers
@@ -38,7 +39,8 @@ from swarmstrap.effects.verifying import verify_tree
 from swarmstrap.effects.whole_disk import WholeDisk
 from swarmstrap.errors import StepFailed, SwarmstrapError, Unreachable
 from swarmstrap.failure import SHELL_SECONDS, NotArmed, Verdict
-from swarmstrap.hardware import Inventory
+from swarmstrap.hardware import Inventory, Neighbour
+from swarmstrap.lldp import with_neighbours
 from swarmstrap.manifest import Manifest
 from swarmstrap.preserving import Rules
 from swarmstrap.reporter import Reporter
@@ -100,6 +102,7 @@ class Machine:
         self._address = ""
         self._api: NodeApi | None = None
         self._kexec = False
+        self._switches: Listener | None = None
         self._inventory: Inventory
         self._job: Job
         self._manifest: Manifest
@@ -109,7 +112,13 @@ class Machine:
 
     async def look(self) -> Inventory:
         await asyncio.to_thread(udev.settle)
+        self._switches = Listener()
         self._inventory = await asyncio.to_thread(udev.look, self._settings.boot_mac)
+        for device in self._inventory.driverless:
+            self._report.warn(
+                f"no driver for {device}",
+                hint="the installer's kernel is too old for it, or lacks its firmware",
+            )
         return self._inventory
 
     async def ask(self, inventory: Inventory) -> Job:
@@ -127,8 +136,9 @@ class Machine:
         api = NodeApi(self._settings.server, CA, retrying=self._retrying)
         self._api = api
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        seen = with_neighbours(inventory, self._heard())
         registered = await api.register(
-            Register(inventory=inventory, boot_id=boot_id, version=__version__),
+            Register(inventory=seen, boot_id=boot_id, version=__version__),
             patience=SERVER_SECONDS,
         )
         self._console.call(registered.node)
@@ -159,6 +169,8 @@ class Machine:
 
     async def say(self, plan: Plan) -> None:
         self._plan = plan
+        for name, neighbour in self._heard().items():
+            self._report.log(f"{name} is at {neighbour}")
         self._console.lines(numbered(plan.lines()))
         try:
             await self._server().report_plan(
@@ -322,6 +334,9 @@ class Machine:
         await self._report.close()
         if self._api is not None:
             await self._api.close()
+
+    def _heard(self) -> Mapping[str, Neighbour]:
+        return self._switches.heard() if self._switches else {}
 
     def _server(self) -> "NodeApi":
         if self._api is None:
