@@ -6,7 +6,6 @@ is a StepFailed that names device and offset.
 """
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import mmap
@@ -15,6 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import Literal
 
+from swarmstrap.effects import libc
 from swarmstrap.errors import StepFailed
 from swarmstrap.index import Entry, Segment
 from swarmstrap.units import GiB, MiB
@@ -104,11 +104,11 @@ class Device:
         return True
 
     def _zero(self, start: int, size: int) -> None:
-        place = (ctypes.c_int64(start), ctypes.c_int64(size))
-        if ctypes.CDLL(None, use_errno=True).fallocate(self._file, _PUNCH_HOLE, *place) == 0:
-            return
-        with self._naming("clear", start):
-            fcntl.ioctl(self._file, BLKZEROOUT, struct.pack("=QQ", start, size))
+        try:
+            libc.fallocate(self._file, _PUNCH_HOLE, start, size)
+        except OSError:
+            with self._naming("clear", start):
+                fcntl.ioctl(self._file, BLKZEROOUT, struct.pack("=QQ", start, size))
 
     @contextlib.contextmanager
     def _naming(self, what: str, offset: int) -> Iterator[None]:
@@ -132,7 +132,7 @@ class DiskTarget:
     def make(self, entry: Entry) -> None:
         """The root directory has no place on a disk."""
 
-    def reserve(self, entry: Entry) -> None:
+    def reserve(self, entry: Entry, data: tuple[tuple[int, int], ...]) -> None:
         """A disk has its size."""
 
     def seal(self, entry: Entry) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is mounted below a directory, and whether what was written there is on the disks."""
 
-import ctypes
 import os
 from pathlib import Path
 
+from swarmstrap.effects import libc
 from swarmstrap.errors import StepFailed
 from swarmstrap.index import shown
 from swarmstrap.mountinfo import Mount, contains, parse_mounts
@@ -23,21 +23,21 @@ def mount_points(root: Path) -> list[str]:
 def sync(root: Path) -> None:
     """Everything written below `root` is on its disks; raises StepFailed naming where it is not.
 
-    Only syncfs(2) tells of errors, of one filesystem, and of those that nobody has heard of yet.
+    One syncfs(2) for each filesystem: it tells of errors that nobody has heard of yet, too.
     """
-    os.sync()  # all disks at once
-    for point in dict.fromkeys([os.fspath(root), *mount_points(root)]):
-        _sync_filesystem(point)
-
-
-def _sync_filesystem(point: str) -> None:
-    descriptor = os.open(point, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
-            reason = os.strerror(ctypes.get_errno())
+    synced = set()
+    for point in [os.fspath(root), *mount_points(root)]:
+        try:
+            descriptor = os.open(point, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                device = os.fstat(descriptor).st_dev
+                if device not in synced:
+                    libc.syncfs(descriptor)
+                    synced.add(device)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
             raise StepFailed(
-                f"cannot sync {shown(os.fsencode(point))}: {reason}",
+                f"cannot sync {shown(os.fsencode(point))}: {error.strerror}",
                 hint="the disk lost what was written to it: see the kernel log, replace it",
-            )
-    finally:
-        os.close(descriptor)
+            ) from error

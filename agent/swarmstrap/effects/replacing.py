@@ -30,8 +30,8 @@ class Replacing(Target):
             super().seal(_beside(entry))
         self._take_place(entry)
 
-    def reserve(self, entry: Entry) -> None:
-        super().reserve(_beside(entry))
+    def reserve(self, entry: Entry, data: tuple[tuple[int, int], ...]) -> None:
+        super().reserve(_beside(entry), data)
 
     def write(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None:
         super().write(_beside(entry), segments, data)

@@ -2,35 +2,41 @@
 """Writes an image's frames in any order, on all cores, in processes of their own.
 
 The parent decides what comes next and never touches the target itself: a disk that hangs costs a
-deadline, not the heartbeat. A writer is asked one thing at a time and needs no index, so memory is
-bounded: a writer holds one frame, compressed and not (about 8 MiB as captured, `index.MAX_FRAME`
-at most), the parent the index, about 500 bytes an entry.
+deadline, not the heartbeat.
+
+Memory is bounded: a writer needs no index and is asked one thing at a time, so it holds one frame,
+compressed and not (8 to 12 MiB as captured, at most twice `index.MAX_FRAME`). The parent holds the
+index, about 500 bytes an entry, and one request for each writer; a frame that waits for a writer is
+a task of some 2 kB, its data stay in the payload file.
 """
 
 import asyncio
 import contextlib
-import itertools
 import os
 import select
 import signal
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from swarmstrap.effects import writer
 from swarmstrap.effects.forkserver import ForkServer
+from swarmstrap.effects.work import Work
 from swarmstrap.effects.zstd import NotYetReadable
 from swarmstrap.errors import StepFailed, Untrusted
-from swarmstrap.index import Entry, Index
+from swarmstrap.index import Index
 
 # A frame is some 8 MiB: ten minutes are a disk that takes 14 kB/s.
 _FRAME_SECONDS = 600.0
 # All that is dirty in memory, at worst gigabytes, to a slow disk.
 _SYNC_SECONDS = 3600.0
 _END_SECONDS = 10.0
-# Entries in one request: enough to hide the round trip, few enough for its deadline.
-_BATCH = 1024
+# Entries in one request: enough to hide the round trip, few enough to share them out.
+_BATCH = 256
+
+Item = TypeVar("Item")
 
 
 class Writers:
@@ -44,7 +50,7 @@ class Writers:
         self._count = count
         self._workers: tuple[_Worker, ...] = ()
         self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
-        self._work: _Work | None = None
+        self._work: Work | None = None
 
     @classmethod
     def start(cls, count: int) -> "Writers":
@@ -68,30 +74,33 @@ class Writers:
         for worker in self._workers:
             await worker.ask(opening, _FRAME_SECONDS, "opening the target")
             self._idle.put_nowait(worker)
-        self._work = _Work(index, range(len(index.entries)) if only is None else only)
+        self._work = Work(index, range(len(index.entries)) if only is None else only)
 
     async def skeleton(self) -> None:
         """Directories, whatever else has no data, and room for files of several frames."""
         work = self._opened()
-        await self._batches(writer.Make, work.directories)
-        await self._batches(writer.Make, work.empty)
-        await self._batches(writer.Reserve, work.split)
+        for level in work.directories:
+            await self._share("making directories", map(writer.Make, _batches(level)))
+        await self._share("making entries without data", map(writer.Make, _batches(work.empty)))
+        await self._share("making room for files", map(writer.Reserve, _batches(work.split)))
 
     async def write(self, frame: int) -> None:
         """Verify, decompress and write one frame.
 
         Raises NotYetReadable when its bytes are not (all) in the payload file yet.
         """
-        request = self._opened().frame(frame)
+        work = self._opened()
         async with self._free() as worker:
-            await worker.ask(request, _FRAME_SECONDS, f"writing frame {frame}")
+            await worker.ask(work.frame(frame), _FRAME_SECONDS, f"writing frame {frame}")
 
     async def finish(self) -> None:
         """Metadata of split files, hard links, directories from the leaves up; then sync."""
         work = self._opened()
-        await self._batches(writer.Seal, work.split)
-        await self._batches(writer.Make, work.links)
-        await self._batches(writer.Seal, reversed(work.directories))
+        split = [room.entry for room in work.split]
+        await self._share("completing files", map(writer.Seal, _batches(split)))
+        await self._share("making hard links", map(writer.Make, _batches(work.links)))
+        for level in reversed(work.directories):
+            await self._share("completing directories", map(writer.Seal, _batches(level)))
         await self.sync()
 
     async def sync(self) -> None:
@@ -114,22 +123,25 @@ class Writers:
         await self.rest()
         await asyncio.to_thread(self._forks.stop)
 
-    def _opened(self) -> "_Work":
+    def _opened(self) -> Work:
         if self._work is None:
             raise StepFailed("frames were given to writers that have no target")
         return self._work
 
-    async def _batches(
-        self,
-        request: type[writer.Make | writer.Reserve | writer.Seal],
-        entries: Iterable[Entry],
-    ) -> None:
-        # One after the other: parents come before what is in them, or after it.
-        remaining = iter(entries)
-        async with self._free() as worker:
-            while batch := tuple(itertools.islice(remaining, _BATCH)):
-                what = f"making entry {batch[0].path!r} and those after it"
-                await worker.ask(request(batch), _FRAME_SECONDS, what)
+    async def _share(self, what: str, requests: Iterator[writer.Batch]) -> None:
+        """All of them done, in any order, by all writers."""
+
+        async def do_some() -> None:
+            async with self._free() as worker:
+                for request in requests:
+                    await worker.ask(request, _FRAME_SECONDS, what)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in self._workers:
+                    tasks.create_task(do_some())
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
 
     @contextlib.asynccontextmanager
     async def _free(self) -> AsyncIterator["_Worker"]:
@@ -140,35 +152,8 @@ class Writers:
             self._idle.put_nowait(worker)
 
 
-class _Work:
-    """The entries to be written, by the moment at which each is made."""
-
-    def __init__(self, index: Index, only: Collection[int]) -> None:
-        self._index = index
-        self._only = only
-        members = [member for frame in index.frames for member in frame.members]
-        filled = {member.entry for member in members}
-        parts = {member.entry for member in members if not member.whole}
-        chosen = [(number, index.entries[number]) for number in sorted(only)]
-        self.directories = [entry for _, entry in chosen if entry.kind == "d"]
-        self.links = [entry for _, entry in chosen if entry.kind == "h"]
-        self.empty = [e for number, e in chosen if e.kind not in "dh" and number not in filled]
-        self.split = [entry for number, entry in chosen if number in parts]
-
-    def frame(self, number: int) -> writer.WriteFrame:
-        frame = self._index.frames[number]
-        return writer.WriteFrame(
-            number=number,
-            offset=frame.offset,
-            length=frame.length,
-            unpacked=frame.unpacked,
-            sha256=frame.sha256,
-            pieces=tuple(
-                writer.Piece(self._index.entries[member.entry], member.whole, member.segments)
-                for member in frame.members
-                if member.entry in self._only
-            ),
-        )
+def _batches(items: Sequence[Item]) -> Iterator[tuple[Item, ...]]:
+    return (tuple(items[n : n + _BATCH]) for n in range(0, len(items), _BATCH))
 
 
 class _Worker:

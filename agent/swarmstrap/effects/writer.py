@@ -7,7 +7,7 @@ A message is its length (4 bytes, little-endian) and MessagePack. Every request 
 import hashlib
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal, Protocol, assert_never
 
@@ -24,6 +24,8 @@ from swarmstrap.mountinfo import Mount
 
 LENGTH_BYTES = 4
 _OWNERLESS = frozenset({"vfat", "msdos", "exfat"})
+# Those that write in place; on btrfs what is allocated before it is written is never compressed.
+_ALLOCATING = frozenset({"ext4", "xfs"})
 
 
 class Tree(msgspec.Struct, frozen=True, tag=True):
@@ -60,10 +62,15 @@ class Make(msgspec.Struct, frozen=True, tag=True):
     entries: tuple[Entry, ...]
 
 
-class Reserve(msgspec.Struct, frozen=True, tag=True):
-    """Files whose data come from several frames."""
+class Room(msgspec.Struct, frozen=True, array_like=True):
+    """A file whose data come from several frames; (offset, length) of what is no hole."""
 
-    entries: tuple[Entry, ...]
+    entry: Entry
+    data: tuple[tuple[int, int], ...]
+
+
+class Reserve(msgspec.Struct, frozen=True, tag=True):
+    files: tuple[Room, ...]
 
 
 class Seal(msgspec.Struct, frozen=True, tag=True):
@@ -91,6 +98,7 @@ class Sync(msgspec.Struct, frozen=True, tag=True):
     """Everything written reaches the disk."""
 
 
+Batch = Make | Reserve | Seal
 Request = Open | Make | Reserve | Seal | WriteFrame | Sync
 
 
@@ -127,7 +135,7 @@ def _answer(hands: "_Hands", request: Request) -> Reply:
 
 class _Target(Protocol):
     def make(self, entry: Entry) -> None: ...
-    def reserve(self, entry: Entry) -> None: ...
+    def reserve(self, entry: Entry, data: tuple[tuple[int, int], ...]) -> None: ...
     def write(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None: ...
     def write_part(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None: ...
     def seal(self, entry: Entry) -> None: ...
@@ -155,8 +163,8 @@ class _Hands:
                 for entry in request.entries:
                     target.make(entry)
             case Reserve():
-                for entry in request.entries:
-                    target.reserve(entry)
+                for room in request.files:
+                    target.reserve(room.entry, room.data)
             case Seal():
                 for entry in request.entries:
                     target.seal(entry)
@@ -190,7 +198,9 @@ class _Hands:
 def _target(place: Place) -> "_Target":
     match place:
         case Tree():
-            return Target(Path(os.fsdecode(place.root)), ownerless_devices(read_mounts()))
+            mounts = read_mounts()
+            allocating = devices_of(mounts, _ALLOCATING)
+            return Target(Path(os.fsdecode(place.root)), ownerless_devices(mounts), allocating)
         case Existing():
             return Replacing(Path(os.fsdecode(place.root)), ownerless_devices(read_mounts()))
         case Disk():
@@ -201,7 +211,12 @@ def _target(place: Place) -> "_Target":
 
 def ownerless_devices(mounts: Iterable[Mount]) -> frozenset[int]:
     """Device numbers (st_dev) of mounted filesystems that know no owners."""
-    return frozenset(os.makedev(*m.device) for m in mounts if m.filesystem in _OWNERLESS)
+    return devices_of(mounts, _OWNERLESS)
+
+
+def devices_of(mounts: Iterable[Mount], filesystems: Collection[str]) -> frozenset[int]:
+    """Device numbers (st_dev) of what is mounted with one of these filesystems."""
+    return frozenset(os.makedev(*m.device) for m in mounts if m.filesystem in filesystems)
 
 
 def _receive(connection: socket.socket) -> bytearray | None:
