@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from swarmstrap.errors import SwarmstrapError
+from swarmstrap.manifest import Manifest
 from swarmstrap_server.control.client import Operator
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Arm
@@ -39,7 +40,9 @@ _REFRESH_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """What to rehearse, the folder `work` for disks and logs, and one for pictures, if wanted."""
+    """What to rehearse, the folder `work` for disks and logs, and one for pictures, if wanted. With
+    `update_to` the nodes are then updated to that image, and started once more.
+    """
 
     real: Site
     image: Image
@@ -47,15 +50,20 @@ class Rehearsal:
     lab: LabSite
     work: Path
     pictures: Path | None = None
+    update_to: Image | None = None
 
 
 @dataclass(slots=True)
 class Progress:
-    """One node on its way; `deployment` is what the server knows, `guest` the running machine."""
+    """One node on its way; `deployment` is what the server knows, `guest` the running machine.
+    `installed` and `updated` are the deployments as they ended.
+    """
 
     node: VirtualNode
     stage: Stage = "waiting"
     deployment: Deployment | None = None
+    installed: Deployment | None = None
+    updated: Deployment | None = None
     guest: Guest | None = None
     powered_on: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
@@ -64,7 +72,7 @@ class Progress:
     reason: str = ""
 
     def report(self) -> NodeReport:
-        done = self.deployment
+        done = self.installed
         return NodeReport(
             name=self.node.name,
             firmware=self.node.firmware,
@@ -74,6 +82,7 @@ class Progress:
             decoy_intact=self.decoy_intact,
             from_seeder_bytes=done.from_seeder if done else 0,
             from_peers_bytes=done.from_peers if done else 0,
+            update_bytes=self.updated.from_seeder + self.updated.from_peers if self.updated else 0,
             phases={name: round(seconds, 1) for name, seconds in self.phases.items()},
             reason=self.reason,
         )
@@ -100,7 +109,7 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
                 minutes=24 * 60,
             )
             await asyncio.to_thread(operator.arm, arm)
-            lab = _Lab(net, speed, operator, work, rehearsal.lab, len(nodes))
+            lab = _Lab(net, speed, operator, work, rehearsal.lab, len(nodes), rehearsal.update_to)
             album = Album(rehearsal.pictures, operator) if rehearsal.pictures else None
             watching = asyncio.create_task(_watch(operator, nodes, observe, album))
             try:
@@ -130,14 +139,17 @@ class _Lab:
     work: Path
     site: LabSite
     guests: int
+    update_to: Image | None
 
     async def deploy(self, progress: Progress, tap: str) -> None:
-        """Both power-ons of one node. Its end, good or bad, is written into `progress`."""
+        """All power-ons of one node. Its end, good or bad, is written into `progress`."""
         node = progress.node
         kept = await asyncio.to_thread(files.prepare, node, self.work / node.name)
         trouble = await self._install(progress, kept, tap)
         if not trouble:
             trouble = await self._start(progress, kept, tap)
+        if not trouble and self.update_to:
+            trouble = await self._update(self.update_to.manifest, progress, kept, tap)
         change = await asyncio.to_thread(files.decoy_change, kept.decoy)
         progress.decoy_intact = change is None
         if change is not None:
@@ -147,15 +159,35 @@ class _Lab:
 
     async def _install(self, progress: Progress, kept: files.NodeFiles, tap: str) -> str:
         """Empty when the server was told that the node is deployed; else what went wrong."""
-        progress.stage = "installing"
         progress.powered_on = time.time()
+        trouble = await self._become(progress, kept, tap)
+        done = progress.installed = progress.deployment
+        if done is not None and done.started is not None:
+            progress.phases = _phases(done, progress.powered_on)
+        return trouble
+
+    async def _update(
+        self, image: Manifest, progress: Progress, kept: files.NodeFiles, tap: str
+    ) -> str:
+        """From the network once more, and once more from the disk."""
+        arm = Arm(
+            nodes=(progress.node.name,), image=image.name, version=image.version, mode="update"
+        )
+        await asyncio.to_thread(self.operator.arm, arm)
+        began = time.monotonic()
+        trouble = await self._become(progress, kept, tap)
+        progress.updated = progress.deployment
+        progress.phases["update"] = time.monotonic() - began
+        return trouble or await self._start(progress, kept, tap)
+
+    async def _become(self, progress: Progress, kept: files.NodeFiles, tap: str) -> str:
+        """What the node is armed for; empty when the server was told so, else what went wrong."""
+        progress.stage = "installing"
         by_kexec = self.site.finish == "kexec"
         end: End = "reset" if self.site.finish == "reboot" else "power-off"
         expected = self._expected(end, INSTALL_SECONDS)
         ended = await self._power_on(progress, kept, tap, expected, proven=not by_kexec)
         done = progress.deployment = await self._deployment(progress.node.name)
-        if done.started is not None:
-            progress.phases = _phases(done, progress.powered_on)
         if done.state != "deployed":
             return done.reason or ended.detail
         return "" if ended.good else f"installed, but then {ended.detail}"

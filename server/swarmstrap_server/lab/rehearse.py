@@ -13,13 +13,13 @@ from rich.console import Console
 
 from swarmstrap.units import Bytes, parse_size
 from swarmstrap.wire import Finish
-from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.lab import fleet, report
 from swarmstrap_server.lab.lab_site import LabSite
 from swarmstrap_server.lab.live import Screen
 from swarmstrap_server.lab.machines import VirtualNode
 from swarmstrap_server.lab.rehearsal import Rehearsal, rehearse
-from swarmstrap_server.site.reading import read_site
+from swarmstrap_server.site.reading import Site, read_site
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--disk", default="8GiB", help="size of its disk (default %(default)s)")
     parser.add_argument("--cpus", type=int, default=2, help="of each node (default %(default)s)")
     parser.add_argument("--layout", default="", help="default: the site's")
+    parser.add_argument(
+        "--update-to", metavar="IMAGE[:VERSION]", help="update the nodes to this one afterwards"
+    )
     parser.add_argument("--finish", choices=("reboot", "kexec", "poweroff"), default="reboot")
     parser.add_argument(
         "--seeder-rate",
@@ -65,8 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _rehearsal(arguments: argparse.Namespace) -> Rehearsal:
     real = read_site(arguments.site)
-    name, _, version = arguments.image.partition(":")
-    image = ImageStore(real.paths.images).get(name, version or None)
+    image = _image(real, arguments.image)
     layout = arguments.layout or real.settings.defaults.layout
     real.layout(layout)
     parse_size(arguments.seeder_rate)
@@ -82,7 +84,13 @@ def _rehearsal(arguments: argparse.Namespace) -> Rehearsal:
         ),
         work=arguments.work or real.paths.root / "rehearsal",
         pictures=arguments.pictures,
+        update_to=_image(real, arguments.update_to) if arguments.update_to else None,
     )
+
+
+def _image(real: Site, wanted: str) -> Image:
+    name, _, version = wanted.partition(":")
+    return ImageStore(real.paths.images).get(name, version or None)
 
 
 def _nodes(arguments: argparse.Namespace) -> Sequence[VirtualNode]:

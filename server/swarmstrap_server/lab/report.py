@@ -27,12 +27,14 @@ PHASES = (
     "settle",
     "seed",
     "finish",
+    "update",
     "boot",
 )
 
 
 class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     """One node. Bytes are payload; `phases` are seconds; `reason` is empty for a deployed node.
+    `update_bytes` are those of the update, if there was one.
 
     `booted_from_disk`: the installed system itself reported the run's nonce from the disk that
     the layout chose. `decoy_intact`: not one byte of the disk attached first has changed.
@@ -46,6 +48,7 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     decoy_intact: bool
     from_seeder_bytes: int
     from_peers_bytes: int
+    update_bytes: int
     phases: dict[str, float]
     reason: str = ""
 
