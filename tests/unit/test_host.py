@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from tests.plans.test_plans import inventory_of, job_of, manifest_of
 from tests.trees import needs_root
+from tests.unit.test_selectors import inventory
 
 from swarmstrap.cmdline import Settings
-from swarmstrap.effects import filesystems, finish, host, log
+from swarmstrap.effects import filesystems, finish, host, log, udev
 from swarmstrap.effects.console import Console
 from swarmstrap.effects.host import INSTALL_LOG, Machine
 from swarmstrap.effects.mounts import mount_points
@@ -136,3 +137,14 @@ async def test_after_a_failure_it_leaves_as_the_verdict_says(
 async def test_a_retry_leaves_nothing(node: Node) -> None:
     await node.follow(Verdict("retry", 0.0, attempts_left=1))
     assert node.left == []
+
+
+@needs_root
+async def test_a_controller_without_a_driver_is_said_at_once(
+    node: Node, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(udev, "settle", lambda: None)
+    monkeypatch.setattr(udev, "look", lambda _: inventory("no-disk"))
+    assert await node.look() == inventory("no-disk")
+    (said,) = [event for event in events if event.result == "warning"]
+    assert said.description == "no driver for RAID controller 1000:10e2 at 0000:21:00.0"
