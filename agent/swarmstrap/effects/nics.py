@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The network interfaces of this machine that a cable goes into."""
 
-import os
 import re
 from pathlib import Path
 
@@ -45,15 +44,13 @@ def _device(link: _Link) -> Path:
 
 def _nic(link: _Link) -> Nic:
     device = _device(link)
-    pci = _pci(device)
+    driver, pci = device / "driver", _pci(device)
     linked = text(device.parent / "carrier") == "1"
     return Nic(
         name=link.ifname,
         mac_address=link.address,
         permanent_mac=link.permaddr or link.address,
-        driver=os.path.basename(os.path.realpath(device / "driver"))
-        if (device / "driver").exists()
-        else "",
+        driver=driver.resolve().name if driver.exists() else "",
         has_carrier=linked,
         speed_mbps=max(0, number(device.parent / "speed")) if linked else 0,
         pci_address=pci.name if pci else "",
