@@ -4,6 +4,12 @@
 import re
 from dataclasses import dataclass
 
+# Filesystems that show what the kernel knows, and keep no files.
+PSEUDO = frozenset(
+    {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs"}
+    | {"efivarfs", "mqueue", "hugetlbfs", "bpf", "pstore", "configfs", "fusectl", "binfmt_misc"}
+    | {"autofs", "rpc_pipefs", "selinuxfs", "nsfs"}
+)
 _OCTAL = re.compile(rb"\\([0-7]{3})")  # blanks, tabs, newlines and backslashes of a path
 
 

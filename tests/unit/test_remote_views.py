@@ -9,6 +9,7 @@ import pytest
 from tests.trees import needs_root
 
 from swarmstrap.command import PATH
+from swarmstrap.errors import BadInput
 from swarmstrap.mountinfo import Mount
 from swarmstrap.units import Bytes, GiB, MiB
 from swarmstrap_server.images.remote.snapshots import Snapshots
@@ -67,6 +68,11 @@ def test_a_system_below_a_mount_point() -> None:
     boot = Mount(b"/mnt/new/boot", (8, 34), "ext4")
     views = choose_views(survey(ROOT, BOOT, chroot, boot, path=b"/mnt/new"))
     assert [(part.mount, part.inside) for part in views.parts] == [(chroot, b"/"), (boot, b"/boot")]
+
+
+def test_the_kernel_has_no_system() -> None:
+    with pytest.raises(BadInput, match=r"/proc/1 is in a filesystem of the kernel's \(proc\)"):
+        choose_views(survey(ROOT, Mount(b"/proc", (0, 21), "proc"), path=b"/proc/1"))
 
 
 def test_a_filesystem_that_is_stripped() -> None:

@@ -13,6 +13,9 @@ from swarmstrap_server.images.strip import Rule, Strip
 # What is large, or changes all the time. The file of last logins is as long as the highest user id
 # makes it, and rsync reads holes too.
 _PATTERNS: Mapping[str, tuple[bytes, ...]] = {
+    "swap-files": (b"/swapfile", b"/swap.img", b"/swap/swapfile"),
+    "crash-dumps": (b"/var/crash/*", b"/var/lib/systemd/coredump/*"),
+    "user-caches": (b"/root/.cache/*", b"/home/*/.cache/*"),
     "temporary": (b"/tmp/*", b"/var/tmp/*", b"/run/*"),
     "rotated-logs": (b"/var/log/journal/*",),
     "logs": (b"/var/log/lastlog",),

@@ -9,7 +9,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from swarmstrap.mountinfo import Mount, contains
+from swarmstrap.errors import BadInput
+from swarmstrap.mountinfo import PSEUDO, Mount, contains
 from swarmstrap.units import Bytes, MiB, align_up, human
 from swarmstrap_server.images.remote.skipping import is_stripped
 from swarmstrap_server.images.remote.survey import Survey, Volume
@@ -81,10 +82,18 @@ class Views:
 def choose_views(survey: Survey, rules: Sequence[Rule] = (), *, live: bool = False) -> Views:
     """The filesystem of the path, and those below it that belong to the system, unless `rules`
     remove them. No snapshots are taken when all is to be read `live`.
+
+    Raises BadInput when the path is in a filesystem of the kernel's.
     """
     base = survey.path
     visible = {mount.point: mount for mount in survey.mounts}  # the last one hides the others
     first = visible[max((point for point in visible if contains(point, base)), key=len)]
+    if first.filesystem in PSEUDO:
+        raise BadInput(
+            f"{os.fsdecode(base)} is in a filesystem of the kernel's ({first.filesystem}), which "
+            "keeps no files",
+            hint="name the root of a system",
+        )
     parts = [Part(first, _view(first, survey, live), b"/")]
     left_out: dict[bytes, str] = {}
     for point, mount in sorted(visible.items()):

@@ -11,17 +11,12 @@ from pathlib import Path
 
 from swarmstrap.errors import BadInput
 from swarmstrap.index import ROOT, Entry, Kind
-from swarmstrap.mountinfo import Mount, contains, parse_mounts
+from swarmstrap.mountinfo import PSEUDO, Mount, contains, parse_mounts
 from swarmstrap_server.images.attributes import belongs
 from swarmstrap_server.images.source import Found
 from swarmstrap_server.images.sources import holes
 from swarmstrap_server.images.tarstream import Extents
 
-_PSEUDO = frozenset(
-    {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs"}
-    | {"efivarfs", "mqueue", "hugetlbfs", "bpf", "pstore", "configfs", "fusectl", "binfmt_misc"}
-    | {"autofs", "rpc_pipefs", "selinuxfs", "nsfs"}
-)
 _KINDS: dict[int, Kind] = {
     stat.S_IFREG: "f",
     stat.S_IFDIR: "d",
@@ -128,7 +123,7 @@ class Directory:
 
 
 def _check_real(mount: Mount, place: Path) -> None:
-    if mount.filesystem in _PSEUDO:
+    if mount.filesystem in PSEUDO:
         raise BadInput(
             f"{place} is a filesystem of the kernel's ({mount.filesystem}), which keeps no files",
             hint="capture a system's root, and what is on its disks",
@@ -137,7 +132,7 @@ def _check_real(mount: Mount, place: Path) -> None:
 
 def _mount_point(path: bytes, kind: Kind, status: os.stat_result, mount: Mount) -> Found:
     reason = f"what is mounted there ({mount.filesystem})"
-    if mount.filesystem in _PSEUDO:
+    if mount.filesystem in PSEUDO:
         reason += ", the kernel's own"
     if kind != "d":
         return Found(None, left_out=f"{reason}, and what is below")
