@@ -22,7 +22,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 from tests.fuzz.targets import targets
 from tests.fuzz.watched import Watched
@@ -82,6 +82,7 @@ def _round(inputs: SearchStrategy[bytes], attempt: Callable[[bytes], None], numb
         max_examples=_ROUND,
         deadline=None,
         database=None,
+        verbosity=Verbosity.quiet,
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
