@@ -3,6 +3,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import sys
 import time
@@ -98,7 +99,7 @@ def show_inventory(listen: int, *, as_json: bool) -> None:
 
     inventory = udev.look("")
     if listen:
-        with Listener() as listener:
+        with contextlib.closing(Listener()) as listener:
             inventory = with_neighbours(inventory, listener.heard(listen))
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(inventory)).decode())

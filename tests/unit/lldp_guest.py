@@ -5,6 +5,7 @@ Argument: an LLDP packet, as hex. Prints what was heard before the link is up, a
 spoke, and while it speaks.
 """
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def sh(command: str) -> None:
 
 def main(packet: bytes) -> None:
     sh("ip link add node0 type veth peer name far0")
-    with Listener() as listener:
+    with contextlib.closing(Listener()) as listener:
         print(dict(listener.heard()))
         # Also when the NIC comes up later, as it does on a node.
         sh("ip link set node0 up; ip link set far0 up")

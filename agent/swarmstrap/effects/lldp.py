@@ -11,7 +11,6 @@ import socket
 import struct
 import time
 from collections.abc import Mapping
-from types import TracebackType
 
 from swarmstrap.errors import BadInput, StepFailed
 from swarmstrap.hardware import Neighbour
@@ -44,15 +43,7 @@ class Listener:
             except OSError as error:
                 log.info("no LLDP from %s: %s", name, error.strerror)
 
-    def __enter__(self) -> "Listener":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._socket.close()
 
     def heard(self, patience: float = 0.0) -> Mapping[str, Neighbour]:
