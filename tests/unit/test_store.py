@@ -68,6 +68,15 @@ def test_everything_survives_the_process(store: Store, path: Path) -> None:
         assert [record.event for record in again.events("n1")] == [event]
 
 
+def test_an_inventory_in_the_shape_of_another_version_is_as_good_as_none(
+    store: Store, path: Path
+) -> None:
+    store.save_node(seen("n1"), INVENTORY)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE nodes SET inventory = ?", (b'{"firmware": "bios"}',))
+    assert store.inventory("n1") is None
+
+
 def test_the_latest_deployment_is_the_newest_that_was_not_taken_back(store: Store) -> None:
     for number, state in enumerate(("deployed", "expired", "disarmed")):
         store.save_deployment(replace(deployment(state, "n1", float(number)), state=state))
