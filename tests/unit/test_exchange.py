@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.publishing import Site
 
 from swarmstrap.errors import BadInput, SwarmstrapError, Untrusted
@@ -126,11 +128,11 @@ def same(name: str, data: bytes) -> bytes:
         (lambda image: rewritten(image, flipped, FILES), "was changed"),
         (
             lambda image: rewritten(image, same, FILES[:-1]),
-            "root.tar.zst should come here, not nothing",
+            "root.tar.zst should come here, not 'nothing'",
         ),
         (
             lambda image: rewritten(image, same, FILES[::-1]),
-            "manifest.json should come here, not root",
+            "manifest.json should come here, not 'root",
         ),
         (lambda image: rewritten(image, same, (*FILES, FILES[0])), "more than an image"),
         (lambda image: rewritten(image, longer, FILES), "root.tar.zst has more bytes"),
@@ -155,3 +157,32 @@ def test_a_member_that_is_no_file(site: Site, other: ImageStore, tmp_path: Path)
         import_image(tmp_path / "bad.tar", other, site.signers)
     with pytest.raises(BadInput, match=r"cannot read .*missing: No such file"):
         import_image(tmp_path / "missing", other, site.signers)
+
+
+FUZZED = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@FUZZED
+@given(flips=st.lists(st.tuples(st.integers(0, 8191), st.integers(1, 255)), min_size=1, max_size=4))
+def test_whatever_comes_in_is_refused_in_one_line_or_is_the_image(
+    site: Site, image: Image, other: ImageStore, flips: list[tuple[int, int]]
+) -> None:
+    """The first headers, manifest and signature of a tar, with a few bytes changed."""
+    data = bytearray(as_tar(image).getvalue())
+    for place, mask in flips:
+        data[place] ^= mask
+    said = ""
+    try:
+        import_image(io.BytesIO(data), other, site.signers)
+    except SwarmstrapError as error:
+        said = str(error)
+    # Owners and dates in headers are nobody's business.
+    brought = [content(found.directory) for found in other.ls()]
+    assert brought == ([] if said else [content(image.directory)])
+    assert said.isprintable()
+    for found in other.ls():
+        other.rm("system", found.manifest.version)

@@ -3,24 +3,15 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from swarmstrap.index import shown
 from swarmstrap.units import human
+from swarmstrap_server.commands.meter import Meter
 from swarmstrap_server.images.diff import Changed, Difference, compare
 from swarmstrap_server.images.exchange import (
     export_file,
@@ -71,7 +62,8 @@ def _verify(args: argparse.Namespace) -> int:
         if not args.json:
             print(f"{check.name:<12}{check.said}")
 
-    with _bar(f"verifying {image.label}") as show:
+    with Meter() as meter:
+        show = partial(meter.show, f"verifying {image.label}")
         checks = verify(image, paths.signers, progress=show, tell=tell)
     if args.json:
         print(msgspec.json.encode({"image": image.label, "checks": checks}).decode())
@@ -82,10 +74,10 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _fsck(args: argparse.Namespace) -> int:
     paths = SitePaths(args.site)
-    with _bar("reading the store") as show:
-        findings = list(
-            fsck(ImageStore(paths.images), paths.signers, full=args.full, progress=show)
-        )
+    store = ImageStore(paths.images)
+    with Meter() as meter:
+        show = partial(meter.show, "reading the store")
+        findings = list(fsck(store, paths.signers, full=args.full, progress=show))
     if args.json:
         print(msgspec.json.encode(findings).decode())
     for finding in findings if not args.json else ():
@@ -149,27 +141,11 @@ def _export(args: argparse.Namespace) -> int:
 def _import(args: argparse.Namespace) -> int:
     paths = SitePaths(args.site)
     source = sys.stdin.buffer if args.source == _PIPE else Path(args.source)
-    with _bar("importing") as show:
+    with Meter() as meter:
+        show = partial(meter.show, "importing")
         image = import_image(source, ImageStore(paths.images), paths.signers, progress=show)
     if args.json:
         print(msgspec.json.encode({"image": image.label, "folder": str(image.directory)}).decode())
     else:
         print(f"imported {image.label}, verified")
     return 0
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows bytes done and in all, with rate and time, to whoever sits before a terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    quiet = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=quiet) as bars:
-        task = bars.add_task(title, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How far long work is: a bar with rate and remaining time, or a line now and then in a log."""
 
+import sys
 import time
 from types import TracebackType
 
@@ -32,6 +33,8 @@ class Meter:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
+            # What is printed meanwhile is for stdout, even where only stderr is a terminal.
+            redirect_stdout=sys.stdout.isatty(),
             disable=not self._console.is_terminal,
         )
         self._task = self._bars.add_task("")

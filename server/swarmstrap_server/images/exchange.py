@@ -100,7 +100,7 @@ def import_image(
             for name, file in ((INDEX_FILE, manifest.index), (PAYLOAD_FILE, manifest.payload)):
                 _copy(_next(parts, name), file.size, work / name, progress)
             if (extra := next(parts, None)) is not None:
-                raise BadInput(f"more than an image: {extra[0]} follows it", hint=_HINT)
+                raise BadInput(f"more than an image: {extra[0]!r} follows it", hint=_HINT)
             verify(Image(manifest, work), signers)
             install(work, place)
     return Image(manifest, place)
@@ -128,19 +128,22 @@ def _from_folder(folder: Path) -> Iterator[Part]:
 
 
 def _from_tar(stream: IO[bytes]) -> Iterator[Part]:
-    with tarfile.open(fileobj=stream, mode="r|") as tar:
-        for member in tar:
-            if not member.isdir():
-                file = tar.extractfile(member) if member.isreg() else None
-                if file is None:
-                    raise tarfile.TarError(f"{member.name!r} is no file")
-                yield PurePosixPath(member.name).name, file
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
+                if not member.isdir():
+                    file = tar.extractfile(member) if member.isreg() else None
+                    if file is None:
+                        raise tarfile.TarError(f"{member.name!r} is no file")
+                    yield PurePosixPath(member.name).name, file
+    except (ValueError, OverflowError) as error:  # numbers in PAX headers
+        raise tarfile.TarError(f"a header cannot be read: {error}") from error
 
 
 def _next(parts: Iterator[Part], wanted: str) -> IO[bytes]:
     name, file = next(parts, ("nothing", None))
     if file is None or name != wanted:
-        raise BadInput(f"no image: {wanted} should come here, not {name}", hint=_HINT)
+        raise BadInput(f"no image: {wanted} should come here, not {name!r}", hint=_HINT)
     return file
 
 
