@@ -20,6 +20,8 @@ Kind = Literal["f", "d", "l", "h", "c", "b", "p"]
 LINKABLE = frozenset({"f", "l", "c", "b", "p"})
 FORMAT = 2
 ROOT = b"."
+# A folder of the target that a node stages the image's own files in, and removes with them.
+STAGING = b".swarmstrap-staging"
 
 # Capture makes frames of about 8 MiB. A node takes no larger ones: it holds a whole frame in memory
 # in every writer process.
@@ -178,6 +180,8 @@ def _bad_path(path: bytes) -> str | None:
     for name in path.split(b"/"):
         if name in (b"", b".", b"..") or len(name) > _MAX_NAME:
             return "is not a path below the image root"
+    if path.partition(b"/")[0] == STAGING:
+        return "is where a node stages images"
     return None
 
 

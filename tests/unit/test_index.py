@@ -113,6 +113,7 @@ BELOW = "is not a path below the image root"
         (adding(entry(b"a\0b")), "is not a path"),
         (adding(entry(b"n" * 256)), BELOW),
         (adding(entry(b"d/" * 2500 + b"x")), "is not a path"),
+        (adding(entry(b".swarmstrap-staging", "d")), "is where a node stages images"),
         (adding(entry(b"d/file")), "comes twice"),
         (adding(entry(b"link/through")), "has a parent that is no earlier directory"),
         (adding(entry(b"d/file/x")), "has a parent that is no earlier directory"),

@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from swarmstrap.effects.swarm import Swarm, Torrent
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.effects.zstd import load_index
 from swarmstrap.errors import Unreachable
-from swarmstrap.index import Index
+from swarmstrap.index import STAGING, Index
 from swarmstrap.manifest import Manifest
 from swarmstrap.reporter import Reporter
 from swarmstrap.staging import staged_size
@@ -23,7 +24,6 @@ from swarmstrap.wire import Release, Seeding
 
 log = logging.getLogger(__name__)
 
-_ON_TARGET = ".swarmstrap-staging"
 _RELEASE_SECONDS = 3.0
 
 
@@ -58,7 +58,7 @@ class Download:
         await self.into(NewTree(self._root), source, self.staged(staging))
 
     def staged(self, staging: Literal["memory", "target"]) -> Staged:
-        return self.memory if staging == "memory" else InTree(self._root / _ON_TARGET)
+        return self.memory if staging == "memory" else InTree(self._root / os.fsdecode(STAGING))
 
     async def into(self, destination: Destination, source: Source, staged: Staged) -> None:
         """The image to its destination, and its compressed files where they are served."""
