@@ -72,6 +72,7 @@ async def test_staged_behind_the_image(tmp_path: Path, node: str) -> None:
         payload = staged.place / torrent.name / PAYLOAD_FILE
         assert payload.stat().st_size == image.manifest.payload.size
         disk.read_back()
+        disk.show()
         disk.close()
         await download.forget()
         assert not staged.place.is_mount()

@@ -81,3 +81,28 @@ def test_root(partition: str, says: str) -> None:
 def test_kernel_arguments_that_a_boot_loader_would_interpret(arguments: str) -> None:
     with pytest.raises(BadInput, match="would interpret"):
         check_layout(layout_of(ROOT, kernel_arguments=arguments))
+
+
+def disks_of(text: str) -> Layout:
+    return msgspec.convert(yaml.safe_load(text), Layout)
+
+
+@pytest.mark.parametrize(
+    ("layout", "says"),
+    [
+        ("disks: [{id: a}, {id: b}]", "disks: 2 without partitions"),
+        ("disks: []", "disks: 0 without partitions"),
+        ("{disks: [{id: a}], kernel_arguments: quiet}", "a disk image has its own"),
+        (f"disks: [{{id: a, partitions: [{ROOT}]}}, {{id: b}}]", "disk b: no partitions"),
+        (f"disks: [{{id: a, grow: true, partitions: [{ROOT}]}}]", "are for disk images"),
+        (f"disks: [{{id: a, unused: keep, partitions: [{ROOT}]}}]", "are for disk images"),
+    ],
+)
+def test_a_layout_is_for_one_disk_image_or_for_a_tree(layout: str, says: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        check_layout(disks_of(layout))
+    assert says in str(caught.value)
+
+
+def test_a_layout_for_a_disk_image() -> None:
+    check_layout(disks_of("disks: [{id: a, match: {size: '>= 1GiB'}, unused: zero, grow: false}]"))

@@ -204,8 +204,9 @@ class Machine:
             await self._download.into(disk, self._source, staged)
             if step.verify:
                 await asyncio.to_thread(disk.read_back)
+            await asyncio.to_thread(disk.show)
         finally:
-            await asyncio.to_thread(disk.close)
+            disk.close()
         await asyncio.to_thread(udev.settle)
 
     async def clear_rest(self, step: ClearRest) -> None:

@@ -27,6 +27,8 @@ class WholeDisk:
     What makes it bootable is written last, when all else is on the disk.
     """
 
+    everything = True
+
     def __init__(
         self, node: str, manifest: Manifest, unused: Unused, tell: Callable[[str], None]
     ) -> None:
@@ -47,6 +49,9 @@ class WholeDisk:
         await asyncio.to_thread(self._clear)
         await writers.open(writer.Disk(self._node), payload, index)
 
+    def wanted(self, index: Index) -> Collection[int]:
+        return range(len(index.frames))
+
     def last(self, index: Index) -> Collection[int]:
         return last_frames(index, self._facts)
 
@@ -63,11 +68,13 @@ class WholeDisk:
                             hint="see the kernel log, replace the disk",
                         )
 
+    def show(self) -> None:
+        """The kernel sees what is there now. Blocking."""
+        read_table_again(self._file, self._node)
+
     def close(self) -> None:
-        """The kernel sees what is there now, and everybody else may. Blocking."""
-        with self._claim:
-            if self._file >= 0:
-                read_table_again(self._file, self._node)
+        """The disk is anybody's. Safe to repeat."""
+        self._claim.close()
 
     def _clear(self) -> None:
         """Before all data: a page of the disk may be half of them."""
