@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from swarmstrap.errors import SwarmstrapError
+from swarmstrap.extents import Extents
 from swarmstrap.index import Entry
-from swarmstrap_server.images.tarstream import Extents
 
 # What is being done, how many bytes of it are done, and of how many when that is known.
 Report = Callable[[str, int, int | None], None]

@@ -5,15 +5,13 @@ attributes, ACLs and sparse files. Pure; the caller adds the data and the paddin
 
 from collections.abc import Iterator
 
+from swarmstrap.extents import Extents, total
 from swarmstrap.index import Entry
 from swarmstrap_server.images.attributes import ACL_RECORDS, acl_text
 
 BLOCK = 512
 # Two blocks of zeros end an archive.
 TRAILER = bytes(2 * BLOCK)
-
-# Offset and length of the parts of a file that are not holes.
-Extents = tuple[tuple[int, int], ...]
 
 _TYPES = {"f": b"0", "h": b"1", "l": b"2", "c": b"3", "b": b"4", "d": b"5", "p": b"6"}
 _NAME_BYTES = 100
@@ -23,14 +21,14 @@ _SECOND = 10**9
 
 
 def header(entry: Entry, extents: Extents = ()) -> bytes:
-    """Everything that comes before the data of `entry`; `extents` are those data.
+    """Everything that comes before the data of `entry`; `extents` are the parts that are no holes.
 
     A sparse file (its extents are not all of it) becomes GNU's format 1.0: its map is the first
     part of its data, and is included here.
     """
     records = list(_attribute_records(entry))
     name = entry.path + b"/" if entry.kind == "d" else entry.path
-    size = sum(length for _, length in extents)
+    size = total(extents)
     sparse_map = b""
     if size < entry.size:
         sparse_map = _sparse_map(entry.size, extents)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pages of a container image: which of its images is wanted, and what its layers must be.
+"""Which of a container's images is wanted, and what its layers are and must be.
 
 Formats: the OCI image layout 1.0 and the archives of `docker save`. Pure, but for reading small
 files of the source that they are in.
@@ -10,21 +10,30 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 
 from swarmstrap.errors import BadInput
-from swarmstrap.units import MiB
 from swarmstrap_server.images.facts import first_bytes, inside
-from swarmstrap_server.images.source import CaptureFailed, Source
+from swarmstrap_server.images.source import Source
+from swarmstrap_server.images.sources.pages import (
+    MAX_PAGE,
+    Descriptor,
+    Platform,
+    blob_page,
+    blob_path,
+    decode,
+    page,
+    page_bytes,
+    printable,
+    sha256_of,
+    unusable,
+)
 
 # Names of an image, as skopeo and containerd write them.
 _NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 # A signature or a bill of materials beside an image, in the clothes of an image.
 _ATTACHED = "vnd.docker.reference.type"
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_MAX_PAGE = 8 * MiB
 _MAX_IMAGES = 1000
 _MAX_DEPTH = 4
 _MAX_LAYERS = 1000
@@ -36,30 +45,6 @@ _ARCHITECTURES = {
     "armv7l": "arm",
     "loongarch64": "loong64",
 }
-
-Page = TypeVar("Page", bound=msgspec.Struct)
-
-
-class Platform(msgspec.Struct, frozen=True):
-    architecture: str = ""
-    os: str = "linux"
-    variant: str = ""
-
-    def __str__(self) -> str:
-        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
-
-    def fits(self, wanted: "Platform") -> bool:
-        """A variant counts where it is wanted."""
-        same = (self.os, self.architecture) == (wanted.os, wanted.architecture)
-        return same and wanted.variant in ("", self.variant)
-
-
-class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
-    digest: str
-    size: int
-    annotations: dict[str, str] = {}
-    platform: Platform | None = None
-    media_type: str = ""
 
 
 class _Index(msgspec.Struct, frozen=True):
@@ -112,7 +97,7 @@ class _Image:
 
 def is_container(source: Source) -> bool:
     """Whether it is a layout or an archive of `docker save`, and not the root of a system."""
-    saved = first_bytes(source, "manifest.json", _MAX_PAGE) or b""
+    saved = first_bytes(source, "manifest.json", MAX_PAGE) or b""
     return _is_layout(source) or (saved.lstrip().startswith(b"[") and b'"Layers"' in saved)
 
 
@@ -144,7 +129,7 @@ def _is_layout(source: Source) -> bool:
 
 def _images(source: Source) -> Iterator[_Image]:
     pending: list[tuple[_Index, tuple[str, ...], int]] = [
-        (_page(source, "index.json", _Index), (), 0)
+        (page(source, "index.json", _Index), (), 0)
     ]
     count = 0
     while pending:
@@ -152,13 +137,13 @@ def _images(source: Source) -> Iterator[_Image]:
         for descriptor in index.manifests:
             count += 1
             if count > _MAX_IMAGES or depth > _MAX_DEPTH:
-                raise _bad(source, "its index goes on and on")
+                raise unusable(source, "its index goes on and on")
             named = tuple(
                 descriptor.annotations[key] for key in _NAMES if key in descriptor.annotations
             )
             names = named or above
             if descriptor.media_type.endswith((".index.v1+json", ".manifest.list.v2+json")):
-                pending.append((_blob_page(source, descriptor, _Index), names, depth + 1))
+                pending.append((blob_page(source, descriptor, _Index), names, depth + 1))
             elif _ATTACHED not in descriptor.annotations:
                 yield _Image(descriptor, names, descriptor.platform)
 
@@ -188,22 +173,23 @@ def _is_named(name: str, tag: str) -> bool:
 
 def _choice(source: Source, option: str, wanted: str, known: list[str]) -> BadInput:
     what = f"not one image that is {wanted}" if wanted else f"{len(known)} images"
-    return BadInput(f"{source.name} has {what}", hint=f"say {option}: {', '.join(known) or 'none'}")
+    names = ", ".join(map(printable, known)) or "none"
+    return BadInput(f"{source.name} has {what}", hint=f"say {option}: {names}")
 
 
 def _layout_layers(source: Source, descriptor: Descriptor) -> list[Layer]:
-    manifest = _blob_page(source, descriptor, _Manifest)
-    config = _blob_page(source, manifest.config, _Config)
+    manifest = blob_page(source, descriptor, _Manifest)
+    config = blob_page(source, manifest.config, _Config)
     unpacked = _diff_ids(source, config, len(manifest.layers))
     return [
-        Layer(_blob(source, layer), _hex(source, layer.digest), layer.size, sha256)
+        Layer(blob_path(source, layer), sha256_of(source, layer.digest), layer.size, sha256)
         for layer, sha256 in zip(manifest.layers, unpacked, strict=True)
     ]
 
 
 def _saved_layers(source: Source, tag: str) -> list[Layer]:
-    data = b'{"images":' + _bytes(source, "manifest.json") + b"}"
-    images = _decode(source, "manifest.json", data, _SavedPage).images
+    data = b'{"images":' + page_bytes(source, "manifest.json") + b"}"
+    images = decode(source, "manifest.json", data, _SavedPage).images
     named = [
         image
         for image in images
@@ -213,11 +199,11 @@ def _saved_layers(source: Source, tag: str) -> list[Layer]:
         known = sorted(name for image in images for name in image.repo_tags or ())
         raise _choice(source, "--tag", tag, known)
     [image] = named
-    data = _bytes(source, image.config)
+    data = page_bytes(source, image.config)
     digest = re.search(r"[0-9a-f]{64}", image.config)
     if digest and hashlib.sha256(data).hexdigest() != digest[0]:
-        raise _bad(source, f"{image.config} does not have its sha256")
-    config = _decode(source, image.config, data, _Config)
+        raise unusable(source, f"{printable(image.config)} does not have its sha256")
+    config = decode(source, image.config, data, _Config)
     unpacked = _diff_ids(source, config, len(image.layers))
     return [
         Layer(path, "", None, sha256) for path, sha256 in zip(image.layers, unpacked, strict=True)
@@ -225,52 +211,7 @@ def _saved_layers(source: Source, tag: str) -> list[Layer]:
 
 
 def _diff_ids(source: Source, config: _Config, layers: int) -> list[str]:
-    digests = [_hex(source, digest) for digest in config.rootfs.diff_ids]
+    digests = [sha256_of(source, digest) for digest in config.rootfs.diff_ids]
     if len(digests) != layers or layers > _MAX_LAYERS:
-        raise _bad(source, f"it has {layers} layers and names {len(digests)}")
+        raise unusable(source, f"it has {layers} layers and names {len(digests)}")
     return digests
-
-
-def _blob_page(source: Source, descriptor: Descriptor, kind: type[Page]) -> Page:
-    path = _blob(source, descriptor)
-    data = _bytes(source, path)
-    digest = hashlib.sha256(data).hexdigest()
-    if len(data) != descriptor.size or digest != _hex(source, descriptor.digest):
-        raise _bad(source, f"{path} does not have its sha256 and size")
-    return _decode(source, path, data, kind)
-
-
-def _page(source: Source, path: str, kind: type[Page]) -> Page:
-    return _decode(source, path, _bytes(source, path), kind)
-
-
-def _bytes(source: Source, path: str) -> bytes:
-    data = first_bytes(source, path, _MAX_PAGE)
-    if data is None:
-        raise _bad(source, f"it has no {path}")
-    return data
-
-
-def _decode(source: Source, path: str, data: bytes, kind: type[Page]) -> Page:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _bad(source, f"{path} cannot be read: {error}") from error
-
-
-def _blob(source: Source, descriptor: Descriptor) -> str:
-    return f"blobs/sha256/{_hex(source, descriptor.digest)}"
-
-
-def _hex(source: Source, digest: str) -> str:
-    match = _DIGEST.fullmatch(digest)
-    if match is None:
-        raise _bad(source, f"it has a digest that is no sha256: {digest!r:.80}")
-    return match[1]
-
-
-def _bad(source: Source, reason: str) -> CaptureFailed:
-    return CaptureFailed(
-        f"{source.name} is no container image that can be used: {reason}",
-        hint="make it again, for example with skopeo copy",
-    )

@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 
 from swarmstrap.errors import BadInput
+from swarmstrap.extents import Extents
 from swarmstrap.index import ROOT, Entry, Kind
 from swarmstrap.mountinfo import PSEUDO, Mount, contains, parse_mounts
 from swarmstrap_server.images.attributes import belongs
 from swarmstrap_server.images.source import Found
 from swarmstrap_server.images.sources import holes
-from swarmstrap_server.images.tarstream import Extents
 
 _KINDS: dict[int, Kind] = {
     stat.S_IFREG: "f",

@@ -4,7 +4,7 @@
 import os
 from collections.abc import Callable, Sequence
 
-from swarmstrap_server.images.tarstream import Extents
+from swarmstrap.extents import Extents
 
 # Filesystems round holes to their own blocks, most to this.
 BLOCK = 4096

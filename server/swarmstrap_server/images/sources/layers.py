@@ -14,7 +14,9 @@ from swarmstrap_server.images.facts import inside
 from swarmstrap_server.images.source import CaptureFailed, Data, Report, Source, joined
 from swarmstrap_server.images.sources import spool, tar
 from swarmstrap_server.images.sources.container import Layer, read_layers
-from swarmstrap_server.images.sources.tree import Store, Tree
+from swarmstrap_server.images.sources.kept import Store
+from swarmstrap_server.images.sources.pages import printable
+from swarmstrap_server.images.sources.tree import Tree
 
 # OCI image specification, "Whiteouts": `.wh.x` hides x of the layers below, this all in its place.
 _HIDES = b".wh."
@@ -61,8 +63,9 @@ def _unpack(
     outer: Source, layer: Layer, file: BinaryIO, name: str, folder: Path, report: Report
 ) -> None:
     entry = inside(outer, layer.path)
+    path = printable(layer.path)
     if entry is None or entry.kind != "f":
-        raise _wrong(name, f"{layer.path} is missing")
+        raise _wrong(name, f"{path} is missing")
     unpacked = hashlib.sha256()
 
     def hashed(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -78,9 +81,9 @@ def _unpack(
         spool.write(hashed(chunks), file, limit, name, lambda done: report(name, done, None))
         packed.rest()
     if layer.size not in (None, packed.size) or layer.sha256 not in ("", packed.digest.hexdigest()):
-        raise _wrong(name, f"{layer.path} does not have its sha256 and size")
+        raise _wrong(name, f"{path} does not have its sha256 and size")
     if unpacked.hexdigest() != layer.unpacked_sha256:
-        raise _wrong(name, f"what {layer.path} unpacks to does not have its sha256")
+        raise _wrong(name, f"what {path} unpacks to does not have its sha256")
 
 
 class _Packed(io.RawIOBase):

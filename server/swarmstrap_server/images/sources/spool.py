@@ -16,7 +16,7 @@ from swarmstrap.errors import BadInput
 from swarmstrap.units import GiB, MiB, human
 from swarmstrap_server.images.compress import DAMAGED, unpacked
 from swarmstrap_server.images.source import CaptureFailed, Report
-from swarmstrap_server.images.sources.tree import Store
+from swarmstrap_server.images.sources.kept import Store
 from swarmstrap_server.run import conversation
 
 Compression = Literal["none", "gzip", "bzip2", "xz", "zstd", "lz4"]

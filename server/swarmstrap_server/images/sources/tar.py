@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from swarmstrap.extents import total
 from swarmstrap.index import ROOT, Entry, Kind, problem, shown
 from swarmstrap.units import MiB
 from swarmstrap_server.images.source import CaptureFailed, Report
 from swarmstrap_server.images.sources import spool, tarattributes
-from swarmstrap_server.images.sources.tree import Kept, Store, Tree
+from swarmstrap_server.images.sources.kept import Kept, Store
+from swarmstrap_server.images.sources.tree import Tree
 from swarmstrap_server.images.tarstream import BLOCK
 
 _KINDS: dict[bytes, Kind] = {
@@ -191,7 +193,7 @@ def _false_size(kept: Kept) -> str | None:
         return "has a sparse map out of order"
     if kept.parts and sum(kept.parts[-1]) > kept.size:
         return "has a sparse map larger than itself"
-    if kept.begin + sum(length for _, length in kept.parts) > kept.store.size:
+    if kept.begin + total(kept.parts) > kept.store.size:
         return "goes on after the end of the archive: it is cut off"
     return None
 
