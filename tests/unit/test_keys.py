@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 from tests.trees import small_system
 
+from swarmstrap.effects.trust import SIGNERS, verify_signature
 from swarmstrap.errors import BadInput, Untrusted
-from swarmstrap.manifest import HOOK_NAMESPACE, SIGNATURE_FILE
+from swarmstrap.manifest import (
+    HOOK_NAMESPACE,
+    MANIFEST_FILE,
+    SIGNATURE_FILE,
+    SIGNATURE_NAMESPACE,
+)
+from swarmstrap.sshsig import Signers
 from swarmstrap_server import cli
 from swarmstrap_server.control.admission import check_hooks, check_image
 from swarmstrap_server.images.library import Image, ImageStore
@@ -16,6 +23,7 @@ from swarmstrap_server.images.publish import publish
 from swarmstrap_server.images.resign import signed_by
 from swarmstrap_server.images.signing import Key, claimed
 from swarmstrap_server.images.sources.directory import Directory
+from swarmstrap_server.installer.baked import baked
 from swarmstrap_server.site.keyring import Keyring
 from swarmstrap_server.site.making import init
 from swarmstrap_server.site.paths import SitePaths
@@ -93,6 +101,43 @@ def test_from_one_key_to_the_next(paths: SitePaths, image: Image, capsys: Captur
     assert contents(image) == before
     assert (paths.publisher.stat().st_mode & 0o777) == 0o600
     assert len(list(paths.keys.glob("retired-*.pub"))) == 1
+
+
+def test_nodes_follow_what_is_baked(paths: SitePaths, image: Image, tmp_path: Path) -> None:
+    first = signed_by(image)
+    old = initramfs(paths, tmp_path / "old")
+    Keyring(paths).add(None, is_next=True)
+    both = initramfs(paths, tmp_path / "both")
+    Keyring(paths).rotate()
+    for signers in (old, both):
+        accepted_by_node(image, signers)
+    assert run(paths, "image", "sign", "--signed-by", first) == 0
+    accepted_by_node(image, both)
+    with pytest.raises(Untrusted, match="none of the publisher's"):
+        accepted_by_node(image, old)
+    Keyring(paths).revoke(first)
+    new = initramfs(paths, tmp_path / "new")
+    accepted_by_node(image, new)
+    stolen = Key(next(path for path in paths.keys.glob("retired-*") if path.suffix != ".pub"))
+    data = (image.directory / MANIFEST_FILE).read_bytes()
+    forged = stolen.sign(data, SIGNATURE_NAMESPACE)
+    with pytest.raises(Untrusted, match="was revoked"):
+        verify_signature(data, forged, namespace=SIGNATURE_NAMESPACE, signers=new)
+
+
+def initramfs(paths: SitePaths, folder: Path) -> Signers:
+    """Whom a node trusts that boots the installer as it would be built now."""
+    for path, content in baked(read_site(paths.root)).items():
+        (folder / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path.lstrip("/")).write_bytes(content)
+    etc = folder / "etc/swarmstrap"
+    return Signers(etc / SIGNERS.allowed.name, etc / SIGNERS.revoked.name)
+
+
+def accepted_by_node(image: Image, signers: Signers) -> None:
+    data = (image.directory / MANIFEST_FILE).read_bytes()
+    signature = (image.directory / SIGNATURE_FILE).read_bytes()
+    verify_signature(data, signature, namespace=SIGNATURE_NAMESPACE, signers=signers)
 
 
 def test_what_a_revoked_key_signed_counts_no_more(

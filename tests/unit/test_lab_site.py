@@ -4,17 +4,26 @@
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 
+import msgspec
 import pytest
+from tests.trees import small_system
 
-from swarmstrap.errors import BadInput
+from swarmstrap.errors import BadInput, Untrusted
+from swarmstrap_server.control.admission import check_hooks, check_image
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.images.publish import publish
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.images.sources.directory import Directory
 from swarmstrap_server.lab import lab_site
 from swarmstrap_server.lab.lab_site import LabSite
 from swarmstrap_server.lab.network import Network
+from swarmstrap_server.site.floors import raise_floor
 from swarmstrap_server.site.making import init
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import Site, read_site
 
 NETWORK = Network("none", IPv4Interface("10.77.0.1/24"), IPv6Interface("fd77::1/64"), ())
+LATER = "2999-01-01T00:00:00Z"
 LAB = LabSite(layout="default", finish="reboot", seeder_rate="", nonce="0123")
 
 
@@ -33,6 +42,19 @@ def test_it_can_be_read_and_can_be_made_again(real: Site, tmp_path: Path) -> Non
         made = lab_site.make(tmp_path / "work" / "site", real, LAB, NETWORK, [])
         assert read_site(made.root).settings.address == "10.77.0.1"
         assert made.allowed_signers.read_text().count("ssh-ed25519") == 2
+
+
+def test_its_server_arms_for_what_the_real_one_would(real: Site, tmp_path: Path) -> None:
+    small_system(tmp_path / "source")
+    store, key = ImageStore(real.paths.images), Key(real.paths.publisher)
+    publish(Directory(tmp_path / "source"), "small", "1", store, key, level=1)
+    made = read_site(lab_site.make(tmp_path / "work/site", real, LAB, NETWORK, []).root)
+    check_hooks(made, ["n1"])
+    check_image(made, ImageStore(made.paths.images).get("small"))
+    raise_floor(real.paths, msgspec.structs.replace(store.get("small").manifest, created=LATER))
+    made = read_site(lab_site.make(tmp_path / "work/site", real, LAB, NETWORK, []).root)
+    with pytest.raises(Untrusted, match="nothing older than"):
+        check_image(made, ImageStore(made.paths.images).get("small"))
 
 
 def test_it_trusts_no_more_than_the_real_one(real: Site, tmp_path: Path) -> None:
