@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         match arguments.command:
             case "boot":
                 boot(arguments.cmdline)
+            case "update":
+                update(arguments)
             case "inventory":
                 show_inventory(arguments.listen, as_json=arguments.json)
             case _:
@@ -92,6 +94,30 @@ def boot(cmdline: Path) -> None:
         leave("reboot")
 
 
+def update(arguments: argparse.Namespace) -> None:
+    """Bring an installed system, this one or another, to another version of its image."""
+    from swarmstrap.effects import live_update
+    from swarmstrap.sshsig import Signers
+
+    wish = live_update.Wish(
+        root=arguments.root,
+        image=arguments.image,
+        signers=Signers(arguments.keys, arguments.keys.with_name("revoked_keys")),
+        preserve=tuple(arguments.preserve),
+        checksum=arguments.checksum,
+        allow_older=arguments.allow_older,
+        forget_hooks=arguments.forget_hooks,
+    )
+    if arguments.dry_run:
+        changes = live_update.compare(wish)
+    else:
+        changes = live_update.update(wish, lambda line: print(line, file=sys.stderr))
+    if arguments.json:
+        print(msgspec.json.encode(changes).decode())
+    elif arguments.dry_run:
+        print("\n".join((*changes.lines(), changes.summary())))
+
+
 def show_inventory(listen: int, *, as_json: bool) -> None:
     """Waits `listen` seconds for switches to say which port this is; only root hears them."""
     from swarmstrap.effects import udev
@@ -121,7 +147,7 @@ def _decode(path: Path, kind: type[Value]) -> Value:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: {error}", hint=f"it must be a {kind.__name__} as JSON") from error
 
 
@@ -130,6 +156,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     booting = commands.add_parser("boot", help="install this machine, as its server says")
     booting.add_argument("--cmdline", type=Path, default=Path("/proc/cmdline"))
+    _add_update(
+        commands.add_parser("update", help="bring a system to another version of its image")
+    )
     inventory = commands.add_parser("inventory", help="show what this machine is")
     inventory.add_argument("--json", action="store_true")
     inventory.add_argument(
@@ -143,3 +172,29 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--inventory", type=Path, required=True, metavar="FILE")
     plan.add_argument("--job", type=Path, required=True, metavar="FILE")
     return parser
+
+
+def _add_update(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", type=Path, default=Path("/"), help="of the system (default: /)")
+    parser.add_argument(
+        "--image", required=True, metavar="URL|DIR", help="as in http://SERVER:8080/images/NAME"
+    )
+    parser.add_argument(
+        "--keys",
+        type=Path,
+        default=Path("/etc/swarmstrap/allowed_signers"),
+        metavar="FILE",
+        help="the publisher's public keys (default: %(default)s)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument(
+        "--preserve",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="leave alone; may be repeated",
+    )
+    parser.add_argument("--checksum", action="store_true", help="read data, trust no time")
+    parser.add_argument("--allow-older", action="store_true", help="go back to an older version")
+    parser.add_argument("--forget-hooks", action="store_true", help="what hooks made may go")
+    parser.add_argument("--json", action="store_true", help="the changes, for programs")

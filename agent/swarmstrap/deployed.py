@@ -21,7 +21,7 @@ GRUB_CFG = "/boot/grub/grub.cfg"
 
 class Deployed(msgspec.Struct, frozen=True, kw_only=True):
     """`deployment` is the one that partitioned the disks; `own` are the files that it wrote itself;
-    `hooks` changed the system in ways that nobody else knows.
+    `hooks` changed the system in ways that nobody else knows; `preserve` is the job's.
     """
 
     deployment: str
@@ -32,6 +32,7 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
     infohash: str
     own: tuple[str, ...]
     hooks: tuple[str, ...]
+    preserve: tuple[str, ...]
     kernel_arguments: str
     volumes: tuple[PlacedVolume, ...]
 
@@ -61,6 +62,7 @@ def record(
         infohash=manifest.infohash,
         own=tuple(step.path for step in steps if isinstance(step, WriteFile)),
         hooks=tuple(hook.name for hook in job.hooks if hook.where == "chroot"),
+        preserve=job.preserve,
         kernel_arguments=job.layout.kernel_arguments,
         volumes=volumes,
     )

@@ -3,7 +3,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -52,6 +52,10 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     metadata: tuple[str, ...]
     removed: tuple[str, ...]
     fetch: int
+
+    def lines(self) -> Iterator[str]:
+        marks = (("+", self.added), ("~", self.changed), ("m", self.metadata), ("-", self.removed))
+        return (f"{mark} {path}" for mark, paths in marks for path in paths)
 
     def summary(self) -> str:
         return (

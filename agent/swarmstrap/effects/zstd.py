@@ -8,7 +8,7 @@ import zstandard
 
 from swarmstrap.errors import SwarmstrapError, Untrusted
 from swarmstrap.index import MAX_INDEX, Index, check, decode
-from swarmstrap.manifest import Manifest
+from swarmstrap.manifest import INDEX_FILE, Manifest
 
 
 class NotYetReadable(SwarmstrapError):
@@ -35,19 +35,23 @@ def decompress(data: bytes, unpacked: int) -> bytes:
 
 
 def load_index(path: Path, manifest: Manifest) -> Index:
+    """`index_from` a file."""
+    return index_from(path.read_bytes(), manifest)
+
+
+def index_from(data: bytes, manifest: Manifest) -> Index:
     """The index that `manifest` names, checked against it.
 
-    Raises NotYetReadable while the file has other bytes, Untrusted when it cannot be used.
+    Raises NotYetReadable for other bytes, Untrusted when it cannot be used.
     """
-    data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != manifest.index.sha256:
-        raise NotYetReadable(f"{path.name} does not have the manifest's digest (yet)")
+        raise NotYetReadable(f"{INDEX_FILE} does not have the manifest's digest (yet)")
     try:
         size = zstandard.frame_content_size(data)
     except zstandard.ZstdError as error:
-        raise Untrusted(f"{path.name} is not a zstd file: {error}") from error
+        raise Untrusted(f"{INDEX_FILE} is not a zstd file: {error}") from error
     if not 0 <= size <= MAX_INDEX:
-        raise Untrusted(f"{path.name} claims {size} bytes", hint="publish the image again")
+        raise Untrusted(f"{INDEX_FILE} claims {size} bytes", hint="publish the image again")
     index = decode(decompress(data, size))
     check(index, manifest)
     return index

@@ -10,6 +10,7 @@ from swarmstrap.errors import Refused
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE
 from swarmstrap_server.app import SERVICES, Services, new_app
 from swarmstrap_server.control.identity import marks
+from swarmstrap_server.images.library import FILES
 from swarmstrap_server.netboot import boot
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ def init_app(services: Services) -> web.Application:
     app.router.add_get(boot.INITRAMFS, _initramfs)
     app.router.add_get("/announce", _announce)
     app.router.add_get("/images/{infohash}/{directory}/{file}", _image)
+    app.router.add_get("/images/{image}/{file}", _image_by_name)
     return app
 
 
@@ -80,3 +82,16 @@ async def _image(request: web.Request) -> web.FileResponse:
     if image is None or file not in (INDEX_FILE, PAYLOAD_FILE):
         raise web.HTTPNotFound
     return web.FileResponse(image.directory / file)
+
+
+async def _image_by_name(request: web.Request) -> web.FileResponse:
+    """All files of NAME:VERSION, or of the newest NAME, for a system that updates itself."""
+    name, _, version = request.match_info["image"].partition(":")
+    published = request.app[SERVICES].published.values()
+    found = [image for image in published if image.manifest.name == name]
+    if version:
+        found = [image for image in found if image.manifest.version == version]
+    file = request.match_info["file"]
+    if not found or file not in FILES:
+        raise web.HTTPNotFound
+    return web.FileResponse(max(found, key=lambda image: image.manifest.created).directory / file)
