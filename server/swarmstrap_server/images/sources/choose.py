@@ -15,10 +15,13 @@ from swarmstrap_server.images.source import Report, Source
 from swarmstrap_server.images.sources import tar
 from swarmstrap_server.images.sources.container import is_container
 from swarmstrap_server.images.sources.directory import Directory
+from swarmstrap_server.images.sources.disk import disk_image, looks_like_disk
+from swarmstrap_server.images.sources.disk_tree import disk_tree
 from swarmstrap_server.images.sources.layers import container_source
 from swarmstrap_server.images.sources.ssh import mirrored
 from swarmstrap_server.images.strip import RULES, Rule
 
+_SOURCES = f"name a directory, a tar, a container image, a disk image, or {SCHEME}HOST/PATH"
 _OPTIONS = {"kind": "--as"}
 
 
@@ -72,17 +75,18 @@ def _opened(
     if named.startswith(SCHEME):
         _only(wishes, "another machine", "identity", "known_hosts", "live", "forget")
         return stack.enter_context(_machine(named, wishes, room, report, rules)), None
+    if not path.exists():
+        raise BadInput(f"there is no {named}", hint=_SOURCES)
     files: Source
     if path.is_dir():
         files, what, understood = Directory(path, wishes.cross), "a directory", ["cross"]
     elif tar.looks_like_tar(path):
         files = stack.enter_context(tar.tar_source(path, room.unpacking, report))
         what, understood = "an archive of files", []
+    elif looks_like_disk(path):
+        return _disk(stack, path, wishes, room)
     else:
-        raise BadInput(
-            f"{named} is nothing that can be captured",
-            hint=f"name a directory, a tar, a container image, or {SCHEME}HOST/PATH",
-        )
+        raise BadInput(f"{named} is nothing that can be captured", hint=_SOURCES)
     if not is_container(files):
         _only(wishes, what, *understood)
         return files, None
@@ -91,6 +95,21 @@ def _opened(
         files, room.unpacking, report, platform=wishes.platform, tag=wishes.tag
     )
     return stack.enter_context(layers), None
+
+
+def _disk(stack: ExitStack, path: Path, wishes: Wishes, room: Room) -> tuple[Source, About | None]:
+    if wishes.kind == "tree":
+        _only(wishes, "the files of a disk", "kind", "sector")
+        return stack.enter_context(disk_tree(path, room.unpacking, sector=wishes.sector)), None
+    _only(wishes, "a disk", "kind", "sector", "all_blocks", "architecture")
+    image = disk_image(
+        path,
+        room.unpacking,
+        sector=wishes.sector,
+        all_blocks=wishes.all_blocks,
+        architecture=wishes.architecture,
+    )
+    return stack.enter_context(image)
 
 
 @contextmanager
