@@ -1,129 +1,154 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Applying an image beside `tar --zstd -x` of the same file to the same kind of filesystem.
+"""Unpacking one image beside GNU tar and bsdtar, onto ext4, xfs and btrfs.
 
-Both take turns, each time on a new ext4 in memory (a loop device on a tmpfs), so that the disk and
-its other users have no part in it; every run ends with the filesystem synced. Frames come to the
-writers in an order like a swarm's. Needs root, and memory for the unpacked tree twice.
+The engines take turns, each time on a new filesystem in memory (a loop device on a tmpfs), so that
+the disk and its other users have no part in it. Every run ends with the filesystem synced. One of
+them downloads the image meanwhile, as fast as it can, from `swarmstrap serve` in another network
+namespace; what that server needs of the same processors is in its wall clock time only.
 """
 
 import asyncio
-import os
-import random
-import resource
+import contextlib
+import json
 import statistics
 import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.writer import Tree
-from swarmstrap.effects.zstd import load_index
-from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE
+import msgspec
+from tests.bench.engine import DOWNLOADING
+from tests.bench.links import Machine, machines
+from tests.bench.processes import line, peak, process
+
 from swarmstrap.units import MiB
 from swarmstrap_server.images.library import Image
 
+ENGINES = (
+    "gnu-tar",
+    "bsdtar",
+    "swarmstrap-in-order",
+    "swarmstrap-random-order",
+    DOWNLOADING,
+)
+FILESYSTEMS = ("ext4", "xfs", "btrfs")
+RESULT = Path("build/bench/apply.json")
+_READY_SECONDS = 60.0
+_RUN_SECONDS = 900.0
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Seconds of wall clock and of processors."""
+
+class Run(msgspec.Struct, frozen=True):
+    """Seconds of wall clock and of processors; `peak` in bytes, of all processes together."""
 
     seconds: float
-    busy: float
+    cpu_seconds: float
+    peak: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """Every run of both; sizes in bytes."""
+class Row:
+    """Medians. `ratio_to_tar` is that of the seconds, on the same filesystem."""
 
-    payload: int
-    unpacked: int
-    entries: int
-    tar: tuple[Run, ...]
-    writers: tuple[Run, ...]
-
-    @property
-    def ratio(self) -> float:
-        """Median seconds of the writers over tar's."""
-        return median(self.writers)[0] / median(self.tar)[0]
+    engine: str
+    filesystem: str
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    ratio_to_tar: float
 
 
-def median(runs: Sequence[Run]) -> tuple[float, float]:
-    """Of seconds and of processor seconds, each for itself."""
-    return (
-        statistics.median(run.seconds for run in runs),
-        statistics.median(run.busy for run in runs),
+async def bench(site: Path, image: Image, rounds: int, say: Callable[[str], None]) -> list[Row]:
+    """Every engine on every filesystem once in each round. Needs root."""
+    runs: defaultdict[tuple[str, str], list[Run]] = defaultdict(list)
+    async with serving(site) as (server, node):
+        for _ in range(rounds):
+            for filesystem in FILESYSTEMS:
+                for engine in ENGINES:
+                    run = await measure(engine, filesystem, image, server, node)
+                    say(
+                        f"{filesystem}, {engine}: {run.seconds:.1f} s, {run.cpu_seconds:.1f} s busy"
+                    )
+                    runs[filesystem, engine].append(run)
+    return [
+        _row(engine, filesystem, runs[filesystem, engine], runs[filesystem, ENGINES[0]])
+        for filesystem in FILESYSTEMS
+        for engine in ENGINES
+    ]
+
+
+def _row(engine: str, filesystem: str, runs: list[Run], tar: list[Run]) -> Row:
+    seconds = statistics.median(run.seconds for run in runs)
+    return Row(
+        engine=engine,
+        filesystem=filesystem,
+        seconds=round(seconds, 2),
+        cpu_seconds=round(statistics.median(run.cpu_seconds for run in runs), 2),
+        peak_mb=round(max(run.peak for run in runs) / 1e6, 1),
+        ratio_to_tar=round(seconds / statistics.median(run.seconds for run in tar), 2),
     )
 
 
-def bench(image: Image, pairs: int, say: Callable[[str], None]) -> Applied:
-    tar, writers = [], []
-    for _ in range(pairs):
-        tar.append(measure(by_tar, image))
-        writers.append(measure(by_writers, image))
-        say(f"apply: tar {tar[-1].seconds:.1f} s, swarmstrap {writers[-1].seconds:.1f} s")
-    manifest = image.manifest
-    return Applied(
-        payload=manifest.payload.size,
-        unpacked=manifest.unpacked,
-        entries=manifest.entries,
-        tar=tuple(tar),
-        writers=tuple(writers),
-    )
+@contextlib.asynccontextmanager
+async def serving(site: Path) -> AsyncIterator[tuple[Machine, Machine]]:
+    """`swarmstrap serve` on the first of two machines, between which nothing is slow."""
+    with machines(2, None) as (server, node):
+        command = [sys.executable, "-m", "swarmstrap_server.cli", "--site", str(site), "serve"]
+        async with process(server.command(*command)) as running:
+            await line(running, _READY_SECONDS, "the server to be ready")
+            yield server, node
 
 
-@contextmanager
-def new_filesystem(size: int) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
-        disk, target = Path(memory) / "disk", Path(memory) / "target"
-        target.mkdir()
-        disk.touch()
-        os.truncate(disk, size)
-        subprocess.run(["mkfs.ext4", "-q", "-F", disk], check=True)
-        subprocess.run(["mount", "-o", "loop", disk, target], check=True)
-        try:
-            yield target
-        finally:
-            subprocess.run(["umount", target], check=True)
+async def measure(
+    engine: str, filesystem: str, image: Image, server: Machine, node: Machine
+) -> Run:
+    with (
+        tempfile.TemporaryDirectory(prefix="swarmstrap-bench-", dir="/dev/shm") as name,
+        new_filesystem(filesystem, Path(name), 2 * image.manifest.unpacked + 512 * MiB) as target,
+    ):
+        staging = Path(name) / "staging"
+        staging.mkdir()
+        words = [sys.executable, "-m", "tests.bench.engine", engine, str(image.directory)]
+        network = [str(staging), str(node.address), f"http://{server.address}:8080/announce"]
+        command = node.command(*words, str(target), *network)
+        async with process(command) as running:
+            await line(running, _READY_SECONDS, "an engine to be ready")
+            assert running.stdin is not None
+            running.stdin.write(b"\n")
+            ending = asyncio.create_task(line(running, _RUN_SECONDS, f"{engine} to end"))
+            most = await peak(running.pid, ending)
+            run = msgspec.json.decode(await ending, type=Run)
+            return msgspec.structs.replace(run, peak=most)
 
 
-def by_tar(image: Image, target: Path) -> None:
-    command = ["tar", "--zstd", "-xpf", str(image.directory / PAYLOAD_FILE), "-C", str(target)]
-    subprocess.run([*command, "--xattrs", "--xattrs-include=*", "--acls"], check=True)
-    subprocess.run(["sync", "-f", str(target)], check=True)
-
-
-def by_writers(image: Image, target: Path) -> None:
-    asyncio.run(_write_all(image, target))
-
-
-async def _write_all(image: Image, target: Path) -> None:
-    writers = Writers.start(len(os.sched_getaffinity(0)))
+@contextlib.contextmanager
+def new_filesystem(kind: str, folder: Path, size: int) -> Iterator[Path]:
+    """A new filesystem of so many bytes, mounted in `folder`, which holds its data too."""
+    disk, target = folder / "disk", folder / "target"
+    target.mkdir()
+    with disk.open("wb") as file:
+        file.truncate(size)
+    force = "-F" if kind == "ext4" else "-f"
+    subprocess.run([f"mkfs.{kind}", "-q", force, disk], check=True)
+    subprocess.run(["mount", "-o", "loop", disk, target], check=True)
     try:
-        index = load_index(image.directory / INDEX_FILE, image.manifest)
-        await writers.open(Tree(os.fsencode(target)), image.directory / PAYLOAD_FILE, index)
-        await writers.skeleton()
-        frames = list(range(len(index.frames)))
-        random.Random(1).shuffle(frames)
-        async with asyncio.TaskGroup() as tasks:
-            for frame in frames:
-                tasks.create_task(writers.write(frame))
-        await writers.finish()
+        yield target
     finally:
-        await writers.stop()
+        subprocess.run(["umount", target], check=True)
 
 
-def processor_seconds() -> float:
-    """Of this process and all it waited for; the work of kernel threads is missing."""
-    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in both)
+def write(rows: list[Row]) -> None:
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
 
 
-def measure(apply: Callable[[Image, Path], None], image: Image) -> Run:
-    with new_filesystem(2 * image.manifest.unpacked + 512 * MiB) as target:
-        started, busy = time.monotonic(), processor_seconds()
-        apply(image, target)
-        return Run(time.monotonic() - started, processor_seconds() - busy)
+def table(rows: list[Row]) -> Iterator[str]:
+    yield "| filesystem | engine | seconds | to tar | processor seconds | peak, MB |"
+    yield "|---|---|---|---|---|---|"
+    for row in rows:
+        yield (
+            f"| {row.filesystem} | {row.engine} | {row.seconds:.1f} | {row.ratio_to_tar:.2f} "
+            f"| {row.cpu_seconds:.1f} | {row.peak_mb:.0f} |"
+        )

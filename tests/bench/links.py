@@ -26,8 +26,10 @@ class Machine:
 
 
 @contextmanager
-def machines(count: int, rate: int) -> Iterator[list[Machine]]:
-    """`count` machines whose links carry `rate` bit/s each way, headers included. Needs root."""
+def machines(count: int, rate: int | None) -> Iterator[list[Machine]]:
+    """`count` machines whose links carry `rate` bit/s each way, headers included; None is as much
+    as the processors can. Needs root.
+    """
     prefix = f"bench-{os.getpid()}"
     switch = f"{prefix}-switch"
     made = [Machine(f"{prefix}-{number}", NETWORK[number + 1]) for number in range(count)]
@@ -44,7 +46,7 @@ def machines(count: int, rate: int) -> Iterator[list[Machine]]:
             subprocess.run(["ip", "netns", "delete", netns], stderr=subprocess.DEVNULL, check=False)
 
 
-def _cable(machine: Machine, switch: str, port: str, rate: int) -> None:
+def _cable(machine: Machine, switch: str, port: str, rate: int | None) -> None:
     own = ("-n", machine.netns)
     _ip("link", "add", _PORT, "netns", machine.netns, "type", "veth", "peer", port, "netns", switch)
     _ip("-n", switch, "link", "set", port, "master", "bridge", "up")
@@ -53,6 +55,8 @@ def _cable(machine: Machine, switch: str, port: str, rate: int) -> None:
         _ip(*own, "link", "set", link, "up")
     # What a node's kernel uses, whatever this machine's default is.
     _ip(*own, "route", "change", str(NETWORK), "dev", _PORT, "congctl", "cubic")
+    if rate is None:
+        return
     for netns, device in ((machine.netns, _PORT), (switch, port)):
         shape = ("root", "tbf", "rate", f"{rate}bit", *_SHAPE)
         subprocess.run(["tc", "-n", netns, "qdisc", "add", "dev", device, *shape], check=True)

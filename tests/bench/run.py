@@ -2,62 +2,74 @@
 """Every benchmark, one after another, as tables or as JSON.
 
     make bench
-    build/venv/bin/python -m tests.bench.run --rounds 3 --json
+    build/venv/bin/python -m tests.bench.run --only apply --rounds 3
 
-A round is the swarm's rows once and three pairs of apply. The image that is applied is the demo's
-Debian, made by the first run that needs it. Needs root and an otherwise idle machine.
+Apply, capture and frames are measured with a Debian of 80,000 files that the first run makes below
+build/bench. Needs root and an otherwise idle machine.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 
-from tests.bench import apply, swarm
+from tests.bench import apply, capture, frames, swarm, tree
 
-from swarmstrap_server.images.library import Image, ImageStore
-from swarmstrap_server.lab import demo
-
-DEMO = Path("build/demo")
-_PAIRS = 3
+Say = Callable[[str], None]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--only", choices=("swarm", "apply"), help="leave the other one out")
+    parser.add_argument("--only", choices=_BENCHES, help="leave the others out")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
     found: dict[str, object] = {"cores": cores, "load_before": round(load, 2)}
     tables = [f"{cores} cores, load {load:.1f} before the start"]
-    if arguments.only != "apply":
-        rows = swarm.bench(arguments.rounds, _say)
-        found["swarm"] = [asdict(row) | {"ratio": row.ratio} for row in rows]
-        tables += ["", *_swarm_table(rows)]
-    if arguments.only != "swarm":
-        applied = apply.bench(_image(), _PAIRS * arguments.rounds, _say)
-        found["apply"] = asdict(applied) | {"ratio": applied.ratio}
-        tables += ["", *_apply_table(applied)]
+    for name, bench in _BENCHES.items():
+        if arguments.only in (None, name):
+            found[name], lines = bench(arguments.rounds, _say)
+            tables += ["", *lines]
     print(json.dumps(found, indent=2) if arguments.json else "\n".join(tables))
     return 0
 
 
-def _image() -> Image:
-    store = ImageStore(DEMO / "site" / "images")
-    if not store.ls(demo.IMAGE):
-        demo.prepare(DEMO)
-    return store.latest(demo.IMAGE)
+def _swarm(rounds: int, say: Say) -> tuple[object, Iterable[str]]:
+    rows = swarm.bench(rounds, say)
+    return [asdict(row) | {"ratio": row.ratio} for row in rows], _swarm_table(rows)
+
+
+def _apply(rounds: int, say: Say) -> tuple[object, Iterable[str]]:
+    image = tree.image(say)
+    rows = asyncio.run(apply.bench(tree.SITE, image, rounds, say))
+    apply.write(rows)
+    unpacked, entries = image.manifest.unpacked / 1e6, image.manifest.entries
+    title = f"{unpacked:.0f} MB in {entries} entries, medians of {rounds}\n"
+    return [asdict(row) for row in rows], [title, *apply.table(rows)]
+
+
+def _capture(rounds: int, say: Say) -> tuple[object, Iterable[str]]:
+    rows = capture.bench(tree.tree(say), rounds, say)
+    return [asdict(row) for row in rows], capture.table(rows)
+
+
+def _frames(rounds: int, say: Say) -> tuple[object, Iterable[str]]:
+    rows = frames.bench(tree.tree(say), say)
+    return [asdict(row) | {"cost": row.cost} for row in rows], frames.table(rows)
+
+
+_BENCHES = {"swarm": _swarm, "apply": _apply, "capture": _capture, "frames": _frames}
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _swarm_table(rows: Iterable[swarm.Measured]) -> Iterable[str]:
+def _swarm_table(rows: Iterable[swarm.Measured]) -> Iterator[str]:
     yield f"{swarm.PAYLOAD / 1e6:.0f} MB, links of {swarm.RATE / 1e6:.0f} Mbit/s each way\n"
     yield "| way | nodes | last node / bound | all rounds | copies sent by the server |"
     yield "|---|---|---|---|---|"
@@ -65,17 +77,6 @@ def _swarm_table(rows: Iterable[swarm.Measured]) -> Iterable[str]:
         times = " ".join(f"{time:.2f}" for time in row.times)
         copies = " ".join(f"{copies:.2f}" for copies in row.copies)
         yield f"| {row.way} | {row.nodes} | {row.ratio:.2f} | {times} | {copies} |"
-
-
-def _apply_table(applied: apply.Applied) -> Iterable[str]:
-    yield f"{applied.unpacked / 1e6:.0f} MB in {applied.entries} entries, onto ext4 in memory\n"
-    yield "| way | median, s | all runs, s | processor, median s |"
-    yield "|---|---|---|---|"
-    for way, runs in (("tar --zstd -x", applied.tar), ("swarmstrap", applied.writers)):
-        times = " ".join(f"{run.seconds:.1f}" for run in runs)
-        seconds, busy = apply.median(runs)
-        yield f"| {way} | {seconds:.1f} | {times} | {busy:.1f} |"
-    yield f"\nratio {applied.ratio:.2f}"
 
 
 if __name__ == "__main__":

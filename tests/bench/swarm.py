@@ -13,13 +13,14 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from tests.bench.links import Machine, machines
+from tests.bench.processes import line, process
 
 from swarmstrap.manifest import PAYLOAD_FILE, TORRENT_FILE
 from swarmstrap_server.control.client import Operator
@@ -119,8 +120,8 @@ async def _run(
         serving = server.command(
             sys.executable, "-m", "swarmstrap_server.cli", "--site", str(site.root), "serve"
         )
-        ready = await stack.enter_async_context(_process(serving))
-        await _line(ready, _READY_SECONDS, "the server to be ready")
+        ready = await stack.enter_async_context(process(serving))
+        await line(ready, _READY_SECONDS, "the server to be ready")
         waiting = []
         for node in nodes:
             own = folder / node.netns
@@ -128,15 +129,15 @@ async def _run(
             stack.callback(shutil.rmtree, own)
             words = _words(way, image, server, node, own)
             command = node.command(sys.executable, "-m", "tests.bench.node", way, *words)
-            waiting.append(await stack.enter_async_context(_process(command)))
-        for process in waiting:
-            await _line(process, _READY_SECONDS, "a node to be ready")
+            waiting.append(await stack.enter_async_context(process(command)))
+        for running in waiting:
+            await line(running, _READY_SECONDS, "a node to be ready")
         started = asyncio.get_running_loop().time()
-        for process in waiting:
-            assert process.stdin is not None
-            process.stdin.write(b"\n")
+        for running in waiting:
+            assert running.stdin is not None
+            running.stdin.write(b"\n")
         longest = _SLOWEST * bound * len(nodes)
-        ends = [float(await _line(process, longest, "a node to end")) for process in waiting]
+        ends = [float(await line(running, longest, "a node to end")) for running in waiting]
         status = await _quiet(Operator(site.socket)) if way == "swarm" else None
     copies = status.seeder_uploaded / files if status else float(len(nodes))
     return (max(ends) - started) / bound, copies
@@ -151,30 +152,6 @@ def _words(
         return f"{base}/images/{manifest.infohash}/{name}/{PAYLOAD_FILE}", str(folder)
     torrent = str(image.directory / TORRENT_FILE)
     return torrent, manifest.infohash, str(folder), str(node.address), f"{base}/announce"
-
-
-@asynccontextmanager
-async def _process(command: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await asyncio.wait_for(process.wait(), _READY_SECONDS)
-
-
-async def _line(process: asyncio.subprocess.Process, seconds: float, what: str) -> str:
-    assert process.stdout is not None
-    try:
-        line = await asyncio.wait_for(process.stdout.readline(), seconds)
-    except TimeoutError as error:
-        raise TimeoutError(f"waited {seconds:.0f} s for {what}") from error
-    if not line:
-        raise RuntimeError(f"a process ended while the bench waited for {what}")
-    return line.decode()
 
 
 async def _quiet(operator: Operator) -> Status:

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One program that unpacks an image, as a process of its own so that its costs can be told apart.
+
+    python -m tests.bench.engine NAME IMAGE TARGET [STAGING ADDRESS TRACKER]
+
+Says `ready`, begins at a line on stdin, and ends with its seconds of wall clock and of processors,
+as JSON: from the line to the end of a sync of the target, every process that it started included.
+"""
+
+import asyncio
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from swarmstrap.effects import mounts
+from swarmstrap.effects.fetch import NewTree, fetch
+from swarmstrap.effects.swarm import Swarm, load
+from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.writer import Tree
+from swarmstrap.effects.zstd import load_index
+from swarmstrap.manifest import (
+    INDEX_FILE,
+    MANIFEST_FILE,
+    PAYLOAD_FILE,
+    TORRENT_FILE,
+    parse_manifest,
+)
+from swarmstrap.reporter import Reporter
+
+DOWNLOADING = "swarmstrap-while-downloading"
+_TARS = {
+    "gnu-tar": ("tar", "--zstd", "--xattrs", "--xattrs-include=*", "--acls", "-xpf"),
+    "bsdtar": ("bsdtar", "--xattrs", "--acls", "-xpf"),
+}
+
+
+def engine(name: str, image: Path, target: Path, *network: str) -> Callable[[], None]:
+    """What does it; whatever a node does before an image comes is done now."""
+    if name in _TARS:
+        return lambda: _run([*_TARS[name], str(image / PAYLOAD_FILE), "-C", str(target)], target)
+    writers = Writers.start(len(os.sched_getaffinity(0)))
+    if name == DOWNLOADING:
+        return lambda: asyncio.run(_download(writers, image, target, *network))
+    shuffled = name == "swarmstrap-random-order"
+    return lambda: asyncio.run(_write(writers, image, target, shuffled=shuffled))
+
+
+def _run(command: list[str], target: Path) -> None:
+    subprocess.run(command, check=True)
+    mounts.sync(target)
+
+
+async def _write(writers: Writers, image: Path, target: Path, *, shuffled: bool) -> None:
+    index = load_index(image / INDEX_FILE, parse_manifest((image / MANIFEST_FILE).read_bytes()))
+    frames = list(range(len(index.frames)))
+    if shuffled:
+        random.Random(1).shuffle(frames)
+    try:
+        await writers.open(Tree(os.fsencode(target)), image / PAYLOAD_FILE, index)
+        await writers.skeleton()
+        async with asyncio.TaskGroup() as tasks:
+            for frame in frames:
+                tasks.create_task(writers.write(frame))
+        await writers.finish()
+    finally:
+        await writers.stop()
+
+
+async def _download(
+    writers: Writers, image: Path, target: Path, staging: str, address: str, tracker: str
+) -> None:
+    manifest = parse_manifest((image / MANIFEST_FILE).read_bytes())
+    torrent = load((image / TORRENT_FILE).read_bytes(), manifest.infohash)
+    seeder = urlsplit(tracker).hostname or ""
+    place = Path(staging)
+    swarm = Swarm(torrent, place, trackers=(tracker,), seeders=frozenset({seeder}), address=address)
+    try:
+        async with swarm:
+            await fetch(
+                swarm,
+                writers,
+                torrent,
+                manifest,
+                staging=place,
+                destination=NewTree(target),
+                report=Reporter(),
+            )
+    finally:
+        await writers.stop()
+
+
+def processor_seconds() -> float:
+    """Of this process and all it waited for; the work of kernel threads is missing."""
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)
+
+
+def main(name: str, image: str, target: str, *network: str) -> None:
+    work = engine(name, Path(image), Path(target), *network)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    started, busy = time.monotonic(), processor_seconds()
+    work()
+    seconds = time.monotonic() - started
+    print(json.dumps({"seconds": seconds, "cpu_seconds": processor_seconds() - busy}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
