@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from swarmstrap.errors import Untrusted
+from swarmstrap.units import human
 
 INDEX_FILE = "index.zst"
 PAYLOAD_FILE = "root.tar.zst"
@@ -86,6 +87,10 @@ class DiskPartition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     uuid: str = ""
     label: str = ""
     used: str = ""
+
+    def __str__(self) -> str:
+        what = " ".join(word for word in (human(self.size), self.filesystem, self.label) if word)
+        return f"partition {self.number}, {what}: {self.used}"
 
 
 class DiskFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

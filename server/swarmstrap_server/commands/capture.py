@@ -125,7 +125,7 @@ def _tell(manifest: Manifest) -> None:
     for line in manifest.stripped:
         print(f"stripped {line}")
     for part in manifest.disk.partitions if manifest.disk else ():
-        print(f"partition {part.number}, {human(part.size)} {part.filesystem}: {part.used}")
+        print(part)
     for line in manifest.left_out:
         print(f"left out {line}")
     for warning in manifest.warnings:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from swarmstrap.errors import BadInput, Refused, Untrusted
 from swarmstrap.floors import Floors, check_floors
-from swarmstrap.manifest import Manifest
+from swarmstrap.manifest import DiskFacts, Facts, Manifest
 from swarmstrap.units import human
 from swarmstrap_server.commands import imagefiles, imagetrust
 from swarmstrap_server.control.usage import uses
@@ -116,7 +116,6 @@ def _show(args: argparse.Namespace) -> int:
         print(msgspec.json.encode(listed).decode())
         return 0
     m = image.manifest
-    kernels = ", ".join(kernel.version for kernel in m.facts.kernels) or "none found"
     rows = {
         "image": image.label,
         "kind": m.kind,
@@ -126,10 +125,7 @@ def _show(args: argparse.Namespace) -> int:
         "created": m.created,
         "signed by": listed.signed_by or "nobody",
         "architecture": m.architecture,
-        "system": m.facts.os_name,
-        "kernels": kernels,
-        "boots by": ", ".join(m.facts.grub_targets) or "no GRUB platform found",
-        "network": m.facts.network_stack,
+        **(_disk(m.disk) if m.disk else _system(m.facts)),
         "entries": str(m.entries),
         "unpacked": human(m.unpacked),
         "payload": human(m.payload.size),
@@ -142,6 +138,23 @@ def _show(args: argparse.Namespace) -> int:
     for key, value in rows.items():
         print(f"{key:<14}{value}")
     return 0
+
+
+def _system(facts: Facts) -> dict[str, str]:
+    return {
+        "system": facts.os_name,
+        "kernels": ", ".join(kernel.version for kernel in facts.kernels) or "none found",
+        "boots by": ", ".join(facts.grub_targets) or "no GRUB platform found",
+        "network": facts.network_stack,
+    }
+
+
+def _disk(disk: DiskFacts) -> dict[str, str]:
+    table = "no partition table" if disk.table == "none" else f"partition table {disk.table}"
+    return {
+        "disk": f"{human(disk.size)} in sectors of {disk.logical_sector} bytes, {table}",
+        "partitions": _lines(tuple(str(part) for part in disk.partitions)),
+    }
 
 
 def _lines(lines: tuple[str, ...]) -> str:
