@@ -37,10 +37,10 @@ define debian_packages
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help check test fast vm demo initramfs bench install pictures clean
+.PHONY: help check test fast vm demo initramfs bench bench-apply install pictures clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 build/.packages: Makefile
 	$(call debian_packages,$(SERVER_PACKAGES) $(LAB_PACKAGES))
@@ -83,6 +83,9 @@ pictures: build/.venv ## the README's pictures, taken during a demo
 
 bench: build/.venv ## ratios against named peers, see docs/benchmarks.md
 	@$(BIN)/python -m tests.bench.run
+
+bench-apply: build/.venv ## apply beside GNU tar and bsdtar on ext4, xfs, btrfs; build/bench/apply.json
+	@$(BIN)/python -m tests.bench.run --only apply --rounds 3
 
 install: ## the commands into /opt/swarmstrap, the dracut module where dracut looks
 	$(call debian_packages,$(SERVER_PACKAGES))
