@@ -185,6 +185,12 @@ def flip(name: str, place: int) -> Callable[[Path], None]:
     return change
 
 
+def with_tracker(directory: Path) -> None:
+    data = (directory / TORRENT_FILE).read_bytes()
+    tracker = b"d8:announce20:http://192.0.2.66/an"
+    (directory / TORRENT_FILE).write_bytes(tracker + data.removeprefix(b"d"))
+
+
 def appended(directory: Path) -> None:
     with (directory / PAYLOAD_FILE).open("ab") as file:
         file.write(b"\0")
@@ -200,6 +206,7 @@ def shortened(directory: Path) -> None:
         (flip(MANIFEST_FILE, 20), "signature does not hold"),
         (flip(SIGNATURE_FILE, 200), "signature does not hold"),
         (flip(TORRENT_FILE, 100), "image.torrent of system:1 was changed|not a torrent"),
+        (with_tracker, "image.torrent of system:1 was changed: it says more than the hashes"),
         (flip(INDEX_FILE, 50), "image.torrent of system:1 was changed"),
         (flip(PAYLOAD_FILE, 500_000), "image.torrent of system:1 was changed"),
         (flip(PAYLOAD_FILE, -1), "image.torrent of system:1 was changed"),

@@ -95,6 +95,9 @@ def _verify_torrent(image: Image) -> None:
     made = make_torrent(image.directory, torrent_name(manifest.name, manifest.version))
     if made.infohash != manifest.infohash:
         raise differs(image.label, TORRENT_FILE, "its hashes are not those of the files")
+    # Trackers and web seeds would be outside of what the infohash covers.
+    if made.data != (image.directory / TORRENT_FILE).read_bytes():
+        raise differs(image.label, TORRENT_FILE, "it says more than the hashes of the files")
 
 
 def _verify_payload(image: Image, index: Index, progress: Progress) -> int:
