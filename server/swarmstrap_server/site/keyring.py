@@ -75,8 +75,8 @@ class Keyring:
         else:
             key = Key(given)
         self._check_new(key.path)
-        lines = self._allowed()
-        replace(self._paths.allowed_signers, (_ended(lines) + key.allowed_signers()).encode())
+        lines = _ended(self._allowed()) + key.allowed_signers()
+        replace(self._paths.allowed_signers, lines.encode())
         text, comment = _read(key.path)
         return Listed(text, "next" if is_next else "allowed", comment)
 
@@ -106,10 +106,8 @@ class Keyring:
                 f"{found.fingerprint} is the key that signs now",
                 hint="first swarmstrap key add, then key rotate",
             )
-        revoked, comment = self._revoked(), f" {found.comment}" if found.comment else ""
-        replace(
-            self._paths.revoked_keys, f"{_ended(revoked)}{found.key}{comment}\n".encode(), 0o644
-        )
+        line = f"{found.key} {found.comment}".rstrip()
+        replace(self._paths.revoked_keys, f"{_ended(self._revoked())}{line}\n".encode())
         kept = (line for line in self._allowed().splitlines(True) if found.key not in line)
         replace(self._paths.allowed_signers, "".join(kept).encode())
         if found.role == "next":
