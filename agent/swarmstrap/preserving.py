@@ -23,16 +23,25 @@ _NEVER = (
 # What makes this node itself; capture strips the same from an image (images/strip.py).
 _IDENTITY = (
     *("/etc/machine-id", "/var/lib/dbus/machine-id", "/etc/hostid"),
-    "/etc/ssh/ssh_host_*_key*",
+    *("/etc/ssh/ssh_host_*_key*", "/etc/dropbear*/dropbear_*host_key"),
+    "/etc/dropbear/initramfs/dropbear_*host_key",
     *("/etc/nvme/hostid", "/etc/nvme/hostnqn", "/etc/iscsi/initiatorname.iscsi"),
     *("/etc/multipath/wwids", "/etc/multipath/bindings", "/etc/lvm/devices/system.devices"),
     *("/etc/lvm/archive/*", "/etc/lvm/backup/*", "/etc/initramfs-tools/conf.d/resume"),
-    "/etc/udev/rules.d/70-persistent-*.rules",
-    *(f"/var/lib/systemd/{name}" for name in ("random-seed", "credential.secret")),
-    "/var/lib/urandom/random-seed",
-    *(f"/var/lib/{name}/*" for name in ("dhcp", "dhclient", "dhcpcd", "NetworkManager", "cloud")),
-    *("/var/log/*", "/root/.*_history", "/.dockerenv"),
-    *("/swapfile", "/swap.img"),
+    *(f"/var/lib/{name}" for name in ("systemd/random-seed", "systemd/credential.secret")),
+    *(f"/var/lib/{name}" for name in ("urandom/random-seed", "random-seed")),
+    *(f"{place}/loader/random-seed" for place in ("/boot", "/efi")),
+    *(f"/var/lib/{name}/*" for name in ("dhcp", "dhclient", "dhcpcd", "NetworkManager")),
+    *(f"/var/lib/{name}/*" for name in ("wicked", "cloud", "bluetooth")),
+    *("/etc/dhcpcd.duid", "/etc/dhcpcd.secret", "/etc/udev/rules.d/70-persistent-*.rules"),
+    *("/etc/netplan/50-cloud-init.yaml", "/etc/network/interfaces.d/50-cloud-init*"),
+    "/etc/cloud/cloud.cfg.d/50-curtin-networking.cfg",
+    "/etc/cloud/cloud.cfg.d/90-installer-network.cfg",
+    *("/etc/sysconfig/rhn/systemid", "/etc/pki/consumer/*.pem", "/etc/pki/entitlement/*.pem"),
+    *("/etc/zypp/credentials.d/SCCcredentials", "/etc/insights-client/machine-id"),
+    *("/var/log/*", "/var/crash/*", "/.dockerenv"),
+    *("/swapfile", "/swap.img", "/swap/swapfile"),
+    *(f"/etc/{name}-" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")),
 )
 # Here services keep what they make: the image's files are the image's, and what it does not have
 # stays. A package manager's database is none of that: it says what the image's files are.
