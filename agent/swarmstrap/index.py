@@ -33,6 +33,7 @@ _MAX_PATH = 4095  # PATH_MAX of Linux without the final NUL
 _MAX_NAME = 255  # NAME_MAX of every filesystem Swarmstrap makes
 _MAX_ID = 2**32 - 2  # the largest uid; -1 means "leave it" to chown
 _MAX_OFFSET = 2**63 - 1
+_DEVICES = (2**12, 2**20)  # majors and minors of Linux
 # What MessagePack holds: the years 1677 to 2554.
 MIN_TIME = -(2**63)
 MAX_TIME = 2**64 - 1
@@ -198,7 +199,7 @@ def _bad_values(entry: Entry) -> str | None:
         return "is a symbolic link to nothing"
     if b"\0" in entry.target or (entry.target and entry.kind not in "lh"):
         return "has a target it cannot have"
-    if any(not 0 <= number < 2**32 for number in entry.device):
+    if not all(0 <= number < most for number, most in zip(entry.device, _DEVICES, strict=True)):
         return f"has device number {entry.device}"
     if any(not name or b"\0" in name for name, _ in entry.xattrs):
         return "has an extended attribute without a proper name"
