@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from tests.trees import ELF_X86_64, nasty_system, needs_root, scratch, small_system
@@ -22,7 +23,6 @@ from swarmstrap_server.images.publish import Published, publish
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.images.source import CaptureFailed
 from swarmstrap_server.images.sources.directory import Directory, OpenFile
-from swarmstrap_server.images.sources.holes import coarser
 from swarmstrap_server.images.walk import Walk
 
 
@@ -241,6 +241,30 @@ def test_mounts_below_the_source_are_left_out(source: Path) -> None:
     assert taken.left_out == ["'a b': what is mounted there (tmpfs)"]
 
 
+@needs_root
+def test_a_filesystem_of_the_same_system_is_crossed_into(source: Path) -> None:
+    files(source, "boot/hidden")
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", source / "boot"], check=True)
+    try:
+        files(source, "boot/kernel")
+        (source / "boot/efi").mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", source / "boot/efi"], check=True)
+        files(source, "boot/efi/loader")
+        both = [source / "boot", source / "boot/efi"]
+        assert b"boot/efi/loader" in {entry.path for entry in Walk(Directory(source, both))}
+        taken = Walk(Directory(source, both[:1]))
+        assert b"boot/kernel" in {entry.path for entry in taken}
+        assert taken.left_out == ["'boot/efi': what is mounted there (tmpfs)"]
+        assert Directory(source, both).reaches(source / "boot/efi/images")
+        assert not Directory(source, both[:1]).reaches(source / "boot/efi/images")
+    finally:
+        subprocess.run(["umount", "-R", source / "boot"], check=True)
+    with pytest.raises(BadInput, match=r"nothing is mounted at .*boot"):
+        Directory(source, both)
+    with pytest.raises(BadInput, match=r"/proc is a filesystem of the kernel's \(proc\)"):
+        Directory(Path("/"), [Path("/proc")])
+
+
 @pytest.mark.parametrize("source", ["/proc", "/sys", "/proc/self", "/dev/null", "/missing"])
 def test_not_a_system(source: str) -> None:
     with pytest.raises(BadInput, match=r"no directory|filesystem of the kernel's"):
@@ -305,13 +329,6 @@ def test_a_file_that_goes_away(source: Path) -> None:
     assert framer.warnings == ["'b' went away while it was captured"]
 
 
-def test_the_smallest_holes_go_first() -> None:
-    extents = ((0, 10), (20, 10), (100_000, 10), (100_050, 10))
-    assert coarser(extents, 4) == extents
-    assert coarser(extents, 2) == ((0, 30), (100_000, 60))
-    assert coarser(extents, 1) == ((0, 100_060),)
-
-
 def test_facts(source: Path) -> None:
     files(
         source,
@@ -352,6 +369,26 @@ def test_architecture_is_the_images_own(source: Path) -> None:
     shutil.rmtree(source / "bin")
     with pytest.raises(BadInput, match="no program that tells its architecture"):
         read_architecture(Directory(source))
+
+
+@pytest.mark.parametrize(
+    ("machine", "order", "name"),
+    [
+        (21, "little", "ppc64le"),
+        (21, "big", "ppc64"),
+        (22, "big", "s390x"),
+        (243, "little", "riscv64"),
+        (9999, "little", "elf-9999-little"),
+    ],
+)
+def test_architectures(
+    source: Path, machine: int, order: Literal["little", "big"], name: str
+) -> None:
+    head = bytearray(ELF_X86_64)
+    head[5] = 1 if order == "little" else 2
+    head[18:20] = machine.to_bytes(2, order)
+    (source / "bin/sh").write_bytes(head)
+    assert read_architecture(Directory(source)) == name
 
 
 def test_links_do_not_lead_out_of_the_image(source: Path) -> None:

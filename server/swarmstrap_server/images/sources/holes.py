@@ -4,7 +4,7 @@
 import os
 from collections.abc import Callable, Sequence
 
-from swarmstrap.extents import Extents
+from swarmstrap.extents import Extents, merged, widened
 
 # Filesystems round holes to their own blocks, most to this.
 BLOCK = 4096
@@ -36,7 +36,7 @@ def canonical(pread: Pread, said: Sequence[tuple[int, int]], size: int) -> Exten
     """The same for a file that is read by `pread`, whose parts that are not holes are `said`."""
     if list(said) == [(0, size)]:
         return tuple(said)
-    return coarser(without_zeros(pread, said), MAX_EXTENTS)
+    return coarser(without_zeros(pread, widened(merged(said), BLOCK, size)), MAX_EXTENTS)
 
 
 def as_said(file: int, size: int) -> list[tuple[int, int]]:
@@ -53,18 +53,17 @@ def as_said(file: int, size: int) -> list[tuple[int, int]]:
     return found
 
 
-def without_zeros(pread: Pread, said: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def without_zeros(pread: Pread, parts: Extents) -> list[tuple[int, int]]:
+    """`parts` without the blocks of zeros in them."""
     found: list[tuple[int, int]] = []
-    done = 0
-    for begin, length in said:
+    for begin, length in parts:
         end = begin + length
-        for place in range(max(done, begin - begin % BLOCK), end, _CHUNK):
+        for place in range(begin, end, _CHUNK):
             data = pread(min(_CHUNK, end - place), place)
             for offset in range(0, len(data), BLOCK):
                 block = data[offset : offset + BLOCK]
                 if block != _ZEROS[: len(block)]:
                     _append(found, place + offset, len(block))
-        done = end
     return found
 
 
@@ -80,12 +79,12 @@ def coarser(extents: Sequence[tuple[int, int]], limit: int) -> Extents:
     gap = BLOCK
     while len(extents) > limit:
         gap *= 2
-        merged = [extents[0]]
+        joined = [extents[0]]
         for begin, length in extents[1:]:
-            last_begin, last_length = merged[-1]
+            last_begin, last_length = joined[-1]
             if begin - (last_begin + last_length) < gap:
-                merged[-1] = (last_begin, begin + length - last_begin)
+                joined[-1] = (last_begin, begin + length - last_begin)
             else:
-                merged.append((begin, length))
-        extents = merged
+                joined.append((begin, length))
+        extents = joined
     return tuple(extents)
