@@ -3,14 +3,12 @@
 for the image, so that it is staged on the disk it is written to.
 """
 
-import asyncio
 import json
 import os
 import re
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,21 +17,12 @@ import pytest
 from tests import comparing
 from tests.trees import nasty_system
 from tests.vm import on_node
+from tests.vm.systems import BUILD, demo_system, published, rehearsed
 
-from swarmstrap.manifest import PAYLOAD_FILE
 from swarmstrap.units import Bytes, GiB, MiB
-from swarmstrap_server import cli
-from swarmstrap_server.images.library import Image, ImageStore
-from swarmstrap_server.lab import demo
-from swarmstrap_server.lab.lab_site import LabSite
 from swarmstrap_server.lab.machines import REPORT_LOG, SERIAL_LOG, VirtualNode
-from swarmstrap_server.lab.rehearsal import Rehearsal, rehearse
 from swarmstrap_server.lab.report import NodeReport
-from swarmstrap_server.site.reading import read_site
 
-BUILD = Path(__file__).parents[2] / "build"
-DEMO = BUILD / "demo"
-IMAGE = "nasty"
 NODE = VirtualNode(
     name="small",
     mac="52:54:00:77:00:01",
@@ -58,30 +47,23 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run() -> Iterator[Run]:
-    demo.prepare(DEMO)
+def run() -> Run:
     work = BUILD / "vm" / "nasty"
-    subprocess.run(["rm", "-rf", work], check=True)
     system = work / "system"
     make_system(system)
-    store = ImageStore(DEMO / "site" / "images")
-    if store.ls(IMAGE):
-        store.rm(IMAGE, "1")
-    site = ["--site", str(DEMO / "site")]
-    assert cli.main([*site, "capture", str(system), f"{IMAGE}:1", "--level", "1"]) == 0
-    try:
-        yield deploy(store.get(IMAGE, "1"), work)
-    finally:
-        store.rm(IMAGE, "1")
-        subprocess.run(["rm", "-rf", system], check=True)
+    with published(system, "nasty") as image:
+        report = rehearsed(image, NODE, work / "rehearsal", NONCE)
+    subprocess.run(["rm", "-rf", system], check=True)
+    folder = work / "rehearsal" / NODE.name
+    lines = [json.loads(line) for line in (folder / REPORT_LOG).read_text().splitlines()]
+    told = {line["compared"]: line for line in lines if "compared" in line}
+    console = (folder / SERIAL_LOG).read_text(errors="replace")
+    return Run(report.nodes[0], told, console)
 
 
 def make_system(root: Path) -> None:
     """The demonstration's Debian with the nasty tree, and what compares it at the first boot."""
-    image = ImageStore(DEMO / "site" / "images").latest(demo.IMAGE)
-    root.mkdir(parents=True)
-    unpack = ["tar", "--zstd", "--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner"]
-    subprocess.run([*unpack, "-xpf", image.directory / PAYLOAD_FILE, "-C", root], check=True)
+    demo_system(root)
     tree, tools = root / TREE[1:], root / COMPARING[1:]
     for folder in (tree, tools / "tests", (root / UNIT).parent):
         folder.mkdir(parents=True)
@@ -103,21 +85,6 @@ def spoiled(described: str) -> str:
     kept = [line for line in lines if not line.startswith("b'/names/empty file'\t")]
     kept.append("b'/nowhere'\tmode\t'0o100644'\n")
     return "".join(kept).replace("b'/times/1'\tmtime\t1\n", "b'/times/1'\tmtime\t2\n")
-
-
-def deploy(image: Image, work: Path) -> Run:
-    rehearsal = Rehearsal(
-        real=read_site(DEMO / "site"),
-        image=image,
-        nodes=(NODE,),
-        lab=LabSite(layout="default", finish="reboot", seeder_rate="", nonce=NONCE),
-        work=work / "rehearsal",
-    )
-    report = asyncio.run(rehearse(rehearsal, lambda nodes: None))
-    folder = work / "rehearsal" / NODE.name
-    lines = [json.loads(line) for line in (folder / REPORT_LOG).read_text().splitlines()]
-    told = {line["compared"]: line for line in lines if "compared" in line}
-    return Run(report.nodes[0], told, (folder / SERIAL_LOG).read_text(errors="replace"))
 
 
 def test_the_node_starts_from_its_disk(run: Run) -> None:

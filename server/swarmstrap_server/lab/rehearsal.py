@@ -12,6 +12,7 @@ from typing import Literal
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.manifest import Manifest
+from swarmstrap.units import MiB
 from swarmstrap_server.control.client import Operator
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Arm
@@ -33,6 +34,8 @@ Stage = Literal["waiting", "installing", "starting", "deployed", "failed"]
 
 # Limits on the reference machine with one guest; `Speed.deadline` scales them to this one.
 INSTALL_SECONDS = 480.0
+# Compressed bytes a second, fetched, hashed and written: what a large image takes beside it.
+_INSTALL_RATE = 4 * MiB
 START_SECONDS = 240.0
 QUIET_SECONDS = 150.0
 _REFRESH_SECONDS = 1.0
@@ -109,7 +112,16 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
                 minutes=24 * 60,
             )
             await asyncio.to_thread(operator.arm, arm)
-            lab = _Lab(net, speed, operator, work, rehearsal.lab, len(nodes), rehearsal.update_to)
+            lab = _Lab(
+                net,
+                speed,
+                operator,
+                work,
+                rehearsal.lab,
+                len(nodes),
+                rehearsal.image,
+                rehearsal.update_to,
+            )
             album = Album(rehearsal.pictures, operator) if rehearsal.pictures else None
             watching = asyncio.create_task(_watch(operator, nodes, observe, album))
             try:
@@ -139,6 +151,7 @@ class _Lab:
     work: Path
     site: LabSite
     guests: int
+    image: Image
     update_to: Image | None
 
     async def deploy(self, progress: Progress, tap: str) -> None:
@@ -185,7 +198,8 @@ class _Lab:
         progress.stage = "installing"
         by_kexec = self.site.finish == "kexec"
         end: End = "reset" if self.site.finish == "reboot" else "power-off"
-        expected = self._expected(end, INSTALL_SECONDS)
+        large = self.image.manifest.payload.size / _INSTALL_RATE
+        expected = self._expected(end, INSTALL_SECONDS + large)
         ended = await self._power_on(progress, kept, tap, expected, proven=not by_kexec)
         done = progress.deployment = await self._deployment(progress.node.name)
         if done.state != "deployed":
