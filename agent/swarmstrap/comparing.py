@@ -155,12 +155,16 @@ class _Comparison:
                     if above not in self._numbers:
                         staying.add(above)
                     elif self._entries[self._numbers[above]].kind != "d":
-                        raise Refused(
-                            f"{shown(path)} is to be preserved, and {shown(above)} is no directory "
-                            "in the image",
-                            hint="move it elsewhere, or do not preserve it",
-                        )
+                        self._check_may_stay(path, above)
         return frozenset(staying)
+
+    def _check_may_stay(self, path: bytes, above: bytes) -> None:
+        if not _stays(above, self._tree, self._rules):
+            raise Refused(
+                f"{shown(path)} is to be preserved, and {shown(above)} is no directory in the "
+                "image",
+                hint="move it elsewhere, or do not preserve it",
+            )
 
     def _may_add(self, path: bytes) -> bool:
         return self._rules.may_add(path) and not _is_temporary(path)

@@ -139,4 +139,5 @@ def _files(wish: Wish) -> ImageFiles:
 
 def _terms(wish: Wish, found: Deployed) -> Terms:
     asked = (check_pattern(pattern) for pattern in wish.preserve)
-    return Terms(Rules((*found.preserve, *found.own, *asked)), found.mounts, wish.checksum)
+    rules = Rules((*found.preserve, *found.own, *asked))
+    return Terms(rules, found.mounts, wish.checksum, staged_inside="://" in wish.image)

@@ -76,7 +76,7 @@ class InTree:
         os.utime(self.place.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def abandon(self) -> None:
-        """Whoever tries again makes the filesystem anew."""
+        """Whoever tries again makes the filesystem anew, or begins with what was left."""
 
 
 class BehindImage:

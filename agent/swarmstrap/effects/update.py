@@ -23,7 +23,9 @@ class Update:
         self._step = step
         self._manifest = manifest
         self._interrupted = False
-        terms = Terms(Rules(step.preserve), step.mounts, step.checksum)
+        terms = Terms(
+            Rules(step.preserve), step.mounts, step.checksum, staged_inside=step.staging == "target"
+        )
         self.tree = ExistingTree(root, terms, tell, self._begin)
 
     def check(self) -> None:

@@ -27,7 +27,7 @@ from swarmstrap.effects.replacing import Replacing
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.effects.writer import Existing
 from swarmstrap.errors import StepFailed
-from swarmstrap.index import Index, shown
+from swarmstrap.index import ROOT, Index, shown
 from swarmstrap.preserving import Rules
 from swarmstrap.units import MiB, human
 
@@ -39,13 +39,14 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How to update: what to leave alone, which mounts of the system belong to it, and whether to
-    read all data rather than to trust sizes and times.
+    """How to update: what to leave alone, which mounts of the system belong to it, whether to read
+    all data rather than to trust sizes and times, and whether what is fetched is staged in it.
     """
 
     rules: Rules
     mounts: tuple[str, ...] = ("/",)
     checksum: bool = False
+    staged_inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class ExistingTree:
     def _make_way(self) -> None:
         findings = self.findings
         if findings.difference:
-            _check_room(findings)
+            _check_room(findings, self._terms)
             self._begun()
         with self._target() as target:
             for path in findings.difference.cleared:
@@ -155,10 +156,13 @@ class ExistingTree:
                         target.take_over(entries[member.entry], member.segments)
 
 
-def _check_room(findings: Findings) -> None:
+def _check_room(findings: Findings, terms: Terms) -> None:
     devices = {path: seen.inode[0] for path, seen in findings.found.found.items()}
     places = {device: path for path, device in reversed(devices.items())}
     needed = room_needed(findings.index, findings.difference, devices)
+    if terms.staged_inside:
+        root = devices[ROOT]
+        needed[root] = needed.get(root, 0) + findings.changes.fetch
     for device, need in needed.items():
         status = os.statvfs(os.path.join(os.fsencode(findings.root), places[device]))
         free = status.f_bavail * status.f_frsize
