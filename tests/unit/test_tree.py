@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 LICENCE = "SPDX-License-Identifier: GPL-2.0-or-later"
 # Pages, and files that have no comments or are compared as a whole.
 WITHOUT_LICENCE_LINE = re.compile(
-    r"\.gitignore|.*\.(json|md)|tests/(?:plans|inventories)/.*|tests/.*_cases/.*"
+    r"\.gitignore|.*\.(json|md)|tests/(?:plans|inventories|fuzz/corpus)/.*|tests/.*_cases/.*"
 )
 MOST_LINES = 400
 # Packages come from where the machine's administrator says: pip.conf, sources.list.
