@@ -18,7 +18,8 @@ from swarmstrap.manifest import DISK_FILE
 from swarmstrap.units import MiB
 from swarmstrap_server.images.framing import read
 from swarmstrap_server.images.sources.blocks import parse_domain
-from swarmstrap_server.images.sources.disk import Disk, disk_image, looks_like_disk
+from swarmstrap_server.images.sources.disk import Disk, disk_image
+from swarmstrap_server.images.sources.rawdisk import looks_like_disk
 
 Sparse = Callable[[int], Path]
 
@@ -281,15 +282,32 @@ def test_a_qcow2_that_is_cut_off(windows: Path, tmp_path: Path) -> None:
 def test_what_looks_like_a_disk(windows: Path, sparse: Sparse, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_bytes(b"PAX or something" * 1000)
-    call("qemu-img", "convert", "-O", "qcow2", windows, tmp_path / "x.qcow2")
     bare = sparse(320 * MiB)
     call("mkfs.btrfs", "-q", bare)
-    assert [looks_like_disk(p) for p in (windows, tmp_path / "x.qcow2", bare, plain)] == [
-        True,
-        True,
-        True,
-        False,
-    ]
+    images = [windows, bare]
+    for kind in ("qcow2", "vmdk", "vdi", "vhdx", "vpc"):
+        images.append(tmp_path / kind)
+        call("qemu-img", "convert", "-O", kind, windows, images[-1])
+    assert all(looks_like_disk(image) for image in images)
+    assert not looks_like_disk(plain)
+
+
+def test_a_disk_that_is_in_use(sparse: Sparse, tmp_path: Path) -> None:
+    path = sparse(64 * MiB)
+    call("mkfs.ext4", "-q", path)
+    node = Path(subprocess.check_output(["losetup", "-f", "--show", path], text=True).strip())
+    try:
+        with disk_image(node, tmp_path) as (source, about):
+            assert about.disk is not None
+            assert content(source)[1].count(0) < 64 * MiB
+        call("mount", node, tmp_path)
+        try:
+            with pytest.raises(SwarmstrapError, match="busy"), disk_image(node, tmp_path):
+                pass
+        finally:
+            call("umount", tmp_path)
+    finally:
+        call("losetup", "-d", node)
 
 
 def test_a_map_of_blocks() -> None:

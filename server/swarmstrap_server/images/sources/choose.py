@@ -15,9 +15,10 @@ from swarmstrap_server.images.source import Report, Source
 from swarmstrap_server.images.sources import tar
 from swarmstrap_server.images.sources.container import is_container
 from swarmstrap_server.images.sources.directory import Directory
-from swarmstrap_server.images.sources.disk import disk_image, looks_like_disk
+from swarmstrap_server.images.sources.disk import disk_image
 from swarmstrap_server.images.sources.disk_tree import disk_tree
 from swarmstrap_server.images.sources.layers import container_source
+from swarmstrap_server.images.sources.rawdisk import looks_like_disk
 from swarmstrap_server.images.sources.ssh import mirrored
 from swarmstrap_server.images.strip import RULES, Rule
 

@@ -37,8 +37,8 @@ def read_info(path: Path) -> Info:
 
 
 def convert(path: Path, info: Info, raw: Path, warnings: list[str]) -> None:
-    """Write what the image holds to the sparse file `raw`. Raises CaptureFailed when parts of it
-    are missing, where qemu-img would give zeros.
+    """Write what the image holds to `raw`, a file of its size without data. Raises CaptureFailed
+    when parts of it are missing, where qemu-img would give zeros.
     """
     source = path.resolve()
     checked = run(
@@ -52,7 +52,5 @@ def convert(path: Path, info: Info, raw: Path, warnings: list[str]) -> None:
         )
     if info.full_backing_filename:
         warnings.append(f"{path} builds on {info.full_backing_filename}, which was read as well")
-    run(
-        ["qemu-img", "convert", "-f", info.format, "-O", "raw", "-S", "4k", source, raw],
-        timeout=_CONVERT_SECONDS,
-    )
+    convert = ["qemu-img", "convert", "-n", "--target-is-zero", "-S", "4k", "-f", info.format]
+    run([*convert, "-O", "raw", str(source), str(raw)], timeout=_CONVERT_SECONDS)

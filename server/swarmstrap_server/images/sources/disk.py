@@ -3,11 +3,9 @@
 
 import os
 import stat
-import tempfile
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -18,43 +16,16 @@ from swarmstrap.manifest import DISK_FILE, DiskFacts, Facts
 from swarmstrap.units import MiB
 from swarmstrap_server.images.facts import About
 from swarmstrap_server.images.source import Found
-from swarmstrap_server.images.sources import conversion, holes
+from swarmstrap_server.images.sources import holes
 from swarmstrap_server.images.sources.architecture import runs_on
 from swarmstrap_server.images.sources.blocks import Used, used_blocks
 from swarmstrap_server.images.sources.partitions import EXTENDED, guess_sector, read_disk
+from swarmstrap_server.images.sources.rawdisk import RawDisk, raw_disk
 
 # A node may leave these as they are; shorter ones, and more of them, are not worth their lines.
 _MOST_UNUSED = 1024
 _LEAST_UNUSED = MiB
 _MODE = 0o644
-# The magic number of btrfs is the one that comes last.
-_HEAD = 65608
-
-
-@dataclass(frozen=True, slots=True)
-class RawDisk:
-    """A raw image, or a block device; `path` is what is read, `name` what the user knows."""
-
-    name: str
-    path: Path
-    size: int
-
-
-@contextmanager
-def raw_disk(path: Path, folder: Path, warnings: list[str]) -> Iterator[RawDisk]:
-    """The disk that an image file of any format holds; another than raw is unpacked in `folder`."""
-    if path.is_block_device():
-        with path.open("rb") as file:
-            yield RawDisk(str(path), path, file.seek(0, os.SEEK_END))
-        return
-    info = conversion.read_info(path)
-    if info.format == "raw":
-        yield RawDisk(str(path), path, path.stat().st_size)
-        return
-    with tempfile.TemporaryDirectory(prefix=".disk.", dir=folder) as place:
-        raw = Path(place, "raw")
-        conversion.convert(path, info, raw, warnings)
-        yield RawDisk(str(path), raw, info.virtual_size)
 
 
 @contextmanager
@@ -87,7 +58,7 @@ class Disk:
         self.warnings = warnings
         self._path = disk.path
         self._status = os.stat(disk.path)
-        facts = read_disk(disk.path, disk.size, sector or guess_sector(disk.path), warnings)
+        facts = read_disk(disk, sector or guess_sector(disk.path), warnings)
         self._extents, self.facts = _look(disk, facts, warnings, all_blocks=all_blocks)
 
     def look(self, path: bytes) -> Found | None:
@@ -166,18 +137,5 @@ def _not_zero(disk: RawDisk, parts: Extents) -> Extents:
         file = raw.fileno()
         if stat.S_ISREG(os.fstat(file).st_mode):
             parts = common(parts, merged(holes.as_said(file, disk.size)))
-        return merged(holes.without_zeros(lambda size, offset: os.pread(file, size, offset), parts))
-
-
-def looks_like_disk(path: Path) -> bool:
-    """Whether a file is an image that `raw_disk` reads, by its first bytes."""
-    if path.is_block_device():
-        return True
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    formats = (b"QFI\xfb", b"KDMV", b"vhdxfile", b"conectix")
-    tables = head[510:512] == b"\x55\xaa" or b"EFI PART" in (head[512:520], head[4096:4104])
-    filesystems = (
-        head[:4] == b"XFSB" or head[1080:1082] == b"\x53\xef" or head[65600:65608] == b"_BHRfS_M"
-    )
-    return head.startswith(formats) or tables or filesystems
+        blocks = holes.without_zeros(lambda size, offset: os.pread(file, size, offset), parts)
+        return common(merged(blocks), parts)

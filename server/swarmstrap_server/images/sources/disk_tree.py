@@ -15,10 +15,10 @@ from swarmstrap_server.images.source import CaptureFailed
 from swarmstrap_server.images.sources.architecture import ROOTS
 from swarmstrap_server.images.sources.blocks import is_clean
 from swarmstrap_server.images.sources.directory import Directory
-from swarmstrap_server.images.sources.disk import raw_disk
 from swarmstrap_server.images.sources.fstab import Line, parse_fstab
 from swarmstrap_server.images.sources.loops import attached
 from swarmstrap_server.images.sources.partitions import guess_sector, read_disk
+from swarmstrap_server.images.sources.rawdisk import raw_disk
 from swarmstrap_server.run import run
 
 _SECONDS = 120.0
@@ -44,7 +44,7 @@ def disk_tree(path: Path, folder: Path, *, sector: int | None = None) -> Iterato
     warnings: list[str] = []
     with raw_disk(path, folder, warnings) as disk, ExitStack() as stack:
         sector = sector or guess_sector(disk.path)
-        facts = read_disk(disk.path, disk.size, sector, warnings)
+        facts = read_disk(disk, sector, warnings)
         disks = _Partitions(disk.path, sector, facts, warnings)
         place = Path(stack.enter_context(TemporaryDirectory(prefix="swarmstrap-tree-")))
         if not disks.mount_root(place, stack):

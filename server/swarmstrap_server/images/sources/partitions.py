@@ -9,6 +9,7 @@ import msgspec
 from swarmstrap.manifest import DiskFacts, DiskPartition, PartitionTable
 from swarmstrap_server.images.source import CaptureFailed
 from swarmstrap_server.images.sources.loops import attached
+from swarmstrap_server.images.sources.rawdisk import RawDisk
 from swarmstrap_server.run import run
 
 _SECONDS = 60.0
@@ -49,18 +50,19 @@ def guess_sector(disk: Path) -> int:
     return _SECTORS[0]
 
 
-def read_disk(disk: Path, size: int, sector: int, warnings: list[str]) -> DiskFacts:
-    """`disk` is a raw image. A disk without a table that holds a filesystem has one partition of
-    number 0, which is all of it. Raises CaptureFailed when table and size contradict each other.
+def read_disk(disk: RawDisk, sector: int, warnings: list[str]) -> DiskFacts:
+    """A disk without a table that holds a filesystem has one partition of number 0, which is all of
+    it. Raises CaptureFailed when table and size contradict each other.
     """
+    size = disk.size
     if size % sector:
         raise CaptureFailed(
-            f"{disk} has {size} bytes, no whole sectors of {sector}",
+            f"{disk.name} has {size} bytes, no whole sectors of {sector}",
             hint="it is cut off, or no disk image",
         )
     table = _read_table(disk, sector, warnings)
     kind: PartitionTable = "none"
-    whole = _probe(disk, 0, size)
+    whole = _probe(disk.path, 0, size)
     if table is None or (not table.partitions and "TYPE" in whole):
         parts = [DiskPartition(number=0, start=0, size=size, type="")] if "TYPE" in whole else []
     else:
@@ -69,7 +71,7 @@ def read_disk(disk: Path, size: int, sector: int, warnings: list[str]) -> DiskFa
     for part in parts:
         if part.start + part.size > size:
             raise CaptureFailed(
-                f"{disk} has {size} bytes, and partition {part.number} ends at "
+                f"{disk.name} has {size} bytes, and partition {part.number} ends at "
                 f"{part.start + part.size}",
                 hint="the image is cut off: get it again",
             )
@@ -78,25 +80,25 @@ def read_disk(disk: Path, size: int, sector: int, warnings: list[str]) -> DiskFa
         logical_sector=sector,
         table=kind,
         uuid=whole.get("PTUUID", "") if kind != "none" else "",
-        partitions=tuple(_with_filesystem(disk, part) for part in parts),
+        partitions=tuple(_with_filesystem(disk.path, part) for part in parts),
     )
 
 
-def _read_table(disk: Path, sector: int, warnings: list[str]) -> _Table | None:
-    with attached(disk, sector=sector) as node:
+def _read_table(disk: RawDisk, sector: int, warnings: list[str]) -> _Table | None:
+    with attached(disk.path, sector=sector) as node:
         shown = run(["sfdisk", "--json", node], timeout=_SECONDS, check=False)
-        said = shown.stderr.replace(str(node), str(disk))
+        said = shown.stderr.replace(str(node), disk.name)
     if shown.returncode:
         return None
     table = msgspec.json.decode(shown.stdout, type=_Shown).partitiontable
     if table.label not in ("gpt", "dos"):
         raise CaptureFailed(
-            f"{disk} has a partition table of kind {table.label}",
+            f"{disk.name} has a partition table of kind {table.label}",
             hint="disk images have a GPT, a DOS table or none",
         )
     if any(part.type == _PROTECTIVE for part in table.partitions):
         raise CaptureFailed(
-            f"the GPT of {disk} cannot be read, neither its first copy nor its second",
+            f"the GPT of {disk.name} cannot be read, neither its first copy nor its second",
             hint="the image is cut off or damaged: get it again, or look with sgdisk --verify",
         )
     warnings += [f"its partition table: {line.strip()}" for line in said.splitlines() if line]
