@@ -23,6 +23,7 @@ from swarmstrap.difference import (
     wanted_frames,
 )
 from swarmstrap.effects.compare import read_data, read_tree
+from swarmstrap.effects.mounts import sync
 from swarmstrap.effects.replacing import Replacing
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.effects.writer import Existing
@@ -128,6 +129,8 @@ class ExistingTree:
     def tidy(self) -> None:
         """Remove what the image does not have; then directories get their metadata. Blocking."""
         index, difference = self.findings.index, self.findings.difference
+        if difference.removed:
+            sync(self._root)  # what boots from now on is on the disk before what did is not
         with self._target() as target:
             for path in difference.removed:
                 target.remove(path)

@@ -39,6 +39,7 @@ _INSTALL_RATE = 4 * MiB
 START_SECONDS = 240.0
 QUIET_SECONDS = 150.0
 _REFRESH_SECONDS = 1.0
+_ARMED_MINUTES = 24 * 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +110,7 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
                 nodes=tuple(node.name for node in rehearsal.nodes),
                 image=rehearsal.image.manifest.name,
                 version=rehearsal.image.manifest.version,
-                minutes=24 * 60,
+                minutes=_ARMED_MINUTES,
             )
             await asyncio.to_thread(operator.arm, arm)
             lab = _Lab(
@@ -184,7 +185,11 @@ class _Lab:
     ) -> str:
         """From the network once more, and once more from the disk."""
         arm = Arm(
-            nodes=(progress.node.name,), image=image.name, version=image.version, mode="update"
+            nodes=(progress.node.name,),
+            image=image.name,
+            version=image.version,
+            minutes=_ARMED_MINUTES,
+            mode="update",
         )
         await asyncio.to_thread(self.operator.arm, arm)
         began = time.monotonic()
