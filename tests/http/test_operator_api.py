@@ -72,6 +72,13 @@ async def test_an_order_that_cannot_be_followed(live: Live, order: Arm, message:
         await asyncio.to_thread(live.operator.arm, order)
 
 
+async def test_a_layout_for_another_kind_of_image(live: Live) -> None:
+    (live.paths.root / "layouts" / "whole.yaml").write_text("disks: [{id: system}]\n")
+    order = Arm(nodes=("n1",), image="tiny", layout="whole")
+    with pytest.raises(SwarmstrapError, match="is a tree of files, and the layout makes no part"):
+        await asyncio.to_thread(live.operator.arm, order)
+
+
 async def test_a_site_that_is_wrong_arms_nothing_and_keeps_serving(live: Live) -> None:
     (live.paths.root / "layouts" / "default.yaml").write_text("disks:\n- idd: system\n")
     with pytest.raises(SwarmstrapError, match=r"layouts/default.yaml:2: unknown key 'idd'"):
