@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 
-from tests.bench import apply, capture, frames, swarm, tree
+from tests.bench import apply, capture, frames, swarm, tree, update
 
 Say = Callable[[str], None]
 
@@ -62,7 +62,18 @@ def _frames(rounds: int, say: Say) -> tuple[object, Iterable[str]]:
     return [asdict(row) | {"cost": row.cost} for row in rows], frames.table(rows)
 
 
-_BENCHES = {"swarm": _swarm, "apply": _apply, "capture": _capture, "frames": _frames}
+def _update(rounds: int, say: Say) -> tuple[object, Iterable[str]]:
+    rows = update.measured(say)
+    return [asdict(row) for row in rows], update.table(rows)
+
+
+_BENCHES = {
+    "swarm": _swarm,
+    "apply": _apply,
+    "capture": _capture,
+    "frames": _frames,
+    "update": _update,
+}
 
 
 def _say(line: str) -> None:
