@@ -17,6 +17,7 @@ from swarmstrap.index import ROOT
 from swarmstrap.manifest import DISK_FILE
 from swarmstrap.units import MiB
 from swarmstrap_server.images.framing import read
+from swarmstrap_server.images.sources import holes
 from swarmstrap_server.images.sources.blocks import parse_domain
 from swarmstrap_server.images.sources.disk import Disk, disk_image
 from swarmstrap_server.images.sources.rawdisk import looks_like_disk
@@ -84,6 +85,17 @@ def test_all_blocks_bring_everything(windows: Path, tmp_path: Path) -> None:
     assert about.disk is not None
     assert about.disk.unused == ()
     assert whole == windows.read_bytes()
+
+
+def test_holes_that_are_one_too_many_are_zeros_not_what_was_there(
+    windows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with disk_image(windows, tmp_path) as (source, _):
+        fine = content(source)
+        monkeypatch.setattr(holes, "MAX_EXTENTS", len(fine[0]) // 2)
+        coarse = content(source)
+    assert len(coarse[0]) <= len(fine[0]) // 2
+    assert coarse[1] == fine[1]
 
 
 @pytest.mark.parametrize(
