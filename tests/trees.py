@@ -88,6 +88,13 @@ LIMITS = {
 }
 
 
+def files(root: Path, *names: str) -> None:
+    """Files that hold their own names."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+
+
 def nasty_system(root: Path, limits: Limits = LIMITS["ext4"]) -> None:
     """One of everything that Linux can have in a filesystem, made by root."""
     small_system(root)

@@ -71,7 +71,7 @@ class Framer:
                         self._inspect(entry, content)
                         yield from self._put(entry, extents, content)
                         return
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 pass
             now = self._walk.again(entry)
             if now is None:

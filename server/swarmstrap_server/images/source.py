@@ -76,7 +76,9 @@ class Source(Protocol):
         ...
 
     def open(self, entry: Entry) -> AbstractContextManager[Data]:
-        """The data of a regular file that was looked at; FileNotFoundError when it has gone."""
+        """The data of a regular file that was looked at. Raises FileNotFoundError when it has gone,
+        NotADirectoryError when what it was in is a file by now.
+        """
         ...
 
     def reaches(self, place: Path) -> bool:

@@ -151,15 +151,13 @@ class _Headers(io.RawIOBase):
 
 def _member(info: tarfile.TarInfo, store: Store, name: str) -> Member:
     kind = _KINDS.get(info.type)
-    path = _path(info.name)
-    target = _path(info.linkname) if info.type == tarfile.LNKTYPE else _bytes(info.linkname)
-    reason = None
     if kind is None:
         reason = f"has the type {shown(info.type)}, which is nothing that a system has"
-    elif path is None or target is None:
-        reason = "leads out of the archive"
-    if kind is None or path is None or target is None:
-        raise _refused(name, info, reason or "")
+        raise _refused(name, info, reason)
+    path = _path(info.name)
+    target = _path(info.linkname) if kind == "h" else _bytes(info.linkname)
+    if path is None or target is None:
+        raise _refused(name, info, "leads out of the archive")
     xattrs, acls = tarattributes.read(info.pax_headers)
     entry = Entry(
         path=path,
@@ -174,9 +172,9 @@ def _member(info: tarfile.TarInfo, store: Store, name: str) -> Member:
         xattrs=xattrs,
     )
     kept = _kept(info, store) if kind == "f" else None
-    reason = problem(entry) or (None if kept is None else _false_size(kept))
-    if reason is not None:
-        raise _refused(name, info, reason)
+    wrong = problem(entry) or (None if kept is None else _false_size(kept))
+    if wrong is not None:
+        raise _refused(name, info, wrong)
     return Member(entry, kept, acls)
 
 

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a plan has to know about an image, read from any source."""
+
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from tests.trees import ELF_X86_64, files, small_system
+
+from swarmstrap.errors import BadInput
+from swarmstrap.manifest import Kernel
+from swarmstrap_server.images.facts import inside, natural, read_architecture, read_facts
+from swarmstrap_server.images.sources.directory import Directory
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    root = tmp_path / "source"
+    small_system(root)
+    return root
+
+
+def test_facts(source: Path) -> None:
+    files(
+        source,
+        "boot/vmlinuz-6.1.0-9-amd64",
+        "boot/vmlinuz-6.1.0-10-amd64",
+        "boot/initrd.img-6.1.0-10-amd64",
+        "boot/vmlinuz-0-rescue-abc",
+        "usr/lib/grub/i386-pc/normal.mod",
+        "usr/lib/grub/x86_64-efi/normal.mod",
+        "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed",
+        "usr/lib/grub/grub-mkconfig_lib",
+        "sbin/ifup",
+    )
+    (source / "vmlinuz").symlink_to("boot/vmlinuz-6.1.0-10-amd64")
+    wants = source / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    (wants / "networking.service").symlink_to("/lib/systemd/system/networking.service")
+    facts = read_facts(Directory(source))
+    assert (facts.os_id, facts.os_name, facts.os_version) == ("test", "Test 1", "1")
+    assert facts.kernels == (
+        Kernel("6.1.0-10-amd64", "boot/vmlinuz-6.1.0-10-amd64", "boot/initrd.img-6.1.0-10-amd64"),
+        Kernel("6.1.0-9-amd64", "boot/vmlinuz-6.1.0-9-amd64", ""),
+    )
+    assert facts.grub_targets == ("i386-pc", "x86_64-efi")
+    assert facts.network_stack == "ifupdown"
+    (wants / "NetworkManager.service").symlink_to("/nowhere")
+    assert read_facts(Directory(source)).network_stack == "networkmanager"
+    (wants / "systemd-networkd.service").symlink_to("/nowhere")
+    assert read_facts(Directory(source)).network_stack == "systemd-networkd"
+
+
+def test_architecture_is_the_images_own(source: Path) -> None:
+    assert read_architecture(Directory(source)) == "x86_64"
+    (source / "bin/sh").unlink()
+    (source / "bin/dash").write_bytes(ELF_X86_64[:18] + b"\xb7\x00")
+    (source / "bin/sh").symlink_to("/bin/dash")
+    assert read_architecture(Directory(source)) == "aarch64"
+    shutil.rmtree(source / "bin")
+    with pytest.raises(BadInput, match="no program that tells its architecture"):
+        read_architecture(Directory(source))
+
+
+@pytest.mark.parametrize(
+    ("machine", "order", "name"),
+    [
+        (21, "little", "ppc64le"),
+        (21, "big", "ppc64"),
+        (22, "big", "s390x"),
+        (243, "little", "riscv64"),
+        (9999, "little", "elf-9999-little"),
+    ],
+)
+def test_architectures(
+    source: Path, machine: int, order: Literal["little", "big"], name: str
+) -> None:
+    head = bytearray(ELF_X86_64)
+    head[5] = 1 if order == "little" else 2
+    head[18:20] = machine.to_bytes(2, order)
+    (source / "bin/sh").write_bytes(head)
+    assert read_architecture(Directory(source)) == name
+
+
+def test_links_do_not_lead_out_of_the_image(source: Path) -> None:
+    (source / "loop").symlink_to("loop")
+    (source / "up").symlink_to("../../../../../../etc/os-release")
+    (source / "absolute").symlink_to("/etc")
+    tree = Directory(source)
+    release = tree.look(b"etc/os-release")
+    assert release is not None
+    assert inside(tree, "loop") is None
+    assert inside(tree, "up") == inside(tree, "absolute/os-release") == release.entry
+    assert inside(tree, "absolute/passwd") is None
+
+
+def test_versions_in_natural_order() -> None:
+    assert sorted(["6.10.0", "6.9.1", "6.9.1-rc2", "6.9"], key=natural) == [
+        "6.9",
+        "6.9.1",
+        "6.9.1-rc2",
+        "6.10.0",
+    ]
