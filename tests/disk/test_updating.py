@@ -21,6 +21,7 @@ from tests.mounted import mounted
 from tests.trees import acl, nasty_system, needs_root, scratch
 from tests.updates import updated
 
+from swarmstrap.effects.run import run
 from swarmstrap.errors import Refused, StepFailed
 from swarmstrap_server.images.publish import Published
 
@@ -232,6 +233,24 @@ async def test_what_is_preserved_stays(versions: Versions, place: Path) -> None:
     assert os.listdir(root / "var/lib/dpkg/info") == []
     assert (root / "usr/patched").read_bytes() == (versions.source / "usr/patched").read_bytes()
     assert "'usr/not-preserved'" in changes.removed
+
+
+async def test_what_else_is_mounted_stays(versions: Versions, place: Path) -> None:
+    root = await deployed(versions.old, place, "mounted")
+    disk, bound = root / "usr/tree-to-file", root / "usr/rewritten"
+    before = bound.read_bytes()
+    run(["mount", "-t", "tmpfs", "tmpfs", disk], timeout=30)
+    run(["mount", "--bind", bound, bound], timeout=30)
+    try:
+        (disk / "data").write_text("of another filesystem")
+        changes, _ = await updated(root, versions.new.directory)
+        assert (disk / "data").read_text() == "of another filesystem"
+        assert bound.read_bytes() == before
+    finally:
+        run(["umount", disk, bound], timeout=30)
+    assert "'usr/tree-to-file'" not in (*changes.changed, *changes.removed)
+    await updated(root, versions.new.directory)
+    assert differences(versions.source, root) == []
 
 
 async def test_a_place_that_must_become_a_file_and_be_preserved(
