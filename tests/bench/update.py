@@ -3,8 +3,8 @@
 
 A node has the demo's Debian (the tree of the image, applied); then the image changes. Every way
 begins with a copy of what the node has. Swarmstrap fetches from a seeder over the loopback, as a
-node does; rsync is `rsync -aHAX --numeric-ids --delete` from a daemon over the loopback, and its
-figure is what `--stats` calls bytes received. Needs root.
+node does; rsync is `rsync -aHAX --numeric-ids --delete`, with and without `-z`, from a daemon over
+the loopback, and its figure is what `--stats` calls bytes received. Needs root.
 
     python -m tests.bench.update
 
@@ -61,6 +61,7 @@ class Row:
     update_seconds: float
     rsync_bytes: int
     rsync_seconds: float
+    rsync_z_bytes: int
 
 
 def nothing(root: Path) -> int:
@@ -121,6 +122,8 @@ def bench(image: Image, place: Path, say: Callable[[str], None]) -> list[Row]:
         synced = copied(installed, place / "synced")
         began = time.monotonic()
         received = rsync(source, synced)
+        synced_seconds = time.monotonic() - began
+        compressed = rsync(source, copied(installed, place / "again"), "-z")
         rows.append(
             Row(
                 change=name,
@@ -129,11 +132,12 @@ def bench(image: Image, place: Path, say: Callable[[str], None]) -> list[Row]:
                 update_bytes=moved,
                 update_seconds=round(seconds, 1),
                 rsync_bytes=received,
-                rsync_seconds=round(time.monotonic() - began, 1),
+                rsync_seconds=round(synced_seconds, 1),
+                rsync_z_bytes=compressed,
             )
         )
         say(f"update, {name}: {moved} bytes, rsync {received}")
-        for folder in (source, updated, synced):
+        for folder in (source, updated, synced, place / "again"):
             shutil.rmtree(folder)
     return rows
 
@@ -182,9 +186,10 @@ async def update(image: Published, root: Path) -> int:
     return moved
 
 
-def rsync(source: Path, target: Path) -> int:
+def rsync(source: Path, target: Path, *options: str) -> int:
     with daemon(source) as url:
-        command = ["rsync", "-aHAX", "--numeric-ids", "--delete", "--stats", url, f"{target}/"]
+        command = ["rsync", "-aHAX", "--numeric-ids", "--delete", "--stats", *options]
+        command += [url, f"{target}/"]
         ran = subprocess.run(command, capture_output=True, text=True, check=True)
     found = _RECEIVED.search(ran.stdout)
     if found is None:
@@ -217,10 +222,11 @@ def answers(process: subprocess.Popen[bytes]) -> None:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    yield "| change | files | full deployment, MB | update, MB | rsync, MB | update, s | rsync, s |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| change | files | full, MB | update, MB | rsync, MB | rsync -z, MB | update, s | rsync, s |"
+    yield "|---|---|---|---|---|---|---|---|"
     for row in rows:
-        sizes = (f"{n / 1e6:.1f}" for n in (row.full_bytes, row.update_bytes, row.rsync_bytes))
+        bytes_ = (row.full_bytes, row.update_bytes, row.rsync_bytes, row.rsync_z_bytes)
+        sizes = (f"{count / 1e6:.1f}" for count in bytes_)
         yield (
             f"| {row.change} | {row.files} | {' | '.join(sizes)} | {row.update_seconds} | "
             f"{row.rsync_seconds} |"
