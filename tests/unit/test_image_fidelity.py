@@ -12,7 +12,16 @@ from tests import comparing
 from tests.applying import applied, captured
 from tests.comparing import compare, describe, differences
 from tests.mounted import MKFS, mounted
-from tests.trees import LIMITS, Limits, acl, many_links, nasty_system, needs_root, scratch
+from tests.trees import (
+    LIMITS,
+    Limits,
+    acl,
+    many_links,
+    nasty_system,
+    needs_root,
+    scratch,
+    small_system,
+)
 
 from swarmstrap.manifest import PAYLOAD_FILE
 from swarmstrap_server.images.publish import Published
@@ -96,6 +105,17 @@ def test_the_same_image_from_any_filesystem(tmp_path: Path, place: Path) -> None
             folder.mkdir()
             hashes.add(captured(copy, folder).manifest.infohash)
     assert len(hashes) == 1
+
+
+def test_times_that_ext4_does_not_hold_are_said(tmp_path: Path) -> None:
+    with mounted("btrfs", tmp_path) as source:
+        small_system(source)
+        for name, seconds in (("a", -(2**31)), ("b", -(2**31) - 1), ("c", 2**34 - 2**31)):
+            (source / name).touch()
+            os.utime(source / name, ns=(0, seconds * 10**9))
+        warnings = captured(source, tmp_path).manifest.warnings
+    (said,) = (line for line in warnings if "1901" in line)
+    assert said.endswith("takes the nearest that it has: 2, the first is that of 'b'")
 
 
 async def test_a_hundred_thousand_hard_links(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from swarmstrap.errors import BadInput
 from swarmstrap.index import FORMAT as INDEX_FORMAT
-from swarmstrap.index import Frame, Index, encode
+from swarmstrap.index import Frame, Index, check, encode, shown
 from swarmstrap.manifest import (
     FORMAT,
     INDEX_FILE,
@@ -59,6 +59,10 @@ class Progress:
     total: int
 
 
+# The times of inodes of 256 bytes, in nanoseconds: a signed 32 bits of seconds, and two bits more.
+_EXT4_BEGIN, _EXT4_END = -(2**31) * 10**9, (2**34 - 2**31) * 10**9
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     manifest: Manifest
@@ -102,7 +106,8 @@ def publish(
         secrets = Secrets()
         framer = Framer(walk, secrets.look)
         payload, frames = _write_payload(framer, walk, work / PAYLOAD_FILE, level, progress)
-        index = _write_index(work / INDEX_FILE, Index(INDEX_FORMAT, tuple(framer.entries), frames))
+        content = Index(INDEX_FORMAT, tuple(framer.entries), frames)
+        index = _write_index(work / INDEX_FILE, content)
         torrent = make_torrent(work, torrent_name(name, version))
         manifest = Manifest(
             format=FORMAT,
@@ -126,7 +131,7 @@ def publish(
             ),
         )
         data = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
-        parse_manifest(data)  # nothing is signed that a node would refuse
+        check(content, parse_manifest(data))  # nothing is signed that a node would refuse
         (work / TORRENT_FILE).write_bytes(torrent.data)
         (work / MANIFEST_FILE).write_bytes(data)
         (work / SIGNATURE_FILE).write_bytes(signer.sign(data, SIGNATURE_NAMESPACE))
@@ -183,6 +188,12 @@ def _doubts(framer: Framer, about: About) -> Iterator[str]:
     root = framer.entries[0]
     if root.mode & 0o555 != 0o555:
         yield f"the root directory has mode {root.mode:04o}: only root will get in"
+    far = [entry for entry in framer.entries if not _EXT4_BEGIN <= entry.mtime < _EXT4_END]
+    if far:
+        yield (
+            f"times before 1901 or after 2446, of which ext4 takes the nearest that it has: "
+            f"{len(far)}, the first is that of {shown(far[0].path)}"
+        )
 
 
 def _now() -> datetime:
