@@ -112,6 +112,7 @@ class Seeder:
             if not layout.file_flags(index) & layout.flag_pad_file
         }
         parameters.trackers = list(trackers)
+        parameters.url_seeds = []
         # Seed mode trusts the files, which `image verify` checks; peers check every piece anyway.
         parameters.flags = lt.torrent_flags.seed_mode | lt.torrent_flags.update_subscribe
         return self._session.add_torrent(parameters)
