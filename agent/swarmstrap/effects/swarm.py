@@ -213,7 +213,7 @@ class Swarm:
         parameters = lt.load_torrent_buffer(self._torrent.data)
         parameters.save_path = os.fspath(self._directory)
         parameters.trackers = list(self._trackers)
-        # No hash covers what a torrent says of web seeds; the job's come later, when all stands still.
+        # No hash covers what a torrent says of web seeds. The job's come when all stands still.
         parameters.url_seeds = []
         parameters.piece_priorities = self._priorities()
         parameters.flags = lt.torrent_flags.update_subscribe
