@@ -26,7 +26,6 @@ STAGING = b".swarmstrap-staging"
 # Capture makes frames of about 8 MiB. A node takes no larger ones: it holds a whole frame in memory
 # in every writer process.
 MAX_FRAME = 64 * MiB
-_MAX_PACKED = MAX_FRAME + MiB  # what does not compress grows by 1/256 at most
 # zstd's own bound for data that do not compress (ZSTD_COMPRESSBOUND).
 _MAX_COMPRESSED = MAX_FRAME + (MAX_FRAME >> 8)
 # Some 8 million entries, and what one decompression may take from a node's memory.
@@ -145,8 +144,6 @@ def check(index: Index, manifest: Manifest) -> None:
             raise _refused(f"frame {number} does not begin where the one before ends")
         if not 0 <= frame.unpacked <= MAX_FRAME:
             raise _refused(f"frame {number} unpacks to {frame.unpacked} bytes")
-        if frame.length > _MAX_PACKED:
-            raise _refused(f"frame {number} has {frame.length} bytes")
         if frame.length > _MAX_COMPRESSED:
             raise _refused(f"frame {number} has {frame.length} bytes")
         if len(frame.sha256) != _SHA256_BYTES:
