@@ -37,7 +37,7 @@ class Meter:
             redirect_stdout=sys.stdout.isatty(),
             disable=not self._console.is_terminal,
         )
-        self._task = self._bars.add_task("")
+        self._task = self._bars.add_task("looking", total=None)
         self._what = ""
         self._began = self._said = time.monotonic()
 
