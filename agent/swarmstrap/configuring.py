@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Kernel, Manifest
+from swarmstrap.networks.files import network_files
 from swarmstrap.placing import Identity, PlacedDisk, PlacedVolume
 from swarmstrap.render import (
     check_hostname,
@@ -19,7 +20,6 @@ from swarmstrap.render import (
     newest,
     own_arguments,
 )
-from swarmstrap.render_network import network_files
 from swarmstrap.steps import (
     FinishBoot,
     InstallGrub,
@@ -29,7 +29,7 @@ from swarmstrap.steps import (
     Step,
     WriteFile,
 )
-from swarmstrap.wire import Interface, Job
+from swarmstrap.wire import Job
 
 _GRUB_TARGETS = {
     ("bios", "x86_64"): "i386-pc",
@@ -94,8 +94,7 @@ def configuration(
     yield WriteFile("/etc/hosts", hosts(name), 0o644)
     # Derived, so that the DHCP client identifiers made of it stay the same when a node is redone.
     yield WriteFile("/etc/machine-id", f"{machine_id}\n", 0o444)
-    interfaces = job.network or _default_network(inventory)
-    yield from network_files(manifest.facts.network_stack, interfaces, system.identity)
+    yield from network_files(manifest.facts, job.network, inventory, system.identity)
     if job.authorized_keys:
         keys = "".join(f"{key}\n" for key in job.authorized_keys)
         yield WriteFile("/root/.ssh/authorized_keys", keys, 0o600)
@@ -147,10 +146,3 @@ def finish(job: Job, system: System) -> FinishBoot:
         initrd=f"/{system.kernel.initrd}" if system.kernel.initrd else "",
         arguments=system.arguments,
     )
-
-
-def _default_network(inventory: Inventory) -> tuple[Interface, ...]:
-    """DHCP on the NIC that the node booted from; on every NIC when it booted from none."""
-    booted = inventory.boot.pxe_interface
-    macs = [booted] if booted else [nic.mac_address for nic in inventory.interfaces]
-    return tuple(Interface(mac=mac) for mac in macs)

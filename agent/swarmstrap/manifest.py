@@ -21,7 +21,11 @@ HOOK_NAMESPACE = "swarmstrap-hook"
 SIGNER = "publisher"
 FORMAT = 2
 
-NetworkStack = Literal["systemd-networkd", "ifupdown", "networkmanager", "none"]
+NetworkStack = Literal[
+    "netplan", "systemd-networkd", "networkmanager", "ifcfg", "ifupdown", "none"
+]
+# What makes /etc/resolv.conf; `none` where it is a file like any other.
+Resolver = Literal["systemd-resolved", "resolvconf", "none", "unknown"]
 # `tree` is a filesystem's files; `disk` a whole disk, as one sparse file.
 ImageKind = Literal["tree", "disk"]
 PartitionTable = Literal["gpt", "dos", "none"]
@@ -67,6 +71,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     kernels: tuple[Kernel, ...] = ()
     grub_targets: tuple[str, ...] = ()
     network_stack: NetworkStack = "none"
+    resolver: Resolver = "unknown"
 
 
 class DiskPartition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

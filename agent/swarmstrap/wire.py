@@ -11,6 +11,7 @@ import msgspec
 
 from swarmstrap.hardware import Inventory
 from swarmstrap.layout import Layout
+from swarmstrap.networks.values import Interface
 
 REGISTER = "/v1/register"  # POST Register -> Registered
 JOB = "/v1/job"  # POST Claim, bearer = token -> Job; the token is used up
@@ -67,16 +68,6 @@ class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     content: bytes
     signature: bytes
     timeout: float = 300.0
-
-
-class Interface(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the installed system configures one NIC; `addresses` as in `192.0.2.7/24`."""
-
-    mac: str
-    dhcp: bool = True
-    addresses: tuple[str, ...] = ()
-    gateway: str = ""
-    dns: tuple[str, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -21,15 +21,19 @@ from swarmstrap.layout import (
     Unused,
     Wipe,
 )
-from swarmstrap.wire import Finish, Interface, OnFailure
+from swarmstrap.manifest import NetworkStack
+from swarmstrap.networks.checks import network_findings
+from swarmstrap.networks.values import Bond, BondMode, Bridge, Interface, NicMatch, Route, Vlan
+from swarmstrap.wire import Finish, OnFailure
 from swarmstrap_server.lab import rehearse
 from swarmstrap_server.lab.machines import Bus, Nic
 from swarmstrap_server.lab.report import PHASES, NodeReport, Report
-from swarmstrap_server.site.settings import DhcpMode, Node, Settings
+from swarmstrap_server.site.settings import DhcpMode, Node, NodesFile, Settings
+from swarmstrap_server.site.yamlfile import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
-SITE, LAYOUTS, REHEARSAL = (
-    (DOCS / f"{page}.md").read_text() for page in ("site", "layouts", "rehearsal")
+SITE, LAYOUTS, REHEARSAL, NETWORK = (
+    (DOCS / f"{page}.md").read_text() for page in ("site", "layouts", "rehearsal", "network")
 )
 
 
@@ -65,7 +69,33 @@ def test_site_yaml() -> None:
 def test_node_files() -> None:
     section = SITE[SITE.index("## nodes/") :]
     assert first_column(section, "key") == words(Node)
-    assert first_column(section, "key of a NIC") == words(Interface)
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("key of an interface", Interface),
+        ("key of a bond", Bond),
+        ("key of a bridge", Bridge),
+        ("key of a VLAN", Vlan),
+        ("key of a route", Route),
+        ("key of `match`", NicMatch),
+    ],
+)
+def test_network(heading: str, kind: type[msgspec.Struct]) -> None:
+    assert first_column(NETWORK, heading) == words(kind)
+
+
+def test_network_stacks() -> None:
+    stacks = NETWORK[NETWORK.index("## Which stack") :]
+    assert first_column(stacks, "stack") == set(get_args(NetworkStack))
+    assert set(get_args(BondMode)) <= spans(NETWORK)
+
+
+def test_the_network_of_the_page_is_right() -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", NETWORK, flags=re.DOTALL)
+    (node,) = parse(example, NodesFile, name="network.md").value.nodes
+    assert network_findings(node.network) == []
 
 
 @pytest.mark.parametrize(

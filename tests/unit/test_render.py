@@ -7,9 +7,7 @@ from swarmstrap.errors import BadInput
 from swarmstrap.manifest import Facts, Kernel
 from swarmstrap.placing import PlacedVolume
 from swarmstrap.render import check_hostname, grub_cfg, newest, own_arguments
-from swarmstrap.render_network import check_interface
 from swarmstrap.volumes import DiskId, PlannedPartition, Volume
-from swarmstrap.wire import Interface
 
 ROOT = PlacedVolume(
     Volume(
@@ -56,19 +54,3 @@ def test_hostname(name: str) -> None:
 def test_no_hostname(name: str) -> None:
     with pytest.raises(BadInput):
         check_hostname(name)
-
-
-@pytest.mark.parametrize(
-    "interface",
-    [
-        Interface(mac="52:54:00:00:00"),
-        Interface(mac="52:54:00:00:00:0G"),
-        Interface(mac="52:54:00:00:00:01", addresses=("192.0.2.7/33",)),
-        Interface(mac="52:54:00:00:00:01", gateway="router"),
-        Interface(mac="52:54:00:00:00:01", dns=("192.0.2.1\nDHCP=yes",)),
-        Interface(mac="52:54:00:00:00:01", dhcp=False),
-    ],
-)
-def test_no_interface(interface: Interface) -> None:
-    with pytest.raises(BadInput):
-        check_interface(interface)

@@ -16,6 +16,7 @@ from swarmstrap.manifest import (
     ImageKind,
     Kernel,
     NetworkStack,
+    Resolver,
 )
 from swarmstrap.units import KiB
 from swarmstrap_server.images.source import Source, joined
@@ -70,6 +71,7 @@ def read_facts(source: Source) -> Facts:
         kernels=_kernels(source),
         grub_targets=_grub_targets(source),
         network_stack=_network_stack(source),
+        resolver=_resolver(source),
     )
 
 
@@ -187,14 +189,33 @@ def _names(source: Source, directory: str) -> list[str]:
 
 
 def _network_stack(source: Source) -> NetworkStack:
-    # Distributions enable the last two by themselves: networkd was somebody's choice.
+    # It makes the files of the two that follow, and would not see any other.
+    if _there(source, "usr/sbin/netplan"):
+        return "netplan"
+    # Distributions enable the others by themselves: networkd was somebody's choice.
     if _enabled(source, "systemd-networkd.service"):
         return "systemd-networkd"
     if _enabled(source, "NetworkManager.service"):
         return "networkmanager"
-    if _enabled(source, "networking.service") and inside(source, "sbin/ifup") is not None:
+    # A System V service, which chkconfig enables.
+    if _there(source, "etc/sysconfig/network-scripts/ifup-eth") and any(
+        name.endswith("network") and name.startswith("S")
+        for name in _names(source, "etc/rc.d/rc3.d")
+    ):
+        return "ifcfg"
+    if _enabled(source, "networking.service") and _there(source, "sbin/ifup"):
         return "ifupdown"
     return "none"
+
+
+def _resolver(source: Source) -> Resolver:
+    if _enabled(source, "systemd-resolved.service"):
+        return "systemd-resolved"
+    return "resolvconf" if _there(source, "sbin/resolvconf") else "none"
+
+
+def _there(source: Source, path: str) -> bool:
+    return inside(source, path) is not None
 
 
 def _enabled(source: Source, unit: str) -> bool:

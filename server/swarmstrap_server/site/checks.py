@@ -14,8 +14,8 @@ from typing import TypeVar
 from swarmstrap.errors import BadInput
 from swarmstrap.layout import Layout
 from swarmstrap.layoutcheck import check_layout
+from swarmstrap.networks.checks import network_findings
 from swarmstrap.units import parse_size
-from swarmstrap.wire import Interface
 from swarmstrap_server.netboot.dhcp import DhcpSettings
 from swarmstrap_server.site.settings import Node, NodesFile, Settings
 from swarmstrap_server.site.yamlfile import Document, Steps, nearest
@@ -143,20 +143,8 @@ def _node_findings(
         yield (*path, "hostname"), _shape(node.hostname, HOST_NAME, "a host name")
     for hook in node.hooks or ():
         yield (*path, "hooks"), _one_of(hook, hooks, "hook")
-    for position, nic in enumerate(node.network):
-        yield from _interface_findings(nic, (*path, "network", position))
-
-
-def _interface_findings(nic: Interface, path: Steps) -> Iterator[Finding]:
-    yield (*path, "mac"), _shape(nic.mac, MAC, "a MAC address in lower case")
-    for address in nic.addresses:
-        yield (*path, "addresses"), _interface_address(address)
-    for server in nic.dns:
-        yield (*path, "dns"), _address(server)
-    if nic.gateway:
-        yield (*path, "gateway"), _address(nic.gateway)
-    if not nic.dhcp and not nic.addresses:
-        yield path, "dhcp: false needs addresses"
+    for place, complaint in network_findings(node.network):
+        yield (*path, "network", *place), complaint
 
 
 def _claims(node: Node) -> list[str]:
@@ -200,11 +188,3 @@ def _address(text: str) -> str:
     except ValueError:
         return f"{text!r} is not an IPv4 address"
     return ""
-
-
-def _interface_address(text: str) -> str:
-    try:
-        ipaddress.ip_interface(text)
-    except ValueError:
-        return f"{text!r} is not an address with a prefix, as in 192.0.2.7/24"
-    return "" if "/" in text else f"{text!r} lacks the prefix length, as in 192.0.2.7/24"

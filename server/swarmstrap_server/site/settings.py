@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from swarmstrap import preserving
-from swarmstrap.wire import Failure, Finish, Interface, Verify
+from swarmstrap.networks.values import Interface
+from swarmstrap.wire import Failure, Finish, Verify
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 DhcpMode = Literal["off", "full", "proxy"]
