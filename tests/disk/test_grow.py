@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from swarmstrap.effects import grow
-from swarmstrap.effects.clones import Block, look, shared
+from swarmstrap.effects.clones import shared
+from swarmstrap.effects.contents import marks
 from swarmstrap.errors import StepFailed
 from swarmstrap.manifest import PartitionTable
 from swarmstrap.steps import GrowDisk, Growth
@@ -21,6 +22,7 @@ from swarmstrap.volumes import DiskId
 Sparse = Callable[[int], Path]
 Attach = Callable[[Path, int], str]
 
+UUID = "0a0a0a0a-0b0b-4c0c-8d0d-0e0e0e0e0e0e"
 SMALL, LARGE = 400 * MiB, 800 * MiB
 START = 40 * MiB
 TABLES = {
@@ -147,16 +149,21 @@ def test_a_filesystem_with_errors_is_not_grown(sparse: Sparse, attach: Attach) -
         grow.grow_filesystem(node, "ext4")
 
 
-def disk(path: str, *parts: Block, ptuuid: str = "") -> Block:
-    return Block(path=path, type="disk", ptuuid=ptuuid or None, children=parts)
-
-
 def test_what_two_disks_share_is_named() -> None:
-    root = Block(path="/dev/sda1", type="part", uuid="U1", label="root", partuuid="P1", ptuuid="T1")
-    clone = Block(path="/dev/sdb1", type="part", uuid="U1", label="root", partuuid="P2")
-    inner = Block(path="/dev/mapper/x", type="lvm", uuid="U9")
-    other = Block(path="/dev/sdc1", type="part", uuid="U3", children=(inner,))
-    disks = (disk("/dev/sda", root, ptuuid="T1"), disk("/dev/sdb", clone), disk("/dev/sdc", other))
+    disks = {
+        "/dev/sda": [
+            ("table UUID T1", "/dev/sda"),
+            ("partition UUID P1", "/dev/sda1"),
+            ("filesystem UUID U1", "/dev/sda1"),
+            ("filesystem label root", "/dev/sda1"),
+        ],
+        "/dev/sdb": [
+            ("partition UUID P2", "/dev/sdb1"),
+            ("filesystem UUID U1", "/dev/sdb1"),
+            ("filesystem label root", "/dev/sdb1"),
+        ],
+        "/dev/sdc": [],
+    }
     assert shared(disks, "/dev/sda") == [
         "filesystem UUID U1 is on /dev/sda1 and on /dev/sdb1",
         "filesystem label root is on /dev/sda1 and on /dev/sdb1",
@@ -164,5 +171,16 @@ def test_what_two_disks_share_is_named() -> None:
     assert shared(disks, "/dev/sdc") == []
 
 
-def test_the_disks_of_this_machine() -> None:
-    assert all(block.type == "disk" for block in look())
+def test_marks_of_a_device(sparse: Sparse, attach: Attach) -> None:
+    path = sparse(SMALL)
+    subprocess.run(["mkfs.ext4", "-q", "-L", "data", "-U", UUID, path], check=True)
+    node = attach(path, 512)
+    assert list(marks(Path("/sys/class/block", Path(node).name))) == [
+        (f"filesystem UUID {UUID}", node),
+        ("filesystem label data", node),
+    ]
+    subprocess.run(["wipefs", "--all", "--quiet", node], check=True)
+    text = f"label: gpt\nlabel-id: {UUID}\n"
+    subprocess.run(["sfdisk", "--quiet", node], input=text, text=True, check=True)
+    found = list(marks(Path("/sys/class/block", Path(node).name)))
+    assert found == [(f"table UUID {UUID}", node)]

@@ -5,12 +5,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from swarmstrap.command import Completed
 from swarmstrap.effects.run import run
 from swarmstrap.effects.sysfs import text
 
 _PROBE_SECONDS = 60.0
 _BLKID_NOTHING = 2
 _BLKID_AMBIVALENT = 8
+_MARKS = {
+    "PTUUID": "table UUID",
+    "PART_ENTRY_UUID": "partition UUID",
+    "UUID": "filesystem UUID",
+    "LABEL": "filesystem label",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +35,12 @@ def probe(disk: Path) -> Contents:
     signatures: list[str] = []
     labels: set[str] = set()
     for path in (disk, *_partitions(disk)):
-        command = ["blkid", "--probe", "--output", "export", f"/dev/{path.name}"]
-        probed = run(command, timeout=_PROBE_SECONDS, check=False)
+        probed = _blkid(path)
         if probed.returncode == _BLKID_AMBIVALENT:
             signatures.append(f"several kinds of data ({path.name})")
         elif probed.returncode not in (0, _BLKID_NOTHING) or probed.stderr:
             signatures.append(f"unreadable data ({path.name})")
-        found = dict(line.split("=", 1) for line in probed.stdout.splitlines() if "=" in line)
+        found = _words(probed)
         if path == disk and "PTTYPE" in found:
             signatures.append(f"{found['PTTYPE']} {found.get('PTUUID', '')}".strip())
         if "TYPE" in found:
@@ -43,6 +49,15 @@ def probe(disk: Path) -> Contents:
         if "LABEL" in found:
             labels.add(found["LABEL"])
     return Contents(tuple(signatures), frozenset(labels))
+
+
+def marks(disk: Path) -> Iterator[tuple[str, str]]:
+    """Everything by which a system may look for the disk or a part of it, with its node."""
+    for path in (disk, *_partitions(disk)):
+        found = _words(_blkid(path))
+        for key, what in _MARKS.items():
+            if key in found:
+                yield f"{what} {found[key]}", f"/dev/{path.name}"
 
 
 def users(disk: Path) -> Iterator[str]:
@@ -62,6 +77,15 @@ def users(disk: Path) -> Iterator[str]:
 def is_path(disk: Path) -> bool:
     """Whether a multipath device has taken the disk as one of its paths."""
     return any(text(uuid).startswith("mpath-") for uuid in disk.glob("holders/*/dm/uuid"))
+
+
+def _blkid(path: Path) -> Completed:
+    command = ["blkid", "--probe", "--output", "export", f"/dev/{path.name}"]
+    return run(command, timeout=_PROBE_SECONDS, check=False)
+
+
+def _words(probed: Completed) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in probed.stdout.splitlines() if "=" in line)
 
 
 def _partitions(disk: Path) -> list[Path]:

@@ -86,6 +86,11 @@ def part_node(disk: DiskId, part: int, start: int, size: int) -> str:
     )
 
 
+def folders() -> dict[str, Path]:
+    """The sysfs folder of every disk, by its device node."""
+    return {str(device.device_node): Path(device.sys_path) for device in _disks()}
+
+
 def _disks() -> Iterator[pyudev.Device]:
     for device in _context().list_devices(subsystem="block", DEVTYPE="disk"):
         # The paths of an NVMe namespace are disks without a node.
