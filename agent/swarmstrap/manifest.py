@@ -21,9 +21,7 @@ HOOK_NAMESPACE = "swarmstrap-hook"
 SIGNER = "publisher"
 FORMAT = 2
 
-NetworkStack = Literal[
-    "netplan", "systemd-networkd", "networkmanager", "ifcfg", "ifupdown", "none"
-]
+NetworkStack = Literal["netplan", "systemd-networkd", "networkmanager", "ifcfg", "ifupdown", "none"]
 # What makes /etc/resolv.conf; `none` where it is a file like any other.
 Resolver = Literal["systemd-resolved", "resolvconf", "none", "unknown"]
 # `tree` is a filesystem's files; `disk` a whole disk, as one sparse file.
