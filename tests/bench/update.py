@@ -222,7 +222,7 @@ def answers(process: subprocess.Popen[bytes]) -> None:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    yield "| change | files | full, MB | update, MB | rsync, MB | rsync -z, MB | update, s | rsync, s |"
+    yield "| change | files | full, MB | update, MB | rsync, MB | with -z | update, s | rsync, s |"
     yield "|---|---|---|---|---|---|---|---|"
     for row in rows:
         bytes_ = (row.full_bytes, row.update_bytes, row.rsync_bytes, row.rsync_z_bytes)
