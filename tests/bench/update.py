@@ -8,8 +8,8 @@ the loopback, and its figure is what `--stats` calls bytes received. Needs root.
 
     python -m tests.bench.update
 
-A new kernel is a model: the mirror has one kernel of a release at a time. Every file of it gets
-another version in its name, as Debian's do, and another byte in each of its blocks.
+A new kernel is a model of a package upgrade: every file of it gets another version in its name, as
+Debian's do, and another byte in each of its blocks.
 """
 
 import asyncio
