@@ -167,7 +167,6 @@ def test_a_member_that_is_no_file(site: Site, other: ImageStore, tmp_path: Path)
 
 FUZZED = settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
