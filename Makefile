@@ -17,10 +17,12 @@ SERVER_PACKAGES := \
 	python3 python3-venv python3-dev gcc pkg-config libparted-dev ca-certificates \
 	dracut-core linux-image-amd64 kmod cpio zstd udev iproute2 isc-dhcp-client iputils-arping procps \
 	binutils systemd gdisk util-linux dosfstools e2fsprogs xfsprogs kexec-tools efibootmgr \
-	openssh-client busybox-static dnsmasq-base ipxe
+	openssh-client busybox-static dnsmasq-base ipxe rsync lz4 \
+	libarchive-tools qemu-utils fdisk partclone btrfs-progs ntfs-3g
 # What rehearsals, the demo and the tests call besides.
 LAB_PACKAGES := \
 	ipxe-qemu qemu-system-x86 ovmf mmdebstrap debian-archive-keyring attr acl tar mtools \
+	openssh-server skopeo xz-utils bzip2 \
 	shellcheck shfmt
 
 # $(call debian_packages,NAMES) installs those that are missing.
