@@ -47,7 +47,9 @@ def network_findings(network: Sequence[Interface]) -> list[Finding]:
 
 
 def _interface(interface: Interface) -> Iterator[Finding]:
-    yield (), _kind(interface)
+    if complaint := _kind(interface):
+        yield (), complaint
+        return
     yield ("name",), _name(interface)
     if interface.mac and not _MAC.fullmatch(interface.mac):
         yield ("mac",), f"{interface.mac!r} is not a MAC address in lower case"
@@ -146,7 +148,7 @@ def _route(route: Route, interface: Interface) -> str:
 
 
 def _next_hop(host: str, interface: Interface) -> str:
-    """What a lease brings may hold it where nothing else can be asked: that, DHCP brings too."""
+    """What only a lease makes reachable comes with that lease, and is not written."""
     address = ipaddress.ip_address(host)
     own = [ipaddress.ip_interface(text).network for text in interface.addresses]
     if address.is_link_local or any(address in network for network in own):

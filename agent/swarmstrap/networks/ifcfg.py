@@ -17,8 +17,8 @@ def ifcfg(links: Sequence[Link]) -> Iterator[WriteFile]:
     """A NIC with HWADDR takes the name of its DEVICE, by initscripts' own rule for udev."""
     named = with_names(links, links)
     known = of_key(named)
-    for link in named:
-        _check(link)
+    for written, link in zip(links, named, strict=True):
+        _check(written, link.lower)
         lines = [*_interface(link, known.get(link.master)), *_ipv4(link), *_ipv6(link), *_dns(link)]
         yield WriteFile(f"{_FOLDER}/ifcfg-{link.name}", "\n".join([*lines, ""]), 0o644)
         for version, name in ((4, "route"), (6, "route6")):
@@ -32,14 +32,14 @@ def ifcfg(links: Sequence[Link]) -> Iterator[WriteFile]:
                 yield WriteFile(path, "\n".join([*routes, ""]), 0o644)
 
 
-def _check(link: Link) -> None:
+def _check(link: Link, lower: str) -> None:
     vlan = link.spec.vlan
-    if vlan and link.name not in (f"vlan{vlan.id}", f"{link.lower}.{vlan.id}"):
+    if vlan and link.name not in (f"vlan{vlan.id}", f"{lower}.{vlan.id}"):
         raise inexpressible(
             "network-scripts",
             link,
             "a VLAN of that name",
-            f"call it vlan{vlan.id} or {link.lower}.{vlan.id}",
+            f"call it vlan{vlan.id} or {lower}.{vlan.id}",
         )
     if link.dhcp and of_version(4, link.spec.addresses):
         raise inexpressible(
@@ -52,12 +52,11 @@ def _check(link: Link) -> None:
 
 def _interface(link: Link, master: Link | None) -> Iterator[str]:
     spec = link.spec
-    kind = "Bond" if spec.bond else "Bridge" if spec.bridge else "Vlan" if spec.vlan else "Ethernet"
     yield f"DEVICE={link.name}"
-    yield f"TYPE={kind}"
+    yield f"TYPE={'Ethernet' if spec.kind == 'nic' else spec.kind.title()}"
     yield "ONBOOT=yes"
     if link.mac:
-        yield f"{'HWADDR' if spec.is_nic else 'MACADDR'}={link.mac}"
+        yield f"{'HWADDR' if spec.kind == 'nic' else 'MACADDR'}={link.mac}"
     if spec.mtu:
         yield f"MTU={spec.mtu}"
     if spec.bond:

@@ -19,9 +19,9 @@ def ifupdown(links: Sequence[Link]) -> Iterator[WriteFile]:
     known = of_key(named)
     lines = ["source /etc/network/interfaces.d/*", "", "auto lo", "iface lo inet loopback"]
     for number, link in enumerate(named):
-        if link.spec.is_nic and link.name:
+        if link.spec.kind == "nic" and link.name:
             yield link_file(link)
-        if link.master and link.spec.is_nic:
+        if link.master and link.spec.kind == "nic":
             continue
         # `auto mac/MAC=NAME` (0.8.20) brings up whatever NIC has that MAC as `iface NAME`.
         logical = link.name or f"lan{number}"
@@ -65,7 +65,7 @@ def _made(link: Link, known: dict[str, Link]) -> Iterator[str]:
         yield f"pre-up ip link add link {link.lower} dev $IFACE type vlan id {spec.vlan.id}"
     for member in link.members:
         mtu = known[member].spec.mtu
-        if mtu and known[member].spec.is_nic:
+        if mtu and known[member].spec.kind == "nic":
             yield f"pre-up ip link set dev {member} mtu {mtu}"
         # A bond takes no member that is up.
         yield f"pre-up ip link set dev {member} down"
@@ -79,5 +79,5 @@ def _after(link: Link) -> Iterator[str]:
     for route in link.spec.routes:
         to, metric = route.to, f" metric {route.metric}" if route.metric else ""
         yield f"up ip -{version_of(to)} route add {to} via {route.via} dev $IFACE{metric}"
-    if not link.spec.is_nic:
+    if link.spec.kind != "nic":
         yield "post-down ip link delete dev $IFACE"

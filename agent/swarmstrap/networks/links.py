@@ -11,6 +11,7 @@ import msgspec
 
 from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Nic
+from swarmstrap.networks.checks import check_network
 from swarmstrap.networks.values import Interface, NicMatch
 from swarmstrap.networks.wiring import by_reference, carriers
 
@@ -50,9 +51,11 @@ class Link:
 def make_links(network: Sequence[Interface], nics: Sequence[Nic]) -> tuple[Link, ...]:
     """Whatever stands on another comes after it; raises Unplannable when a NIC is not found.
 
-    `network` was checked. A MAC that no NIC has is taken as it is: its driver may be the image's.
+    Raises BadInput when two interfaces found the same. `network` was checked. A MAC that no NIC
+    has is taken as it is: its driver may be the image's.
     """
     found = [_find(interface, nics) for interface in network]
+    check_network(found)
     listed, trunks = by_reference(found), carriers(found)
     below = dict.fromkeys(reference for interface in found for reference in interface.below)
     bare = [Interface(mac=reference) for reference in below if reference not in listed]
@@ -62,10 +65,10 @@ def make_links(network: Sequence[Interface], nics: Sequence[Nic]) -> tuple[Link,
     links = []
     for interface in _ordered(whole, known):
         me = key(interface)
-        used = me in masters or bool(trunks & {interface.name, interface.mac})
+        used = me in masters or str(interface) in trunks
         link = Link(
             key=me,
-            mac=_permanent(interface.mac, nics),
+            mac=interface.mac,
             dhcp=not used if interface.dhcp is None else interface.dhcp,
             spec=interface,
             members=tuple(key(known[member]) for member in interface.members),
@@ -73,7 +76,6 @@ def make_links(network: Sequence[Interface], nics: Sequence[Nic]) -> tuple[Link,
             lower=key(known[interface.vlan.link]) if interface.vlan else "",
         )
         links.append(link)
-    _check_claims(links)
     return tuple(
         replace(link, vlans=tuple(other.key for other in links if other.lower == link.key))
         for link in links
@@ -88,29 +90,6 @@ def of_key(links: Sequence[Link]) -> dict[str, Link]:
     return {link.key: link for link in links}
 
 
-def _permanent(mac: str, nics: Sequence[Nic]) -> str:
-    """The installer's kernel may have been told another."""
-    return next((nic.permanent_mac or mac for nic in nics if nic.mac_address == mac), mac)
-
-
-def _check_claims(links: Sequence[Link]) -> None:
-    owners: dict[str, Link] = {}
-    for link in links:
-        if link.spec.is_nic and link.mac in owners:
-            other = owners[link.mac]
-            names = " and ".join(_claim(link) for link in (other, link))
-            raise Unplannable(
-                f"network: the NIC {link.mac} is taken twice, by {names}",
-                hint="narrow match, or name NICs by their mac",
-            )
-        if link.spec.is_nic:
-            owners[link.mac] = link
-
-
-def _claim(link: Link) -> str:
-    return link.name or link.master or link.mac
-
-
 def _ordered(network: Sequence[Interface], known: Mapping[str, Interface]) -> Iterator[Interface]:
     waiting = list(network)
     done: set[str] = set()
@@ -123,7 +102,8 @@ def _ordered(network: Sequence[Interface], known: Mapping[str, Interface]) -> It
 
 
 def _find(interface: Interface, nics: Sequence[Nic]) -> Interface:
-    """With MACs in place of what describes NICs."""
+    """With the permanent MACs of NICs in place of whatever else they are known by."""
+    mac, bond, bridge, vlan = interface.mac, interface.bond, interface.bridge, interface.vlan
     if interface.match:
         macs = _fitting(interface.match, nics, interface)
         if len(macs) > 1:
@@ -132,16 +112,30 @@ def _find(interface: Interface, nics: Sequence[Nic]) -> Interface:
                 f"{', '.join(macs)}",
                 hint="add pci_address to match, or name it by its mac",
             )
-        return msgspec.structs.replace(interface, mac=macs[0], match=None)
-    if interface.bond and interface.bond.match:
-        macs = _fitting(interface.bond.match, nics, interface)
-        bond = msgspec.structs.replace(interface.bond, members=macs, match=None)
-        return msgspec.structs.replace(interface, bond=bond)
-    return interface
+        mac = macs[0]
+    elif interface.kind == "nic":
+        mac = _permanent(mac, nics)
+    members = tuple(_permanent(member, nics) for member in interface.members)
+    if bond:
+        members = _fitting(bond.match, nics, interface) if bond.match else members
+        bond = msgspec.structs.replace(bond, members=members, match=None)
+    if bridge:
+        bridge = msgspec.structs.replace(bridge, members=members)
+    if vlan:
+        vlan = msgspec.structs.replace(vlan, link=_permanent(vlan.link, nics))
+    return msgspec.structs.replace(
+        interface, mac=mac, match=None, bond=bond, bridge=bridge, vlan=vlan
+    )
+
+
+def _permanent(reference: str, nics: Sequence[Nic]) -> str:
+    """The installer's kernel may have been told another."""
+    same = (nic for nic in nics if nic.mac_address == reference)
+    return next((nic.permanent_mac or reference for nic in same), reference)
 
 
 def _fitting(match: NicMatch, nics: Sequence[Nic], interface: Interface) -> tuple[str, ...]:
-    macs = tuple(nic.mac_address for nic in nics if _fits(match, nic))
+    macs = tuple(nic.permanent_mac or nic.mac_address for nic in nics if _fits(match, nic))
     if not macs:
         there = "; ".join(f"{nic.mac_address} {_described(nic)}" for nic in nics)
         raise Unplannable(

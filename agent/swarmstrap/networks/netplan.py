@@ -10,16 +10,13 @@ from swarmstrap.steps import WriteFile
 
 Value = str | int | bool | Sequence["Value"] | Mapping[str, "Value"]
 
+_GROUPS = {"nic": "ethernets", "bond": "bonds", "bridge": "bridges", "vlan": "vlans"}
+
 
 def netplan(links: Sequence[Link]) -> WriteFile:
     network: dict[str, Value] = {"version": 2}
-    groups = {
-        "ethernets": [link for link in links if link.spec.is_nic],
-        "bonds": [link for link in links if link.spec.bond],
-        "bridges": [link for link in links if link.spec.bridge],
-        "vlans": [link for link in links if link.spec.vlan],
-    }
-    for name, group in groups.items():
+    for kind, name in _GROUPS.items():
+        group = [link for link in links if link.spec.kind == kind]
         if group:
             network[name] = {_id(link.key, links): _interface(link, links) for link in group}
     content = "\n".join([*_yaml({"network": network}), ""])
@@ -36,7 +33,7 @@ def _id(key: str, links: Sequence[Link]) -> str:
 def _interface(link: Link, links: Sequence[Link]) -> dict[str, Value]:
     spec = link.spec
     out: dict[str, Value] = {}
-    if spec.is_nic:
+    if spec.kind == "nic":
         out["match"] = {"macaddress": link.mac}
         if link.name:
             out["set-name"] = link.name
@@ -55,7 +52,9 @@ def _interface(link: Link, links: Sequence[Link]) -> dict[str, Value]:
         out["parameters"] = {"stp": spec.bridge.stp}
     if spec.vlan:
         out |= {"id": spec.vlan.id, "link": _id(link.lower, links)}
-    return out | dict(_addresses(link))
+    if spec.mtu:
+        out["mtu"] = spec.mtu
+    return out if link.master else out | dict(_addresses(link))
 
 
 def _addresses(link: Link) -> Iterator[tuple[str, Value]]:
@@ -77,8 +76,6 @@ def _addresses(link: Link) -> Iterator[tuple[str, Value]]:
     if spec.dns or spec.search:
         servers: dict[str, Value] = {"addresses": spec.dns} if spec.dns else {}
         yield "nameservers", servers | ({"search": spec.search} if spec.search else {})
-    if spec.mtu:
-        yield "mtu", spec.mtu
 
 
 def _everything(gateway: str) -> str:

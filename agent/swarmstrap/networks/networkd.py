@@ -13,7 +13,7 @@ def networkd(links: Sequence[Link]) -> Iterator[WriteFile]:
     known = of_key(links)
     for link in links:
         path = f"/etc/systemd/network/10-swarmstrap-{link.key}"
-        if not link.spec.is_nic:
+        if link.spec.kind != "nic":
             yield WriteFile(f"{path}.netdev", sections(*_netdev(link)), 0o644)
         elif link.name:
             yield link_file(link)
@@ -28,7 +28,7 @@ def networkd(links: Sequence[Link]) -> Iterator[WriteFile]:
 
 
 def _match(link: Link) -> str:
-    if not link.spec.is_nic:
+    if link.spec.kind != "nic":
         return f"Name={link.name}"
     # What is made of a NIC takes its MAC, and members of a bond take the bond's.
     return f"{'PermanentMACAddress' if link.is_below else 'MACAddress'}={link.mac}"
@@ -36,9 +36,8 @@ def _match(link: Link) -> str:
 
 def _netdev(link: Link) -> Iterator[Section]:
     spec = link.spec
-    kind = "bond" if spec.bond else "bridge" if spec.bridge else "vlan"
     address = [f"MACAddress={link.mac}"] if link.mac else []
-    yield "NetDev", [f"Name={link.name}", f"Kind={kind}", *address]
+    yield "NetDev", [f"Name={link.name}", f"Kind={spec.kind}", *address]
     if spec.bond:
         rate = [f"LACPTransmitRate={spec.bond.lacp_rate}"] if spec.bond.lacp_rate else []
         monitor = f"MIIMonitorSec={spec.bond.miimon}ms"
@@ -51,7 +50,7 @@ def _netdev(link: Link) -> Iterator[Section]:
 
 def _place(link: Link, master: Link | None) -> Iterator[str]:
     if master:
-        yield f"{'Bond' if master.spec.bond else 'Bridge'}={master.name}"
+        yield f"{master.spec.kind.title()}={master.name}"
     yield from (f"VLAN={vlan}" for vlan in link.vlans)
 
 

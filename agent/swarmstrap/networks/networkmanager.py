@@ -13,7 +13,7 @@ from swarmstrap.steps import WriteFile
 def networkmanager(links: Sequence[Link], identity: Identity) -> Iterator[WriteFile]:
     known = of_key(links)
     for link in links:
-        if link.spec.is_nic and link.name:
+        if link.spec.kind == "nic" and link.name:
             yield link_file(link)
         parts = (
             ("connection", _connection(link, known.get(link.master), identity)),
@@ -27,25 +27,24 @@ def networkmanager(links: Sequence[Link], identity: Identity) -> Iterator[WriteF
 
 
 def _uuid(link: Link, identity: Identity) -> str:
-    return str(identity.derive("connection", link.mac if link.spec.is_nic else link.name))
+    return str(identity.derive("connection", link.mac if link.spec.kind == "nic" else link.name))
 
 
 def _connection(link: Link, master: Link | None, identity: Identity) -> Iterator[str]:
     spec = link.spec
-    made = "bond" if spec.bond else "bridge" if spec.bridge else "vlan"
     yield f"id=swarmstrap-{link.key}"
     yield f"uuid={_uuid(link, identity)}"
-    yield f"type={'ethernet' if spec.is_nic else made}"
-    if not spec.is_nic:
+    yield f"type={'ethernet' if spec.kind == 'nic' else spec.kind}"
+    if spec.kind != "nic":
         yield f"interface-name={link.name}"
     if master:
         yield f"master={master.name}"
-        yield f"slave-type={'bond' if master.spec.bond else 'bridge'}"
+        yield f"slave-type={master.spec.kind}"
 
 
 def _ethernet(link: Link) -> Iterator[str]:
     if link.mac:
-        yield f"{'mac-address' if link.spec.is_nic else 'cloned-mac-address'}={link.mac}"
+        yield f"{'mac-address' if link.spec.kind == 'nic' else 'cloned-mac-address'}={link.mac}"
     if link.spec.mtu:
         yield f"mtu={link.spec.mtu}"
 

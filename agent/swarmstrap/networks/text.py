@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What several stacks' files have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from swarmstrap.errors import Unplannable
 from swarmstrap.networks.checks import version_of
 from swarmstrap.networks.links import Link
 from swarmstrap.steps import WriteFile
 
-Section = tuple[str, Sequence[str]]
+Section = tuple[str, Iterable[str]]
 
 # What glibc reads (resolv.conf(5), MAXNS).
 _MOST_SERVERS = 3
@@ -16,7 +16,8 @@ _MOST_SERVERS = 3
 
 def sections(*parts: Section) -> str:
     """As systemd and NetworkManager read them; one without lines is left out."""
-    return "\n".join("\n".join([f"[{name}]", *lines, ""]) for name, lines in parts if lines)
+    whole = [(name, list(lines)) for name, lines in parts]
+    return "\n".join("\n".join([f"[{name}]", *lines, ""]) for name, lines in whole if lines)
 
 
 def of_version(version: int, addresses: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ BondMode = Literal[
     "balance-tlb",
     "balance-alb",
 ]
+Kind = Literal["nic", "bond", "bridge", "vlan"]
 LacpRate = Literal["slow", "fast"]
 Mtu = Annotated[int, msgspec.Meta(ge=68, le=65535)]
 
@@ -97,8 +98,12 @@ class Interface(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return (*self.members, self.vlan.link) if self.vlan else self.members
 
     @property
-    def is_nic(self) -> bool:
-        return self.bond is None and self.bridge is None and self.vlan is None
+    def kind(self) -> Kind:
+        if self.bond:
+            return "bond"
+        if self.bridge:
+            return "bridge"
+        return "vlan" if self.vlan else "nic"
 
     @property
     def speaks(self) -> bool:
