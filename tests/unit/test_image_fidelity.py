@@ -67,6 +67,11 @@ async def test_nothing_is_lost_in_any_order(
     assert differences(source, target) == []
 
 
+def test_a_socket_is_no_loss_but_is_listed(image: Published) -> None:
+    (line,) = image.manifest.left_out
+    assert line.startswith("'dev/log': a socket")
+
+
 def test_gnu_tar_gives_back_the_same(place: Path, source: Path, image: Published) -> None:
     target = place / "by-tar"
     target.mkdir()
