@@ -50,6 +50,26 @@ def test_facts(source: Path) -> None:
     assert read_facts(Directory(source)).network_stack == "networkmanager"
     (wants / "systemd-networkd.service").symlink_to("/nowhere")
     assert read_facts(Directory(source)).network_stack == "systemd-networkd"
+    files(source, "usr/share/netplan/netplan.script", "usr/sbin/nothing")
+    (source / "usr/sbin/netplan").symlink_to("../share/netplan/netplan.script")
+    assert read_facts(Directory(source)).network_stack == "netplan"
+
+
+def test_network_scripts(source: Path) -> None:
+    files(source, "etc/sysconfig/network-scripts/ifup-eth", "etc/rc.d/rc3.d/K90network")
+    assert read_facts(Directory(source)).network_stack == "none"
+    files(source, "etc/rc.d/rc3.d/S10network")
+    assert read_facts(Directory(source)).network_stack == "ifcfg"
+
+
+def test_resolver(source: Path) -> None:
+    assert read_facts(Directory(source)).resolver == "none"
+    files(source, "sbin/resolvconf")
+    assert read_facts(Directory(source)).resolver == "resolvconf"
+    wants = source / "etc/systemd/system/sysinit.target.wants"
+    wants.mkdir(parents=True)
+    (wants / "systemd-resolved.service").symlink_to("/nowhere")
+    assert read_facts(Directory(source)).resolver == "systemd-resolved"
 
 
 def test_architecture_is_the_images_own(source: Path) -> None:

@@ -8,6 +8,7 @@ The NICs are those of nics.yaml. `pytest tests/unit/test_networks.py --update` r
 expectations, for review.
 """
 
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -23,6 +24,7 @@ from swarmstrap.networks.files import network_files
 from swarmstrap.networks.values import Interface
 from swarmstrap.placing import Identity
 from swarmstrap.steps import WriteFile
+from swarmstrap_server.run import run
 from swarmstrap_server.site.settings import NodesFile
 from swarmstrap_server.site.yamlfile import load
 
@@ -33,6 +35,7 @@ NICS = msgspec.convert(
 MACHINE = Inventory(
     boot=Boot(current_boot_mode="uefi"), cpu=Cpu(architecture="x86_64"), interfaces=NICS
 )
+GENERATE = shutil.which("generate", path="/usr/libexec/netplan:/lib/netplan")
 STACKS: tuple[NetworkStack, ...] = get_args(NetworkStack)
 
 
@@ -65,3 +68,54 @@ def test_network(case: Path, stack: NetworkStack, request: pytest.FixtureRequest
     if request.config.getoption("--update"):
         expected.write_text(got)
     assert got == expected.read_text()
+
+
+def written_below(root: Path, case: Path, stack: NetworkStack) -> list[Path]:
+    """None where the stack cannot have such a network."""
+    try:
+        rendered = files(stack, network_of(case))
+    except SwarmstrapError:
+        return []
+    for file in rendered:
+        place = root / file.path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(file.content)
+        place.chmod(file.mode)
+    return [root / file.path.lstrip("/") for file in rendered]
+
+
+@pytest.mark.skipif(GENERATE is None, reason="netplan is not installed")
+@pytest.mark.parametrize("renderer", ["networkd", "NetworkManager"])
+def test_netplan_takes_its_files(tmp_path: Path, renderer: str) -> None:
+    for case in CASES.glob("*/"):
+        root = tmp_path / case.name
+        if not written_below(root, case, "netplan"):
+            continue
+        other = root / "etc/netplan/01-image.yaml"
+        other.touch(mode=0o600)
+        other.write_text(f"network: {{version: 2, renderer: {renderer}}}\n")
+        said = run([str(GENERATE), "--root-dir", root], timeout=60)
+        assert said.stderr == ""
+        names = [interface.name for interface in network_of(case) if interface.name]
+        made = " ".join(path.name for path in (root / "run").rglob("*netplan-*"))
+        assert [name for name in names if name not in made] == []
+
+
+@pytest.mark.skipif(shutil.which("ifquery") is None, reason="ifupdown is not installed")
+def test_ifupdown_takes_its_file(tmp_path: Path) -> None:
+    for case in CASES.glob("*/"):
+        for path in written_below(tmp_path / case.name, case, "ifupdown"):
+            if path.name == "interfaces":
+                said = run(["ifquery", f"--interfaces={path}", "--list"], timeout=60)
+                made = [i.name for i in network_of(case) if i.kind != "nic"]
+                assert set(made) <= set(said.stdout.split())
+
+
+@pytest.mark.skipif(shutil.which("nmcli") is None, reason="NetworkManager is not installed")
+def test_networkmanager_takes_its_files(tmp_path: Path) -> None:
+    for case in CASES.glob("*/"):
+        for path in written_below(tmp_path / case.name, case, "networkmanager"):
+            if path.suffix == ".nmconnection":
+                words = ["nmcli", "--offline", "connection", "modify", "connection.zone", "x"]
+                said = run(words, timeout=60, stdin=path.read_bytes())
+                assert "zone=x" in said.stdout
