@@ -11,9 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from swarmstrap.errors import BadInput
 from swarmstrap.networks.values import Bond, Interface, NicMatch, Route
-from swarmstrap.networks.wiring import wiring_findings
-
-Finding = tuple[tuple[str | int, ...], str]
+from swarmstrap.networks.wiring import Finding, wiring_findings
 
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 # The kernel takes 15 bytes of anything (IFNAMSIZ of linux/if.h); these no tool misreads.

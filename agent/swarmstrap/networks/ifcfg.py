@@ -15,7 +15,7 @@ _FOLDER = "/etc/sysconfig/network-scripts"
 
 def ifcfg(links: Sequence[Link]) -> Iterator[WriteFile]:
     """A NIC with HWADDR takes the name of its DEVICE, by initscripts' own rule for udev."""
-    named = with_names(links, links)
+    named = with_names(links)
     known = of_key(named)
     for written, link in zip(links, named, strict=True):
         _check(written, link.lower)
@@ -23,7 +23,8 @@ def ifcfg(links: Sequence[Link]) -> Iterator[WriteFile]:
         yield WriteFile(f"{_FOLDER}/ifcfg-{link.name}", "\n".join([*lines, ""]), 0o644)
         for version, name in ((4, "route"), (6, "route6")):
             routes = [
-                f"{route.to} via {route.via}" + (f" metric {route.metric}" if route.metric else "")
+                f"{route.to} via {route.via} dev {link.name}"
+                + (f" metric {route.metric}" if route.metric else "")
                 for route in link.spec.routes
                 if version_of(route.to) == version
             ]
@@ -96,7 +97,9 @@ def _ipv6(link: Link) -> Iterator[str]:
         yield f"IPV6ADDR={addresses[0]}"
     if addresses[1:]:
         yield f'IPV6ADDR_SECONDARIES="{" ".join(addresses[1:])}"'
-    yield from (f"IPV6_DEFAULTGW={gateway}" for gateway in of_version(6, link.spec.gateways))
+    for gateway in of_version(6, link.spec.gateways):
+        local = ipaddress.ip_address(gateway).is_link_local
+        yield f"IPV6_DEFAULTGW={gateway}{f'%{link.name}' if local else ''}"
 
 
 def _dns(link: Link) -> Iterator[str]:

@@ -15,39 +15,40 @@ from swarmstrap.steps import WriteFile
 
 
 def ifupdown(links: Sequence[Link]) -> Iterator[WriteFile]:
-    named = with_names(links, [link for link in links if link.is_below])
+    named = with_names(links)
     known = of_key(named)
     lines = ["source /etc/network/interfaces.d/*", "", "auto lo", "iface lo inet loopback"]
-    for number, link in enumerate(named):
-        if link.spec.kind == "nic" and link.name:
+    for written, link in zip(links, named, strict=True):
+        # Only what others are made of has to have the name of its stanza.
+        renamed = bool(written.name or link.is_below)
+        if link.spec.kind == "nic" and renamed:
             yield link_file(link)
-        if link.master and link.spec.kind == "nic":
+        if link.spec.kind == "nic" and link.master:
             continue
         # `auto mac/MAC=NAME` (0.8.20) brings up whatever NIC has that MAC as `iface NAME`.
-        logical = link.name or f"lan{number}"
-        lines += ["", f"auto {logical if link.name else f'mac/{link.mac}={logical}'}"]
-        for stanza, (head, *body) in enumerate(_stanzas(link, logical)):
+        lines += ["", f"auto {link.name if renamed else f'mac/{link.mac}={link.name}'}"]
+        for stanza, (head, *body) in enumerate(_stanzas(link)):
             whole = body if stanza else [*_made(link, known), *body]
             lines += [head, *(f"    {line}" for line in whole)]
         lines += [f"    {line}" for line in _after(link)]
     yield WriteFile("/etc/network/interfaces", "\n".join([*lines, ""]), 0o644)
 
 
-def _stanzas(link: Link, logical: str) -> Iterator[list[str]]:
+def _stanzas(link: Link) -> Iterator[list[str]]:
     """Each begins with its head; what is for the interface once goes to the first."""
     spec = link.spec
     servers = [f"dns-nameservers {' '.join(spec.dns)}"] if spec.dns else []
     once = [*servers, *([f"dns-search {' '.join(spec.search)}"] if spec.search else [])]
     if link.dhcp:
-        yield [f"iface {logical} inet dhcp", *once]
+        yield [f"iface {link.name} inet dhcp", *once]
         once = []
     if link.is_silent:
-        yield [f"iface {logical} inet manual", "up ip link set dev $IFACE up"]
+        yield [f"iface {link.name} inet manual", "up ip link set dev $IFACE up"]
     for version, family in ((4, "inet"), (6, "inet6")):
         # One default route, however many addresses there are.
         gateway = [f"gateway {address}" for address in of_version(version, spec.gateways)]
         for address in of_version(version, spec.addresses):
-            yield [f"iface {logical} {family} static", f"address {address}", *gateway, *once]
+            yield [f"iface {link.name} {family} static", f"address {address}", *gateway, *once]
             gateway, once = [], []
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Names for NICs that have none, where a stack can refer to a NIC by its name only."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -10,16 +10,14 @@ import msgspec
 from swarmstrap.networks.links import Link
 
 
-def with_names(links: Sequence[Link], which: Collection[Link]) -> list[Link]:
-    """`links`, of which those that are `which` have a name: lan0, lan1 and so on."""
+def with_names(links: Sequence[Link]) -> list[Link]:
+    """`links`, all with a name: lan0, lan1 and so on."""
     free = _free({link.name for link in links})
-    names = {
-        link.key: next(free) if link in which and not link.name else link.key for link in links
-    }
+    names = {link.key: link.name or next(free) for link in links}
     named = []
     for link in links:
         new = names[link.key]
-        spec = link.spec if new == link.key else msgspec.structs.replace(link.spec, name=new)
+        spec = msgspec.structs.replace(link.spec, name=new)
         members = tuple(names[member] for member in link.members)
         lower = names.get(link.lower, "")
         named.append(replace(link, key=new, spec=spec, members=members, lower=lower))

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from swarmstrap.networks.checks import version_of
 from swarmstrap.networks.links import Link, of_key
 from swarmstrap.networks.text import Section, inexpressible, link_file, of_version, sections
 from swarmstrap.networks.values import Route
@@ -77,7 +78,7 @@ def _addresses(link: Link, version: int) -> Section:
     lines = [f"method={'auto' if link.dhcp else 'manual'}"]
     lines += [f"address{n}={address}" for n, address in enumerate(addresses, start=1)]
     lines += [f"gateway={gateway}" for gateway in of_version(version, spec.gateways)]
-    routes = [route for route in spec.routes if route.via in of_version(version, [route.via])]
+    routes = [route for route in spec.routes if version_of(route.via) == version]
     lines += [f"route{n}={_route(route)}" for n, route in enumerate(routes, start=1)]
     if servers:
         lines.append(f"dns={';'.join(servers)};")

@@ -89,15 +89,17 @@ def _looped(network: Sequence[Interface], wiring: _Wiring) -> Iterator[Finding]:
     """One of those that are made of themselves, if there is one."""
     for position, interface in enumerate(network):
         paths: list[tuple[str, ...]] = [(str(interface),)]
+        seen = {str(interface)}
         while paths:
             path = paths.pop()
             last = wiring.known.get(path[-1])
             for below in map(wiring.one, last.below if last else ()):
-                if below == path[0]:
+                if below == str(interface):
                     through = f", through {' and '.join(path[1:])}" if path[1:] else ""
                     yield (position, interface.kind), f"{interface} is in itself{through}"
                     return
-                if below not in path:
+                if below not in seen:
+                    seen.add(below)
                     paths.append((*path, below))
 
 
