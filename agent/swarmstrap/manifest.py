@@ -60,7 +60,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What capture saw and the plan relies on.
 
     `grub_targets` are the platforms whose modules the image carries (`i386-pc`, `x86_64-efi`);
-    `mkfs` lists filesystems whose tools the image carries.
+    `cloud_init` is whether it carries a program that would configure the network, too.
     """
 
     os_id: str = ""
@@ -70,6 +70,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     grub_targets: tuple[str, ...] = ()
     network_stack: NetworkStack = "none"
     resolver: Resolver = "unknown"
+    cloud_init: bool = False
 
 
 class DiskPartition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -62,6 +62,12 @@ def test_network_scripts(source: Path) -> None:
     assert read_facts(Directory(source)).network_stack == "ifcfg"
 
 
+def test_cloud_init(source: Path) -> None:
+    assert not read_facts(Directory(source)).cloud_init
+    files(source, "etc/cloud/cloud.cfg")
+    assert read_facts(Directory(source)).cloud_init
+
+
 def test_resolver(source: Path) -> None:
     assert read_facts(Directory(source)).resolver == "none"
     files(source, "sbin/resolvconf")

@@ -48,7 +48,11 @@ def network_files(
             yield from ifupdown(links)
             yield from _name_servers(facts, links)
         case "none":
-            pass
+            return
+    if facts.cloud_init:
+        # It would write files of its own at every boot, for a NIC that it chose.
+        text = "network: {config: disabled}\n"
+        yield WriteFile("/etc/cloud/cloud.cfg.d/99-swarmstrap-network.cfg", text, 0o644)
 
 
 def _default(inventory: Inventory) -> tuple[Interface, ...]:

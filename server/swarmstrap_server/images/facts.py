@@ -72,6 +72,7 @@ def read_facts(source: Source) -> Facts:
         grub_targets=_grub_targets(source),
         network_stack=_network_stack(source),
         resolver=_resolver(source),
+        cloud_init=_there(source, "etc/cloud/cloud.cfg"),
     )
 
 
