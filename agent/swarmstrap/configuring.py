@@ -20,15 +20,9 @@ from swarmstrap.render import (
     newest,
     own_arguments,
 )
-from swarmstrap.steps import (
-    FinishBoot,
-    InstallGrub,
-    MakeHostKeys,
-    RemoveFiles,
-    RunHook,
-    Step,
-    WriteFile,
-)
+from swarmstrap.steps import Step
+from swarmstrap.steps.leaving import FinishBoot
+from swarmstrap.steps.system import InstallGrub, MakeHostKeys, RemoveFiles, RunHook, WriteFile
 from swarmstrap.wire import Job
 
 _GRUB_TARGETS = {

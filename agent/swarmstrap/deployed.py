@@ -9,7 +9,8 @@ from swarmstrap.errors import Refused
 from swarmstrap.manifest import Manifest
 from swarmstrap.placing import Identity, PlacedVolume
 from swarmstrap.render import grub_cfg, holder, kernel_arguments, newest
-from swarmstrap.steps import Step, WriteFile
+from swarmstrap.steps import Step
+from swarmstrap.steps.system import WriteFile
 from swarmstrap.wire import Job
 
 FOLDER = "/var/lib/swarmstrap"

@@ -16,17 +16,10 @@ from swarmstrap.partitioning import usable
 from swarmstrap.placing import check_wipe, identify
 from swarmstrap.selectors import choose
 from swarmstrap.staging import fits_memory, memory_room, staged_size, too_large_for_memory
-from swarmstrap.steps import (
-    CheckClones,
-    ClearRest,
-    FinishBoot,
-    GrowDisk,
-    Growth,
-    Seed,
-    Step,
-    WipeDisk,
-    WriteDiskImage,
-)
+from swarmstrap.steps import Step
+from swarmstrap.steps.image import ClearRest, WriteDiskImage
+from swarmstrap.steps.leaving import FinishBoot, Seed
+from swarmstrap.steps.storage import CheckClones, GrowDisk, Growth, WipeDisk
 from swarmstrap.units import MiB, align_down, align_up, human
 from swarmstrap.wire import Job
 

@@ -19,17 +19,10 @@ from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
 from swarmstrap.placing import Identity, PlacedDisk, PlacedVolume, place_disks
 from swarmstrap.staging import fits_memory, memory_room, staged_size, too_large_for_memory
-from swarmstrap.steps import (
-    FetchImage,
-    MakeFilesystem,
-    MountVolume,
-    Seed,
-    Settle,
-    Step,
-    VerifyTree,
-    WipeDisk,
-    WritePartitionTable,
-)
+from swarmstrap.steps import Step
+from swarmstrap.steps.image import FetchImage, VerifyTree
+from swarmstrap.steps.leaving import Seed, Settle
+from swarmstrap.steps.storage import MakeFilesystem, MountVolume, WipeDisk, WritePartitionTable
 from swarmstrap.units import human
 from swarmstrap.wire import Job
 

@@ -11,17 +11,11 @@ from swarmstrap.manifest import Manifest
 from swarmstrap.placing import Identity, find_disks
 from swarmstrap.plan_tree import choose_staging, mount_steps, mounts
 from swarmstrap.preserving import check_pattern
-from swarmstrap.steps import (
-    ProveTable,
-    RefreshGrub,
-    Seed,
-    Settle,
-    Step,
-    TidyTree,
-    UpdateTree,
-    VerifyTree,
-    WriteFile,
-)
+from swarmstrap.steps import Step
+from swarmstrap.steps.image import TidyTree, UpdateTree, VerifyTree
+from swarmstrap.steps.leaving import Seed, Settle
+from swarmstrap.steps.storage import ProveTable
+from swarmstrap.steps.system import RefreshGrub, WriteFile
 from swarmstrap.wire import Job
 
 

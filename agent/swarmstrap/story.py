@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One deployment, from the hardware to the new system: look, ask, decide, say, do.
 
-Read this page and you know what a node does. `Host` is the machine it happens on; the plan is made
-by `swarmstrap.plan`, and every step of it is carried out by one line of `carry_out`.
+Read this page and you know what a node does. `Host` is the machine it happens on. The plan is made
+by `swarmstrap.plan`; its steps, of four families, are carried out by `Hands`.
 """
 
 import logging
@@ -18,41 +18,30 @@ from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
 from swarmstrap.plan import make_plan
 from swarmstrap.reporter import Reporter
-from swarmstrap.steps import (
-    CheckClones,
-    ClearRest,
-    FetchImage,
-    FinishBoot,
-    GrowDisk,
-    InstallGrub,
-    MakeFilesystem,
-    MakeHostKeys,
-    MountVolume,
-    Phase,
-    Plan,
-    ProveTable,
-    RefreshGrub,
-    RemoveFiles,
-    RunHook,
-    Seed,
-    Settle,
-    Step,
-    TidyTree,
-    UpdateTree,
-    VerifyTree,
-    WipeDisk,
-    WriteDiskImage,
-    WriteFile,
-    WritePartitionTable,
-    phase,
-)
+from swarmstrap.steps import Phase, Plan, Step, phase
+from swarmstrap.steps.image import ImageStep
+from swarmstrap.steps.leaving import FinishBoot, LeavingStep
+from swarmstrap.steps.storage import StorageStep
+from swarmstrap.steps.system import SystemStep
 from swarmstrap.wire import DRY_RUN, Job
 
 log = logging.getLogger(__name__)
 
 
+class Hands(Protocol):
+    """What carries out the steps of one plan, a method for each family of them."""
+
+    async def storage(self, step: StorageStep) -> None: ...
+    async def image(self, step: ImageStep) -> None: ...
+    async def system(self, step: SystemStep) -> None: ...
+    async def leave(self, step: LeavingStep) -> None: ...
+
+    async def clean_up(self) -> None:
+        """Undo what a failed attempt left: mounts, the swarm, worker processes. Never raises."""
+
+
 class Host(Protocol):
-    """The hands: everything that touches the machine or the network. Errors carry a hint."""
+    """The machine and its network. Errors carry a hint."""
 
     async def look(self) -> Inventory: ...
     async def ask(self, inventory: Inventory) -> Job:
@@ -63,34 +52,10 @@ class Host(Protocol):
 
     async def say(self, plan: Plan) -> None: ...
 
-    async def wipe(self, step: WipeDisk) -> None: ...
-    async def write_table(self, step: WritePartitionTable) -> None: ...
-    async def make_filesystem(self, step: MakeFilesystem) -> None: ...
-    async def mount(self, step: MountVolume) -> None: ...
-    async def fetch(self, step: FetchImage) -> None: ...
-    async def write_disk_image(self, step: WriteDiskImage) -> None: ...
-    async def clear_rest(self, step: ClearRest) -> None: ...
-    async def grow_disk(self, step: GrowDisk) -> None: ...
-    async def check_clones(self, step: CheckClones) -> None: ...
-    async def prove_table(self, step: ProveTable) -> None: ...
-    async def update_tree(self, step: UpdateTree) -> None: ...
-    async def tidy_tree(self, step: TidyTree) -> None: ...
-    async def verify_tree(self, step: VerifyTree) -> None: ...
-    async def write_file(self, step: WriteFile) -> None: ...
-    async def remove_files(self, step: RemoveFiles) -> None: ...
-    async def make_host_keys(self, step: MakeHostKeys) -> None: ...
-    async def install_grub(self, step: InstallGrub) -> None: ...
-    async def refresh_grub(self, step: RefreshGrub) -> None: ...
-    async def run_hook(self, step: RunHook) -> None: ...
-    async def settle(self, step: Settle) -> None: ...
-    async def seed(self, step: Seed) -> None: ...
-    async def finish(self, step: FinishBoot) -> None: ...
+    def hands(self, inventory: Inventory, job: Job, manifest: Manifest, plan: Plan) -> Hands: ...
 
     async def shell(self, why: str) -> None:
         """Returns when a person leaves the shell; raises StepFailed when nobody uses it."""
-
-    async def clean_up(self) -> None:
-        """Undo what a failed attempt left: mounts, the swarm, worker processes. Never raises."""
 
     async def follow(self, verdict: Verdict) -> None:
         """Wait as the verdict says, then do it; returns only when it was `retry`."""
@@ -120,20 +85,21 @@ async def run(host: Host, report: Reporter, settings: Settings) -> None:
         report.succeed("planned, nothing was written")
         await _follow(AFTER_A_DRY_RUN, host, report)
         return
+    hands = host.hands(inventory, job, manifest, plan)
     for attempt in count(1):
         try:
-            await do(plan, host, report, settings)
+            await do(plan, hands, host, report, settings)
             return
         except Exception as error:
             verdict = judge(error, policy, attempt)
             _tell_failure(error, verdict, report)
-            await host.clean_up()
+            await hands.clean_up()
             await _follow(verdict, host, report)
             if verdict.action != "retry":
                 return
 
 
-async def do(plan: Plan, host: Host, report: Reporter, settings: Settings) -> None:
+async def do(plan: Plan, hands: Hands, host: Host, report: Reporter, settings: Settings) -> None:
     """Carry out every step in order; each is an event named `do/PHASE/NUMBER`."""
     last: Phase | None = None
     for number, step in enumerate(plan.steps, start=1):
@@ -144,61 +110,24 @@ async def do(plan: Plan, host: Host, report: Reporter, settings: Settings) -> No
         last = now
         if isinstance(step, FinishBoot):
             report.succeed()  # nobody will be here to say so afterwards
-            await carry_out(step, host)
+            await carry_out(step, hands)
             return
-        await carry_out(step, host)
+        await carry_out(step, hands)
         report.succeed()
 
 
-async def carry_out(step: Step, host: Host) -> None:
+async def carry_out(step: Step, hands: Hands) -> None:
     try:
-        match step:
-            case WipeDisk():
-                await host.wipe(step)
-            case WritePartitionTable():
-                await host.write_table(step)
-            case MakeFilesystem():
-                await host.make_filesystem(step)
-            case MountVolume():
-                await host.mount(step)
-            case FetchImage():
-                await host.fetch(step)
-            case WriteDiskImage():
-                await host.write_disk_image(step)
-            case ClearRest():
-                await host.clear_rest(step)
-            case GrowDisk():
-                await host.grow_disk(step)
-            case CheckClones():
-                await host.check_clones(step)
-            case ProveTable():
-                await host.prove_table(step)
-            case UpdateTree():
-                await host.update_tree(step)
-            case TidyTree():
-                await host.tidy_tree(step)
-            case VerifyTree():
-                await host.verify_tree(step)
-            case WriteFile():
-                await host.write_file(step)
-            case RemoveFiles():
-                await host.remove_files(step)
-            case MakeHostKeys():
-                await host.make_host_keys(step)
-            case InstallGrub():
-                await host.install_grub(step)
-            case RefreshGrub():
-                await host.refresh_grub(step)
-            case RunHook():
-                await host.run_hook(step)
-            case Settle():
-                await host.settle(step)
-            case Seed():
-                await host.seed(step)
-            case FinishBoot():
-                await host.finish(step)
-            case _:
-                assert_never(step)
+        if isinstance(step, StorageStep):
+            await hands.storage(step)
+        elif isinstance(step, ImageStep):
+            await hands.image(step)
+        elif isinstance(step, SystemStep):
+            await hands.system(step)
+        elif isinstance(step, LeavingStep):
+            await hands.leave(step)
+        else:
+            assert_never(step)
     except Exception as error:
         error.add_note(f"while trying to {step}")
         raise

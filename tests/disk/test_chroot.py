@@ -13,7 +13,7 @@ from swarmstrap.effects import bootloader, udev
 from swarmstrap.effects.chroot import inside, remove_files, run_in, write_file
 from swarmstrap.effects.mounts import mount_points
 from swarmstrap.errors import StepFailed
-from swarmstrap.steps import InstallGrub, RemoveFiles, WriteFile
+from swarmstrap.steps.system import InstallGrub, RemoveFiles, WriteFile
 from swarmstrap.volumes import DiskId
 
 

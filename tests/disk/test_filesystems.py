@@ -12,7 +12,7 @@ from swarmstrap.effects.mounts import mount_points
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.layout import Format
-from swarmstrap.steps import MakeFilesystem, MountVolume
+from swarmstrap.steps.storage import MakeFilesystem, MountVolume
 from swarmstrap.units import MiB
 from swarmstrap.volumes import DiskId, PlannedPartition, Volume
 

@@ -15,7 +15,7 @@ from swarmstrap.effects.clones import shared
 from swarmstrap.effects.contents import marks
 from swarmstrap.errors import StepFailed
 from swarmstrap.manifest import PartitionTable
-from swarmstrap.steps import GrowDisk, Growth
+from swarmstrap.steps.storage import GrowDisk, Growth
 from swarmstrap.units import MiB
 from swarmstrap.volumes import DiskId
 

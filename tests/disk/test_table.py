@@ -14,7 +14,7 @@ import pytest
 from swarmstrap.effects import claim, disk
 from swarmstrap.effects.disk import ROOT_GUIDS, TYPE_GUIDS
 from swarmstrap.errors import StepFailed
-from swarmstrap.steps import WritePartitionTable
+from swarmstrap.steps.storage import WritePartitionTable
 from swarmstrap.units import GiB, MiB
 from swarmstrap.volumes import DiskId, PlannedPartition
 

@@ -29,7 +29,7 @@ from swarmstrap.effects.swarm import load
 from swarmstrap.index import FORMAT, Index, decode, encode
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE, File, Manifest, parse_manifest
 from swarmstrap.plan import make_plan
-from swarmstrap.steps import WriteFile
+from swarmstrap.steps.system import WriteFile
 from swarmstrap_server.images.compress import FrameWriter
 from swarmstrap_server.images.framing import Framer
 from swarmstrap_server.images.source import Source

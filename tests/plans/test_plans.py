@@ -24,7 +24,9 @@ from swarmstrap.errors import SwarmstrapError
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
 from swarmstrap.plan import make_plan
-from swarmstrap.steps import Plan, WriteFile, WritePartitionTable
+from swarmstrap.steps import Plan
+from swarmstrap.steps.storage import WritePartitionTable
+from swarmstrap.steps.system import WriteFile
 from swarmstrap.wire import Job
 
 HERE = Path(__file__).parent

@@ -20,7 +20,7 @@ from swarmstrap.deployed import (
 from swarmstrap.errors import Refused
 from swarmstrap.manifest import Kernel
 from swarmstrap.placing import Identity
-from swarmstrap.steps import WriteFile
+from swarmstrap.steps.system import WriteFile
 
 CASE = Path(__file__).parent.parent / "plans" / "hooks"
 MANIFEST = manifest_of(CASE)

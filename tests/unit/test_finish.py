@@ -12,7 +12,7 @@ import pytest
 
 from swarmstrap.effects.finish import load_command, shell
 from swarmstrap.errors import StepFailed
-from swarmstrap.steps import FinishBoot
+from swarmstrap.steps.leaving import FinishBoot
 
 DEADLINE = 20.0
 

@@ -12,35 +12,49 @@ from tests.unit.test_selectors import inventory
 from swarmstrap.cmdline import Settings
 from swarmstrap.effects import filesystems, finish, host, log, udev
 from swarmstrap.effects.console import Console
-from swarmstrap.effects.host import INSTALL_LOG, Machine
+from swarmstrap.effects.departure import Departure
+from swarmstrap.effects.download import Download, Source
+from swarmstrap.effects.hands import INSTALL_LOG, Decided, Deployer
+from swarmstrap.effects.host import Machine
 from swarmstrap.effects.mounts import mount_points
 from swarmstrap.effects.run import run
 from swarmstrap.effects.staged import InMemory
+from swarmstrap.effects.swarm import Torrent
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import StepFailed
 from swarmstrap.failure import Verdict
 from swarmstrap.plan import make_plan
 from swarmstrap.reporter import Reporter
-from swarmstrap.steps import FinishBoot, Settle
-from swarmstrap.wire import Event
+from swarmstrap.steps.leaving import FinishBoot, Settle
+from swarmstrap.wire import Event, Release, Seeding
 
 CASE = Path(__file__).parent.parent / "plans" / "kexec"
+SETTINGS = Settings("https://192.0.2.1:8443")
 
 
 class Node(Machine):
-    """It has said its plan, which ends in kexec, and is left only in `left`."""
+    """It has a plan that ends in kexec, asks no server, and is left only in `left`."""
 
     def __init__(self, events: list[Event], writers: Writers) -> None:
-        settings = Settings("https://192.0.2.1:8443")
-        super().__init__(settings, Reporter([events.append]), Console([]), writers)
-        self._plan = make_plan(inventory_of(CASE), job_of(CASE), manifest_of(CASE))
+        report, console = Reporter([events.append]), Console([])
+        super().__init__(SETTINGS, report, console, writers)
+        inventory, job, manifest = inventory_of(CASE), job_of(CASE), manifest_of(CASE)
+        plan = make_plan(inventory, job, manifest)
+        self.last = plan.steps[-1]
+        self.deployer = Deployer(
+            Decided(inventory, job, manifest, plan),
+            Source(manifest, Torrent("image", 1 << 16, (), b""), "", (), (), ""),
+            root=filesystems.TARGET,
+            seeding=_released,
+            download=Download(writers, report, root=filesystems.TARGET, memory=host.STAGING),
+            departure=Departure(report, console),
+            report=report,
+        )
         self.left: list[str] = []
 
-    @property
-    def last(self) -> FinishBoot:
-        last = self._plan.steps[-1]
-        assert isinstance(last, FinishBoot)
-        return last
+
+async def _released(_: Seeding) -> Release:
+    return Release(leave=True)
 
 
 @pytest.fixture
@@ -77,9 +91,9 @@ def mount_some_of_it(tmp_path: Path) -> None:
 async def test_nothing_stays_mounted_after_a_failure(node: Node, tmp_path: Path) -> None:
     mount_some_of_it(tmp_path)
     with (tmp_path / "target/var/busy").open("w"):
-        await node.clean_up()
+        await node.deployer.clean_up()
     assert mount_points(tmp_path) == []
-    await node.clean_up()
+    await node.deployer.clean_up()
 
 
 @needs_root
@@ -92,7 +106,7 @@ async def test_one_thing_that_cannot_be_undone_does_not_keep_the_rest(
     mount_some_of_it(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(InMemory, "abandon", refuse)
-        await node.clean_up()
+        await node.deployer.clean_up()
     assert mount_points(tmp_path) == [str(tmp_path / "memory")]
 
 
@@ -100,13 +114,14 @@ async def test_a_kernel_that_cannot_be_loaded_means_a_reboot(
     node: Node, events: list[Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "read", lambda: "what was done\n")
-    await node.settle(Settle())
+    await node.deployer.leave(Settle())
     kept = tmp_path / "target" / INSTALL_LOG.lstrip("/")
     assert kept.read_text() == "what was done\n"
     assert kept.stat().st_mode & 0o777 == 0o640
     [warning] = [event for event in events if event.result == "warning"]
     assert warning.description.startswith("no kexec, rebooting instead: kexec ended with")
-    await node.finish(node.last)
+    assert isinstance(node.last, FinishBoot)
+    await node.deployer.leave(node.last)
     assert node.left == ["reboot"]
 
 

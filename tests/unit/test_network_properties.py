@@ -17,7 +17,7 @@ from swarmstrap.networks.checks import network_findings
 from swarmstrap.networks.files import network_files
 from swarmstrap.networks.values import Bond, Bridge, Interface, NicMatch, Route, Vlan
 from swarmstrap.placing import Identity
-from swarmstrap.steps import WriteFile
+from swarmstrap.steps.system import WriteFile
 
 MACS = tuple(f"52:54:00:00:00:0{digit}" for digit in range(1, 5))
 REFERENCES = st.sampled_from((*MACS, "bond0", "br0", "vlan20", "lan0"))

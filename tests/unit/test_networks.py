@@ -23,7 +23,7 @@ from swarmstrap.networks.checks import network_findings
 from swarmstrap.networks.files import network_files
 from swarmstrap.networks.values import Interface
 from swarmstrap.placing import Identity
-from swarmstrap.steps import WriteFile
+from swarmstrap.steps.system import WriteFile
 from swarmstrap_server.run import run
 from swarmstrap_server.site.settings import NodesFile
 from swarmstrap_server.site.yamlfile import load

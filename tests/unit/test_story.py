@@ -50,13 +50,13 @@ class Machine:
     async def say(self, plan: Plan) -> None:
         await self._note("say")
 
+    def hands(self, *decided: object) -> "Machine":
+        return self
+
     async def step(self, step: Step) -> None:
         await self._note(phase(step), str(step))
 
-    wipe = write_table = make_filesystem = mount = fetch = write_file = remove_files = step
-    prove_table = update_tree = tidy_tree = verify_tree = refresh_grub = step
-    make_host_keys = install_grub = run_hook = settle = seed = finish = step
-    write_disk_image = clear_rest = grow_disk = check_clones = step
+    storage = image = system = leave = step
 
     async def shell(self, why: str) -> None:
         await self._note("shell", f"shell: {why}")

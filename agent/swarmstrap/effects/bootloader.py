@@ -11,7 +11,7 @@ from swarmstrap.effects import udev
 from swarmstrap.effects.chroot import Chroot, enter, inside
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
-from swarmstrap.steps import InstallGrub
+from swarmstrap.steps.system import InstallGrub
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from swarmstrap.command import Argument, Completed
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
-from swarmstrap.steps import RemoveFiles, WriteFile
+from swarmstrap.steps.system import RemoveFiles, WriteFile
 
 _MOUNT_SECONDS = 60.0
 _MOST_SYMLINKS = 40  # as in path_resolution(7)

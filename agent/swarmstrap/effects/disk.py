@@ -17,7 +17,7 @@ from swarmstrap.effects.claim import claimed, read_table_again
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.layout import PartitionType
-from swarmstrap.steps import ProveTable, WipeDisk, WritePartitionTable
+from swarmstrap.steps.storage import ProveTable, WipeDisk, WritePartitionTable
 from swarmstrap.units import Bytes, MiB, to_sectors
 from swarmstrap.volumes import PlannedPartition, Volume
 

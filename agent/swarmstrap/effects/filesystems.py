@@ -8,7 +8,7 @@ from swarmstrap.effects import udev
 from swarmstrap.effects.chroot import inside
 from swarmstrap.effects.mounts import mount_points, sync
 from swarmstrap.effects.run import run
-from swarmstrap.steps import MakeFilesystem, MountVolume
+from swarmstrap.steps.storage import MakeFilesystem, MountVolume
 
 TARGET = Path("/run/swarmstrap/target")
 

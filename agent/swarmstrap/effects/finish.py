@@ -17,7 +17,7 @@ from swarmstrap.command import ENVIRONMENT
 from swarmstrap.effects.chroot import inside
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
-from swarmstrap.steps import FinishBoot
+from swarmstrap.steps.leaving import FinishBoot
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from swarmstrap.effects import udev
 from swarmstrap.effects.claim import claimed, read_table_again
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
-from swarmstrap.steps import GrowDisk
+from swarmstrap.steps.storage import GrowDisk
 from swarmstrap.units import Bytes, to_sectors
 from swarmstrap.volumes import DiskId
 

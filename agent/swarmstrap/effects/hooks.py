@@ -15,7 +15,8 @@ from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
-from swarmstrap.steps import Plan, WipeDisk
+from swarmstrap.steps import Plan
+from swarmstrap.steps.storage import WipeDisk
 from swarmstrap.wire import Hook, Job
 
 # Beside the agent: dracut mounts /run so that nothing on it can be executed.

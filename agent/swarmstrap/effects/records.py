@@ -5,7 +5,7 @@ from pathlib import Path
 
 from swarmstrap.deployed import RECORD, UPDATING, Deployed, read_record
 from swarmstrap.effects.chroot import inside, remove_files, write_file
-from swarmstrap.steps import RemoveFiles, WriteFile
+from swarmstrap.steps.system import RemoveFiles, WriteFile
 
 
 def read(root: Path) -> Deployed:

@@ -10,7 +10,7 @@ from swarmstrap.effects.updating import ExistingTree, Terms
 from swarmstrap.manifest import Manifest
 from swarmstrap.placing import Identity
 from swarmstrap.preserving import Rules
-from swarmstrap.steps import UpdateTree
+from swarmstrap.steps.image import UpdateTree
 
 
 class Update:

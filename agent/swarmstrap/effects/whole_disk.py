@@ -17,7 +17,7 @@ from swarmstrap.extents import total
 from swarmstrap.index import DIGEST_BYTES, Index, Segment
 from swarmstrap.layout import Unused
 from swarmstrap.manifest import Manifest
-from swarmstrap.steps import ClearRest
+from swarmstrap.steps.image import ClearRest
 from swarmstrap.units import human
 
 

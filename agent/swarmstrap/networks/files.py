@@ -16,7 +16,7 @@ from swarmstrap.networks.networkmanager import networkmanager
 from swarmstrap.networks.text import inexpressible, resolv_conf
 from swarmstrap.networks.values import Interface
 from swarmstrap.placing import Identity
-from swarmstrap.steps import WriteFile
+from swarmstrap.steps.system import WriteFile
 
 
 def network_files(

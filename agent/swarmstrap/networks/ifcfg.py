@@ -8,7 +8,7 @@ from swarmstrap.networks.checks import version_of
 from swarmstrap.networks.links import Link, of_key
 from swarmstrap.networks.naming import with_names
 from swarmstrap.networks.text import inexpressible, of_version
-from swarmstrap.steps import WriteFile
+from swarmstrap.steps.system import WriteFile
 
 _FOLDER = "/etc/sysconfig/network-scripts"
 

@@ -11,7 +11,7 @@ from swarmstrap.networks.checks import version_of
 from swarmstrap.networks.links import Link, of_key
 from swarmstrap.networks.naming import with_names
 from swarmstrap.networks.text import link_file, of_version
-from swarmstrap.steps import WriteFile
+from swarmstrap.steps.system import WriteFile
 
 
 def ifupdown(links: Sequence[Link]) -> Iterator[WriteFile]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from swarmstrap.networks.checks import version_of
 from swarmstrap.networks.links import Link
-from swarmstrap.steps import WriteFile
+from swarmstrap.steps.system import WriteFile
 
 Value = str | int | bool | Sequence["Value"] | Mapping[str, "Value"]
 

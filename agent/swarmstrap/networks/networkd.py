@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from swarmstrap.networks.links import Link, of_key
 from swarmstrap.networks.text import Section, link_file, sections
 from swarmstrap.networks.values import Route
-from swarmstrap.steps import WriteFile
+from swarmstrap.steps.system import WriteFile
 
 
 def networkd(links: Sequence[Link]) -> Iterator[WriteFile]:

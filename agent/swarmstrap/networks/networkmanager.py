@@ -8,7 +8,7 @@ from swarmstrap.networks.links import Link, of_key
 from swarmstrap.networks.text import Section, inexpressible, link_file, of_version, sections
 from swarmstrap.networks.values import Route
 from swarmstrap.placing import Identity
-from swarmstrap.steps import WriteFile
+from swarmstrap.steps.system import WriteFile
 
 
 def networkmanager(links: Sequence[Link], identity: Identity) -> Iterator[WriteFile]:

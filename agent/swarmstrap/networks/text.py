@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from swarmstrap.errors import Unplannable
 from swarmstrap.networks.checks import version_of
 from swarmstrap.networks.links import Link
-from swarmstrap.steps import WriteFile
+from swarmstrap.steps.system import WriteFile
 
 Section = tuple[str, Iterable[str]]
 

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The hands of one deployment: each step of it, carried out on this machine by one module.
+
+Everything that blocks runs in a thread, so the heart goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from swarmstrap.effects import (
+    bootloader,
+    chroot,
+    clones,
+    disk,
+    filesystems,
+    finish,
+    grow,
+    hooks,
+    records,
+)
+from swarmstrap.effects import log as logs
+from swarmstrap.effects.departure import Departure
+from swarmstrap.effects.download import Download, Source
+from swarmstrap.effects.imaging import Imaging
+from swarmstrap.effects.telling import lines_from_thread
+from swarmstrap.errors import StepFailed, SwarmstrapError
+from swarmstrap.hardware import Inventory
+from swarmstrap.manifest import Manifest
+from swarmstrap.reporter import Reporter
+from swarmstrap.steps import Plan
+from swarmstrap.steps.image import ImageStep
+from swarmstrap.steps.leaving import FinishBoot, LeavingStep, Seed, Settle
+from swarmstrap.steps.storage import (
+    CheckClones,
+    GrowDisk,
+    MakeFilesystem,
+    MountVolume,
+    ProveTable,
+    StorageStep,
+    WipeDisk,
+    WritePartitionTable,
+)
+from swarmstrap.steps.system import (
+    InstallGrub,
+    MakeHostKeys,
+    RefreshGrub,
+    RemoveFiles,
+    RunHook,
+    SystemStep,
+    WriteFile,
+)
+from swarmstrap.wire import Job, Release, Seeding
+
+log = logging.getLogger(__name__)
+
+INSTALL_LOG = "/var/log/swarmstrap-install.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What one deployment is about, all of it known before its first step."""
+
+    inventory: Inventory
+    job: Job
+    manifest: Manifest
+    plan: Plan
+
+
+class Deployer:
+    """A node in the initramfs, with the new system mounted at `root`; `seeding` asks the server
+    whether its peers still need it.
+    """
+
+    def __init__(
+        self,
+        decided: Decided,
+        source: Source,
+        *,
+        root: Path,
+        seeding: Callable[[Seeding], Awaitable[Release]],
+        download: Download,
+        departure: Departure,
+        report: Reporter,
+    ) -> None:
+        self._decided = decided
+        self._root = root
+        self._seeding = seeding
+        self._download = download
+        self._imaging = Imaging(download, source, root, report)
+        self._departure = departure
+        self._report = report
+        self._kexec = False
+
+    async def storage(self, step: StorageStep) -> None:
+        match step:
+            case WipeDisk():
+                await asyncio.to_thread(disk.wipe, step)
+            case WritePartitionTable():
+                await asyncio.to_thread(disk.write_table, step)
+            case MakeFilesystem():
+                await asyncio.to_thread(filesystems.make, step)
+            case MountVolume():
+                await asyncio.to_thread(filesystems.mount, step, self._root)
+            case ProveTable():
+                await asyncio.to_thread(disk.prove_table, step)
+            case GrowDisk():
+                for warning in await asyncio.to_thread(grow.grow, step):
+                    self._report.warn(warning)
+            case CheckClones():
+                for warning in await asyncio.to_thread(clones.shared_with_others, step):
+                    self._report.warn(
+                        warning, hint="the system may start from the wrong disk: change one of them"
+                    )
+            case _:
+                assert_never(step)
+
+    async def image(self, step: ImageStep) -> None:
+        await self._imaging.carry_out(step)
+
+    async def system(self, step: SystemStep) -> None:
+        match step:
+            case WriteFile():
+                await asyncio.to_thread(chroot.write_file, step, self._root)
+            case RemoveFiles():
+                await asyncio.to_thread(chroot.remove_files, step, self._root)
+            case MakeHostKeys():
+                await asyncio.to_thread(bootloader.make_host_keys, self._root)
+            case InstallGrub():
+                await self._install_grub(step)
+            case RefreshGrub():
+                if self._imaging.grub_differs:
+                    await self._install_grub(step.install)
+                await asyncio.to_thread(records.end, self._root)
+            case RunHook():
+                await self._run_hook(step)
+            case _:
+                assert_never(step)
+
+    async def leave(self, step: LeavingStep) -> None:
+        match step:
+            case Settle():
+                await self._settle()
+            case Seed():
+                await self._download.seed(step.seconds, self._seeding)
+            case FinishBoot():
+                await self._departure.part()
+                if step.how == "shell":
+                    await self._departure.last_shell("the deployment is done")
+                how: finish.Leave = "poweroff" if step.how == "poweroff" else "reboot"
+                await self._departure.leave("kexec" if self._kexec else how)
+            case _:
+                assert_never(step)
+
+    async def clean_up(self) -> None:
+        for undo in (self._download.stop, self._release):
+            try:
+                await undo()
+            except (SwarmstrapError, OSError):
+                log.exception("cleaning up after a failure")
+
+    async def _install_grub(self, step: InstallGrub) -> None:
+        for warning in await asyncio.to_thread(bootloader.install, step, self._root):
+            self._report.warn(warning)
+
+    async def _run_hook(self, step: RunHook) -> None:
+        decided = self._decided
+        hook = decided.job.hooks[step.index]
+        environment = hooks.environment(
+            hook, self._root, decided.inventory, decided.job, decided.manifest, decided.plan
+        )
+        told = lines_from_thread(self._report)
+        await asyncio.to_thread(hooks.run_hook, hook, self._root, environment, told)
+
+    async def _settle(self) -> None:
+        await self._prepare_kexec()
+        keep = WriteFile(INSTALL_LOG, logs.read(), 0o640)
+        await asyncio.to_thread(chroot.write_file, keep, self._root)
+        await self._download.forget()
+        await asyncio.to_thread(filesystems.settle, self._root)
+
+    async def _prepare_kexec(self) -> None:
+        last = self._decided.plan.steps[-1]
+        if isinstance(last, FinishBoot) and last.how == "kexec":
+            try:
+                await asyncio.to_thread(finish.load_kernel, last, self._root)
+                self._kexec = True
+            except StepFailed as error:
+                self._report.warn(f"no kexec, rebooting instead: {error.message}", error.hint)
+
+    async def _release(self) -> None:
+        await asyncio.to_thread(filesystems.release, self._root)
