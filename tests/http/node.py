@@ -24,15 +24,40 @@ from swarmstrap.effects.host import Machine
 from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import Unreachable
 from swarmstrap.hardware import Inventory
+from swarmstrap.manifest import Manifest
 from swarmstrap.reporter import Reporter
 from swarmstrap.sshsig import Signers
-from swarmstrap.steps import Step
-from swarmstrap.story import run
-from swarmstrap.wire import Event
+from swarmstrap.steps import Plan, Step
+from swarmstrap.steps.leaving import FinishBoot, LeavingStep
+from swarmstrap.steps.system import RunHook, SystemStep
+from swarmstrap.story import Hands, run
+from swarmstrap.wire import Event, Job
 from swarmstrap_server.commands.watch import watch
 from swarmstrap_server.control.operator_wire import Record, Snapshot
 
 DEADLINE = 60.0
+
+
+class Noting:
+    """Hands that note what would be written. Hooks are run, and the end is the real one's."""
+
+    def __init__(self, real: Hands, written: list[str]) -> None:
+        self._real = real
+        self._written = written
+
+    async def note(self, step: Step) -> None:
+        self._written.append(str(step))
+
+    storage = image = note
+
+    async def system(self, step: SystemStep) -> None:
+        await (self._real.system if isinstance(step, RunHook) else self.note)(step)
+
+    async def leave(self, step: LeavingStep) -> None:
+        await (self._real.leave if isinstance(step, FinishBoot) else self.note)(step)
+
+    async def clean_up(self) -> None:
+        await self._real.clean_up()
 
 
 class Node(Machine):
@@ -50,14 +75,10 @@ class Node(Machine):
         self.left: list[str] = []
 
     async def look(self) -> Inventory:
-        self._inventory = self.found
         return self.found
 
-    async def note(self, step: Step) -> None:
-        self.written.append(str(step))
-
-    wipe = write_table = make_filesystem = mount = fetch = write_file = remove_files = note
-    make_host_keys = install_grub = settle = seed = note
+    def hands(self, inventory: Inventory, job: Job, manifest: Manifest, plan: Plan) -> Hands:
+        return Noting(super().hands(inventory, job, manifest, plan), self.written)
 
     def leave(self, how: Leave) -> None:
         self.left.append(how)

@@ -29,6 +29,7 @@ from swarmstrap.lldp import with_neighbours
 from swarmstrap.manifest import Manifest
 from swarmstrap.reporter import Reporter
 from swarmstrap.steps import Plan
+from swarmstrap.story import Hands
 from swarmstrap.wire import Job, PlanReport, Register
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Machine:
         except Unreachable as error:
             self._report.warn(f"the server did not hear the plan: {error.message}", error.hint)
 
-    def hands(self, inventory: Inventory, job: Job, manifest: Manifest, plan: Plan) -> Deployer:
+    def hands(self, inventory: Inventory, job: Job, manifest: Manifest, plan: Plan) -> Hands:
         source = Source(
             manifest=manifest,
             torrent=load(job.torrent, manifest.infohash),
