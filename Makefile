@@ -22,7 +22,7 @@ SERVER_PACKAGES := \
 # What rehearsals, the demo and the tests call besides.
 LAB_PACKAGES := \
 	ipxe-qemu qemu-system-x86 ovmf mmdebstrap debian-archive-keyring attr acl tar \
-	openssh-server skopeo xz-utils bzip2 netplan.io ifupdown \
+	openssh-server skopeo xz-utils bzip2 netplan.io ifupdown lvm2 \
 	shellcheck shfmt
 
 # $(call debian_packages,NAMES) installs those that are missing.
