@@ -6,7 +6,7 @@ BIN      := build/venv/bin
 SITE     := build/demo/site
 IMAGE    := debian
 SHELLS   := .ci/run $(shell git ls-files 'dracut/*.sh' 'boot/*.sh' 2>/dev/null)
-TIERS    := tests/unit tests/plans tests/disk tests/http tests/swarm tests/dracut tests/vm
+TIERS    := tests/unit tests/fuzz tests/plans tests/disk tests/http tests/swarm tests/dracut tests/vm
 
 # Where `make install` puts things; DESTDIR goes before what is not below PREFIX.
 PREFIX  := /opt/swarmstrap
@@ -39,7 +39,7 @@ define debian_packages
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help check test fast vm demo initramfs bench bench-apply install pictures clean
+.PHONY: help check test fast vm demo initramfs bench bench-apply fuzz install pictures clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -88,6 +88,9 @@ bench: build/.venv ## ratios against named peers, see docs/benchmarks.md
 
 bench-apply: build/.venv ## apply beside GNU tar and bsdtar on ext4, xfs, btrfs; build/bench/apply.json
 	@$(BIN)/python -m tests.bench.run --only apply --rounds 3
+
+fuzz: build/.venv ## hostile images, ten minutes a target
+	@$(BIN)/python -m tests.fuzz --minutes 10
 
 install: ## the commands into /opt/swarmstrap, the dracut module where dracut looks
 	$(call debian_packages,$(SERVER_PACKAGES))
