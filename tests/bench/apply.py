@@ -2,9 +2,10 @@
 """Unpacking one image beside GNU tar and bsdtar, onto ext4, xfs and btrfs.
 
 The engines take turns, each time on a new filesystem in memory (a loop device on a tmpfs), so that
-the disk and its other users have no part in it. Every run ends with the filesystem synced. One of
-them downloads the image meanwhile, as fast as it can, from `swarmstrap serve` in another network
-namespace; what that server needs of the same processors is in its wall clock time only.
+the disk and its other users have no part in it. Every run ends with the filesystem synced, and its
+seconds are told with that and without. One of them downloads the image meanwhile, as fast as it
+can, from `swarmstrap serve` in another network namespace; what that server needs of the same
+processors is in its wall clock time only.
 """
 
 import asyncio
@@ -41,23 +42,26 @@ _RUN_SECONDS = 900.0
 
 
 class Run(msgspec.Struct, frozen=True):
-    """Seconds of wall clock and of processors; `peak` in bytes, of all processes together."""
+    """As `tests.bench.engine` says; `peak` in bytes, of all processes together."""
 
     seconds: float
+    synced_seconds: float
     cpu_seconds: float
     peak: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Medians. `ratio_to_tar` is that of the seconds, on the same filesystem."""
+    """Medians. The ratios are of the seconds and of the synced ones, on the same filesystem."""
 
     engine: str
     filesystem: str
     seconds: float
+    synced_seconds: float
     cpu_seconds: float
     peak_mb: float
     ratio_to_tar: float
+    synced_ratio_to_tar: float
 
 
 async def bench(site: Path, image: Image, rounds: int, say: Callable[[str], None]) -> list[Row]:
@@ -69,7 +73,8 @@ async def bench(site: Path, image: Image, rounds: int, say: Callable[[str], None
                 for engine in ENGINES:
                     run = await measure(engine, filesystem, image, server, node)
                     say(
-                        f"{filesystem}, {engine}: {run.seconds:.1f} s, {run.cpu_seconds:.1f} s busy"
+                        f"{filesystem}, {engine}: {run.seconds:.1f} s, synced "
+                        f"{run.synced_seconds:.1f} s, {run.cpu_seconds:.1f} s busy"
                     )
                     runs[filesystem, engine].append(run)
     return [
@@ -80,14 +85,19 @@ async def bench(site: Path, image: Image, rounds: int, say: Callable[[str], None
 
 
 def _row(engine: str, filesystem: str, runs: list[Run], tar: list[Run]) -> Row:
-    seconds = statistics.median(run.seconds for run in runs)
+    seconds, tars = (statistics.median(run.seconds for run in some) for some in (runs, tar))
+    synced, tars_synced = (
+        statistics.median(run.synced_seconds for run in some) for some in (runs, tar)
+    )
     return Row(
         engine=engine,
         filesystem=filesystem,
         seconds=round(seconds, 2),
+        synced_seconds=round(synced, 2),
         cpu_seconds=round(statistics.median(run.cpu_seconds for run in runs), 2),
         peak_mb=round(max(run.peak for run in runs) / 1e6, 1),
-        ratio_to_tar=round(seconds / statistics.median(run.seconds for run in tar), 2),
+        ratio_to_tar=round(seconds / tars, 2),
+        synced_ratio_to_tar=round(synced / tars_synced, 2),
     )
 
 
@@ -145,10 +155,11 @@ def write(rows: list[Row]) -> None:
 
 
 def table(rows: list[Row]) -> Iterator[str]:
-    yield "| filesystem | engine | seconds | to tar | processor seconds | peak, MB |"
-    yield "|---|---|---|---|---|---|"
+    yield "| filesystem | engine | seconds | to tar | synced | to tar | processor s | peak, MB |"
+    yield "|---|---|---|---|---|---|---|---|"
     for row in rows:
         yield (
             f"| {row.filesystem} | {row.engine} | {row.seconds:.1f} | {row.ratio_to_tar:.2f} "
+            f"| {row.synced_seconds:.1f} | {row.synced_ratio_to_tar:.2f} "
             f"| {row.cpu_seconds:.1f} | {row.peak_mb:.0f} |"
         )

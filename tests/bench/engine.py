@@ -3,8 +3,9 @@
 
     python -m tests.bench.engine NAME IMAGE TARGET [STAGING ADDRESS TRACKER]
 
-Says `ready`, begins at a line on stdin, and ends with its seconds of wall clock and of processors,
-as JSON: from the line to the end of a sync of the target, every process that it started included.
+Says `ready`, begins at a line on stdin, and ends with its costs as JSON, all from that line on:
+`seconds` until every file is complete, which is where tar ends; `synced_seconds` and `cpu_seconds`,
+of every process that it started, until the target is synced too.
 """
 
 import asyncio
@@ -41,19 +42,40 @@ _TARS = {
 }
 
 
-def engine(name: str, image: Path, target: Path, *network: str) -> Callable[[], None]:
+# To be called when every file is complete.
+Complete = Callable[[], None]
+
+
+class Timed(Writers):
+    """Writers that say when all is complete, before they sync it."""
+
+    said: Complete
+
+    async def complete(self) -> None:
+        await super().complete()
+        self.said()
+
+
+def engine(name: str, image: Path, target: Path, *network: str) -> Callable[[Complete], None]:
     """What does it; whatever a node does before an image comes is done now."""
     if name in _TARS:
-        return lambda: _run([*_TARS[name], str(image / PAYLOAD_FILE), "-C", str(target)], target)
-    writers = Writers.start(len(os.sched_getaffinity(0)))
-    if name == DOWNLOADING:
-        return lambda: asyncio.run(_download(writers, image, target, *network))
-    shuffled = name == "swarmstrap-random-order"
-    return lambda: asyncio.run(_write(writers, image, target, shuffled=shuffled))
+        command = [*_TARS[name], str(image / PAYLOAD_FILE), "-C", str(target)]
+        return lambda complete: _run(command, target, complete)
+    writers = Timed.start(len(os.sched_getaffinity(0)))
+
+    def write(complete: Complete) -> None:
+        writers.said = complete
+        if name == DOWNLOADING:
+            asyncio.run(_download(writers, image, target, *network))
+        else:
+            asyncio.run(_write(writers, image, target, shuffled="random" in name))
+
+    return write
 
 
-def _run(command: list[str], target: Path) -> None:
+def _run(command: list[str], target: Path, complete: Complete) -> None:
     subprocess.run(command, check=True)
+    complete()
     mounts.sync(target)
 
 
@@ -107,9 +129,14 @@ def main(name: str, image: str, target: str, *network: str) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     started, busy = time.monotonic(), processor_seconds()
-    work()
-    seconds = time.monotonic() - started
-    print(json.dumps({"seconds": seconds, "cpu_seconds": processor_seconds() - busy}), flush=True)
+    complete: list[float] = []
+    work(lambda: complete.append(time.monotonic() - started))
+    costs = {
+        "seconds": complete[-1],
+        "synced_seconds": time.monotonic() - started,
+        "cpu_seconds": processor_seconds() - busy,
+    }
+    print(json.dumps(costs), flush=True)
 
 
 if __name__ == "__main__":

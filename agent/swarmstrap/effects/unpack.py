@@ -17,7 +17,7 @@ import select
 import signal
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -53,7 +53,7 @@ class Writers:
         self._work: Work | None = None
 
     @classmethod
-    def start(cls, count: int) -> "Writers":
+    def start(cls, count: int) -> Self:
         """Make ready for `count` processes. Call it while there are no threads and no secrets."""
         return cls(ForkServer.start(writer.serve), count)
 
@@ -94,14 +94,18 @@ class Writers:
             await worker.ask(work.frame(frame), _FRAME_SECONDS, f"writing frame {frame}")
 
     async def finish(self) -> None:
-        """Metadata of split files, hard links, directories from the leaves up; then sync."""
+        """All that `complete` does, and everything is on the disk."""
+        await self.complete()
+        await self.sync()
+
+    async def complete(self) -> None:
+        """Metadata of split files, hard links, directories from the leaves up."""
         work = self._opened()
         split = [room.entry for room in work.split]
         await self._share("completing files", map(writer.Seal, _batches(split)))
         await self._share("making hard links", map(writer.Make, _batches(work.links)))
         for level in reversed(work.directories):
             await self._share("completing directories", map(writer.Seal, _batches(level)))
-        await self.sync()
 
     async def sync(self) -> None:
         """Everything written so far is on the disk."""
