@@ -8,8 +8,7 @@ the loopback, and its figure is what `--stats` calls bytes received. Needs root.
 
     python -m tests.bench.update
 
-A new kernel is a model of a package upgrade: every file of it gets another version in its name, as
-Debian's do, and another byte in each of its blocks.
+A new kernel is another version of Debian's package, downloaded by apt and installed in the tree.
 """
 
 import asyncio
@@ -29,6 +28,7 @@ from tests.applying import applied
 from tests.comparing import differences
 from tests.swarm.peers import Peer, tracker
 
+from swarmstrap.command import PATH
 from swarmstrap.effects import fetch
 from swarmstrap.effects.swarm import Swarm, load
 from swarmstrap.effects.unpack import Writers
@@ -36,6 +36,7 @@ from swarmstrap.effects.updating import ExistingTree, Terms
 from swarmstrap.manifest import TORRENT_FILE
 from swarmstrap.preserving import Rules
 from swarmstrap.reporter import Reporter
+from swarmstrap_server.images.facts import natural
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.images.publish import Published, publish
 from swarmstrap_server.images.signing import Key
@@ -46,7 +47,6 @@ DEMO = Path("build/demo")
 OUT = Path("build/bench/update.json")
 _SEEDER, _NODE = "127.0.0.10", "127.0.0.31"
 _PORT = 18730
-_BLOCK = 4096
 _RECEIVED = re.compile(r"^Total bytes received: ([\d,]+)", re.MULTILINE)
 
 
@@ -80,19 +80,30 @@ def one_percent(root: Path) -> int:
 
 
 def new_kernel(root: Path) -> int:
+    """Another version of the kernel's package takes the installed one's place, by the tree's own
+    dpkg, which has initramfs-tools make the initrd.
+    """
     (modules,) = (root / "usr/lib/modules").iterdir()
-    newer = re.sub(r"-(\d+)-", lambda match: f"-{int(match[1]) + 1}-", modules.name)
-    modules.rename(modules.with_name(newer))
-    files = [path for path in (root / "usr/lib/modules" / newer).rglob("*") if path.is_file()]
-    for path in (root / "boot").iterdir():
-        if modules.name in path.name:
-            files.append(path.rename(path.with_name(path.name.replace(modules.name, newer))))
-    for path in files:
-        data = bytearray(path.read_bytes())
-        for place in range(0, len(data), _BLOCK):
-            data[place] ^= 1
-        path.write_bytes(data)
-    return len(files)
+    installed = f"linux-image-{modules.name}"
+    names = subprocess.run(
+        ["apt-cache", "pkgnames", "linux-image-"], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.split()
+    alike = re.compile(re.sub(r"-\d+-", r"-\\d+-", installed))
+    other = max((n for n in names if alike.fullmatch(n) and n != installed), key=natural)
+    with tempfile.TemporaryDirectory(dir=root / "root") as folder:
+        subprocess.run(["apt-get", "-q", "download", other], cwd=folder, check=True)
+        package = f"/root/{Path(folder).name}/*.deb"
+        subprocess.run(["mount", "-t", "proc", "proc", root / "proc"], check=True)
+        try:
+            for command in (f"-i {package}", f"--purge {installed}"):
+                shell = f"exec dpkg --force-depends {command}"
+                environment = {"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"}
+                subprocess.run(["chroot", root, "sh", "-c", shell], env=environment, check=True)
+        finally:
+            subprocess.run(["umount", root / "proc"], check=True)
+    version = other.removeprefix("linux-image-")
+    places = (root / "usr/lib/modules" / version, root / "boot")
+    return sum(path.is_file() for place in places for path in place.rglob("*"))
 
 
 CHANGES: dict[str, Callable[[Path], int]] = {
