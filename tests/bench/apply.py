@@ -141,7 +141,8 @@ def new_filesystem(kind: str, folder: Path, size: int) -> Iterator[Path]:
     with disk.open("wb") as file:
         file.truncate(size)
     force = "-F" if kind == "ext4" else "-f"
-    subprocess.run([f"mkfs.{kind}", "-q", force, disk], check=True)
+    # mkfs.btrfs has notes for everybody, quiet or not.
+    subprocess.run([f"mkfs.{kind}", "-q", force, disk], capture_output=True, check=True)
     subprocess.run(["mount", "-o", "loop", disk, target], check=True)
     try:
         yield target
