@@ -30,12 +30,7 @@ def runs_on(disk: Path, facts: DiskFacts) -> str:
     found = {ROOTS[part.type] for part in facts.partitions if part.type in ROOTS}
     for part in facts.partitions:
         if not found and part.type == _ESP:
-            sector = facts.logical_sector
-            with attached(disk, start=part.start, size=part.size, sector=sector) as node:
-                listed = run(
-                    ["mdir", "-b", "-i", node, "::/EFI/BOOT"], timeout=_SECONDS, check=False
-                )
-            names = (line.rpartition("/")[2].lower() for line in listed.stdout.splitlines())
+            names = _boot_programs(disk, part, facts.logical_sector)
             found = {_PROGRAMS[name] for name in names if name in _PROGRAMS}
     return found.pop() if len(found) == 1 else ANY_ARCHITECTURE
 
