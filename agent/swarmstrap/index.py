@@ -7,6 +7,7 @@ nanoseconds since 1970 and may be negative.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -103,9 +104,12 @@ def shown(path: bytes) -> str:
     return repr(path)[1:]
 
 
-def digest(data: bytes | bytearray | memoryview) -> bytes:
-    """As in `Member.digest`."""
-    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
+def digest(parts: Iterable[bytes | bytearray | memoryview]) -> bytes:
+    """As in `Member.digest`, of the data that are `parts`, one after the other."""
+    content = hashlib.sha256()
+    for part in parts:
+        content.update(part)
+    return content.digest()[:DIGEST_BYTES]
 
 
 def encode(index: Index) -> bytes:

@@ -60,7 +60,7 @@ def small_image() -> tuple[Index, bytes]:
 
 
 def _member(entry: int, whole: bool, data: bytes, segment: Segment) -> Member:
-    return Member(entry, whole, (segment,), digest(data))
+    return Member(entry, whole, (segment,), digest([data]))
 
 
 def believing(index: Index, index_file: bytes) -> Manifest:

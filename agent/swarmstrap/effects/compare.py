@@ -2,32 +2,24 @@
 """Reads a tree as `swarmstrap.comparing` wants to know it. Blocking; nothing is changed."""
 
 import contextlib
-import hashlib
 import os
-import stat
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from swarmstrap.comparing import FoundTree, Seen
 from swarmstrap.difference import Held
+from swarmstrap.effects.entries import opened
 from swarmstrap.effects.mounts import read_mounts
 from swarmstrap.effects.passages import Passages
 from swarmstrap.effects.writer import ownerless_devices
 from swarmstrap.errors import StepFailed
-from swarmstrap.index import DIGEST_BYTES, ROOT, Entry, Index, Kind, Member, shown
+from swarmstrap.index import ROOT, Entry, Index, Member, digest, shown
 from swarmstrap.mountinfo import contains
 from swarmstrap.preserving import Rules
+from swarmstrap.status import entry_of, kind_of
 from swarmstrap.units import MiB
 
-_KINDS: dict[int, Kind] = {
-    stat.S_IFREG: "f",
-    stat.S_IFDIR: "d",
-    stat.S_IFLNK: "l",
-    stat.S_IFCHR: "c",
-    stat.S_IFBLK: "b",
-    stat.S_IFIFO: "p",
-}
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -89,21 +81,11 @@ def _look(passages: Passages, path: bytes) -> Seen:
     parent, name = passages.place(path)
     status = os.stat(name, dir_fd=parent, follow_symlinks=False)
     inode = status.st_dev, status.st_ino
-    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+    kind = kind_of(status)
     if kind is None:
         return Seen(None, inode, status.st_nlink)
-    entry = Entry(
-        path=path,
-        kind=kind,
-        mode=stat.S_IMODE(status.st_mode),
-        uid=status.st_uid,
-        gid=status.st_gid,
-        mtime=status.st_mtime_ns,
-        size=status.st_size if kind == "f" else 0,
-        target=os.readlink(name, dir_fd=parent) if kind == "l" else b"",
-        device=(os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in "cb" else (0, 0),
-        xattrs=_xattrs(parent, name),
-    )
+    target = os.readlink(name, dir_fd=parent) if kind == "l" else b""
+    entry = entry_of(path, kind, status, target=target, xattrs=_xattrs(parent, name))
     return Seen(entry, inode, status.st_nlink)
 
 
@@ -121,7 +103,7 @@ def _xattrs(parent: int, name: bytes) -> tuple[tuple[bytes, bytes], ...]:
 
 def _children(passages: Passages, path: bytes) -> list[bytes]:
     parent, name = passages.place(path)
-    with _opened(name, _DIRECTORY, parent) as directory:
+    with opened(name, _DIRECTORY, parent) as directory:
         names = [os.fsencode(child) for child in os.listdir(directory)]
     return names if path == ROOT else [path + b"/" + child for child in names]
 
@@ -136,10 +118,11 @@ def _held(
     other: set[int] = set()
     with _reading(entry.path):
         parent, name = passages.place(entry.path)
-        with _opened(name, _FILE, parent) as file:
+        with opened(name, _FILE, parent) as file:
             end = 0
             for frame, member in parts:
-                (same if _digest(file, member, progress) == member.digest else other).add(frame)
+                found = digest(_parts(file, member, progress))
+                (same if found == member.digest else other).add(frame)
                 for segment in member.segments:
                     if not _is_hole(file, end, segment.file_offset):
                         other.add(frame)
@@ -149,15 +132,14 @@ def _held(
     return frozenset(same - other)
 
 
-def _digest(file: int, member: Member, progress: Callable[[int], None]) -> bytes:
-    content = hashlib.sha256()
+def _parts(file: int, member: Member, progress: Callable[[int], None]) -> Iterator[bytes]:
+    """The member's data as they are on the disk; fewer where the file ends early."""
     for segment in member.segments:
         offset, end = segment.file_offset, segment.file_offset + segment.length
         while offset < end and (chunk := os.pread(file, min(MiB, end - offset), offset)):
-            content.update(chunk)
+            yield chunk
             offset += len(chunk)
         progress(segment.length)
-    return content.digest()[:DIGEST_BYTES]
 
 
 def _is_hole(file: int, begin: int, end: int) -> bool:
@@ -174,15 +156,6 @@ def _is_hole(file: int, begin: int, end: int) -> bool:
             return True
         begin += len(chunk)
     return True
-
-
-@contextlib.contextmanager
-def _opened(name: bytes, flags: int, parent: int) -> Iterator[int]:
-    descriptor = os.open(name, flags, dir_fd=parent)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ class Framer:
         frame.data += head
         if content:
             segments = _segments(extents, len(frame.data))
-            frame.members.append(Member(number, True, segments, digest(content)))
+            frame.members.append(Member(number, True, segments, digest([content])))
             frame.data += content
             frame.data += bytes(padding)
             self.data_bytes += len(content)
@@ -110,7 +110,7 @@ class Framer:
                 raise _changed(entry)
             frame = self._frame
             segments = _segments(extents, len(frame.data))
-            frame.members.append(Member(number, False, segments, digest(content)))
+            frame.members.append(Member(number, False, segments, digest([content])))
             frame.data += content
             self.data_bytes += len(content)
         self._frame.data += bytes(tarstream.padding(total(data.extents)))

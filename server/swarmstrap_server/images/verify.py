@@ -2,11 +2,11 @@
 """Everything that a node will rely on, and that others can rely on who only have tar."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from swarmstrap.errors import Untrusted
-from swarmstrap.index import DIGEST_BYTES, Frame, Index, Member, check, decode, shown
+from swarmstrap.index import Frame, Index, Member, check, decode, digest, shown
 from swarmstrap.manifest import (
     INDEX_FILE,
     MANIFEST_FILE,
@@ -126,14 +126,12 @@ def _frame_problem(frame: Frame, part: bytes, index: Index) -> str:
     if len(data) != frame.unpacked:
         return "has another size"
     for member in frame.members:
-        if _digest(member, memoryview(data)) != member.digest:
+        if digest(_parts(member, memoryview(data))) != member.digest:
             return f"has other data of {shown(index.entries[member.entry].path)}"
     return ""
 
 
-def _digest(member: Member, data: memoryview) -> bytes:
-    """As `Member.digest` is defined, of decompressed data."""
-    digest = hashlib.sha256()
+def _parts(member: Member, data: memoryview) -> Iterator[memoryview]:
+    """The member's data in its decompressed frame."""
     for segment in member.segments:
-        digest.update(data[segment.frame_offset : segment.frame_offset + segment.length])
-    return digest.digest()[:DIGEST_BYTES]
+        yield data[segment.frame_offset : segment.frame_offset + segment.length]

@@ -13,18 +13,10 @@ from swarmstrap.errors import BadInput
 from swarmstrap.extents import Extents
 from swarmstrap.index import ROOT, Entry, Kind
 from swarmstrap.mountinfo import PSEUDO, Mount, contains, parse_mounts
+from swarmstrap.status import entry_of, kind_of
 from swarmstrap_server.images.attributes import belongs
 from swarmstrap_server.images.source import Found
 from swarmstrap_server.images.sources import holes
-
-_KINDS: dict[int, Kind] = {
-    stat.S_IFREG: "f",
-    stat.S_IFDIR: "d",
-    stat.S_IFLNK: "l",
-    stat.S_IFCHR: "c",
-    stat.S_IFBLK: "b",
-    stat.S_IFIFO: "p",
-}
 
 
 class OpenFile:
@@ -77,7 +69,7 @@ class Directory:
         location = self._location(path)
         try:
             status = os.lstat(location)
-            kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+            kind = kind_of(status)
             if kind is None:
                 return Found(None, left_out="a socket: a program makes its own when it starts")
             mount = self._mounts.get(location)
@@ -87,12 +79,11 @@ class Directory:
             xattrs = _xattrs(location)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        size = status.st_size if kind == "f" else 0
         identity = None
         if kind != "d" and status.st_nlink > 1:
             identity = status.st_dev, status.st_ino
-        entry = _entry(path, kind, status, size=size, target=target, xattrs=xattrs)
-        return Found(entry, identity, stored=min(size, status.st_blocks * 512))
+        entry = entry_of(path, kind, status, target=target, xattrs=xattrs)
+        return Found(entry, identity, stored=min(entry.size, status.st_blocks * 512))
 
     def names(self, path: bytes) -> list[bytes]:
         location = self._location(path)
@@ -139,32 +130,6 @@ def _mount_point(path: bytes, kind: Kind, status: os.stat_result, mount: Mount) 
     # The directory below the mount is hidden. The time of the mounted one changes by itself.
     mode = stat.S_IMODE(status.st_mode)
     return Found(Entry(path, "d", mode, status.st_uid, status.st_gid, 0), left_out=reason)
-
-
-def _entry(
-    path: bytes,
-    kind: Kind,
-    status: os.stat_result,
-    *,
-    size: int,
-    target: bytes,
-    xattrs: tuple[tuple[bytes, bytes], ...],
-) -> Entry:
-    device = (0, 0)
-    if kind in "cb":
-        device = (os.major(status.st_rdev), os.minor(status.st_rdev))
-    return Entry(
-        path=path,
-        kind=kind,
-        mode=stat.S_IMODE(status.st_mode),
-        uid=status.st_uid,
-        gid=status.st_gid,
-        mtime=status.st_mtime_ns,
-        size=size,
-        target=target,
-        device=device,
-        xattrs=xattrs,
-    )
 
 
 def _xattrs(location: bytes) -> tuple[tuple[bytes, bytes], ...]:
