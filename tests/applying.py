@@ -6,9 +6,9 @@ import os
 import random
 from pathlib import Path
 
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.writer import Tree
-from swarmstrap.effects.zstd import load_index
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.images.writer import Tree
+from swarmstrap.effects.images.zstd import load_index
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE, Manifest
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import Published, publish

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from swarmstrap.difference import Changes
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.updating import ExistingTree, Terms
-from swarmstrap.effects.zstd import load_index
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.images.updating import ExistingTree, Terms
+from swarmstrap.effects.images.zstd import load_index
 from swarmstrap.manifest import INDEX_FILE, MANIFEST_FILE, PAYLOAD_FILE, parse_manifest
 from swarmstrap.preserving import Rules
 

@@ -57,10 +57,10 @@ def boot(cmdline: Path) -> None:
     from swarmstrap.effects import clock
     from swarmstrap.effects import log as logs
     from swarmstrap.effects.console import Console, active, terminals
-    from swarmstrap.effects.fetch import writer_count
     from swarmstrap.effects.finish import leave
-    from swarmstrap.effects.sysfs import memory
-    from swarmstrap.effects.unpack import Writers
+    from swarmstrap.effects.hardware.sysfs import memory
+    from swarmstrap.effects.images.unpack import Writers
+    from swarmstrap.effects.transfer.fetch import writer_count
 
     logs.start()
     behind = clock.forward()
@@ -96,7 +96,7 @@ def boot(cmdline: Path) -> None:
 
 def update(arguments: argparse.Namespace) -> None:
     """Bring an installed system, this one or another, to another version of its image."""
-    from swarmstrap.effects import live_update
+    from swarmstrap.effects.images import live_update
     from swarmstrap.sshsig import Signers
 
     wish = live_update.Wish(
@@ -120,8 +120,8 @@ def update(arguments: argparse.Namespace) -> None:
 
 def show_inventory(listen: int, *, as_json: bool) -> None:
     """Waits `listen` seconds for switches to say which port this is; only root hears them."""
-    from swarmstrap.effects import udev
-    from swarmstrap.effects.lldp import Listener
+    from swarmstrap.effects.hardware import udev
+    from swarmstrap.effects.hardware.lldp import Listener
 
     inventory = udev.look("")
     if listen:

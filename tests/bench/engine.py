@@ -20,12 +20,12 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from swarmstrap.effects import mounts
-from swarmstrap.effects.fetch import NewTree, fetch
-from swarmstrap.effects.swarm import Swarm, load
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.writer import Tree
-from swarmstrap.effects.zstd import load_index
+from swarmstrap.effects.disks import mounts
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.images.writer import Tree
+from swarmstrap.effects.images.zstd import load_index
+from swarmstrap.effects.transfer.fetch import NewTree, fetch
+from swarmstrap.effects.transfer.swarm import Swarm, load
 from swarmstrap.manifest import (
     INDEX_FILE,
     MANIFEST_FILE,

@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from swarmstrap.effects.swarm import Swarm, load
+from swarmstrap.effects.transfer.swarm import Swarm, load
 
 
 async def by_swarm(

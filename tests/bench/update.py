@@ -29,10 +29,10 @@ from tests.comparing import differences
 from tests.swarm.peers import Peer, tracker
 
 from swarmstrap.command import PATH
-from swarmstrap.effects import fetch
-from swarmstrap.effects.swarm import Swarm, load
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.updating import ExistingTree, Terms
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.images.updating import ExistingTree, Terms
+from swarmstrap.effects.transfer import fetch
+from swarmstrap.effects.transfer.swarm import Swarm, load
 from swarmstrap.manifest import TORRENT_FILE
 from swarmstrap.preserving import Rules
 from swarmstrap.reporter import Reporter

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from swarmstrap.effects import bootloader, udev
-from swarmstrap.effects.chroot import inside, remove_files, run_in, write_file
-from swarmstrap.effects.mounts import mount_points
+from swarmstrap.effects.disks.mounts import mount_points
+from swarmstrap.effects.hardware import udev
+from swarmstrap.effects.system import bootloader
+from swarmstrap.effects.system.chroot import inside, remove_files, run_in, write_file
 from swarmstrap.errors import StepFailed
 from swarmstrap.steps.system import InstallGrub, RemoveFiles, WriteFile
 from swarmstrap.volumes import DiskId

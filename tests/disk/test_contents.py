@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.disk.conftest import Attach
 
-from swarmstrap.effects import contents
+from swarmstrap.effects.hardware import contents
 from swarmstrap.units import MiB
 
 Sparse = Callable[[int], Path]

@@ -16,9 +16,9 @@ from tests.disk import windowslike
 from tests.disk.windowslike import SIZE
 
 from swarmstrap.disk_image import check_disk, last_frames, room
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.whole_disk import WholeDisk
-from swarmstrap.effects.zstd import load_index
+from swarmstrap.effects.disks.whole_disk import WholeDisk
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.images.zstd import load_index
 from swarmstrap.errors import StepFailed, SwarmstrapError, Untrusted
 from swarmstrap.extents import gaps, merged
 from swarmstrap.index import Index

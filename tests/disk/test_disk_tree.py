@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.trees import small_system
 
-from swarmstrap.effects.mounts import mount_points
+from swarmstrap.effects.disks.mounts import mount_points
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.manifest import DiskPartition
 from swarmstrap.units import MiB

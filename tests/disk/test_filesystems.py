@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from swarmstrap.effects import filesystems, udev
-from swarmstrap.effects.mounts import mount_points
+from swarmstrap.effects.disks import filesystems
+from swarmstrap.effects.disks.mounts import mount_points
+from swarmstrap.effects.hardware import udev
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.layout import Format

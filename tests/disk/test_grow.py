@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from swarmstrap.effects import grow
-from swarmstrap.effects.clones import shared
-from swarmstrap.effects.contents import marks
+from swarmstrap.effects.disks import grow
+from swarmstrap.effects.disks.clones import shared
+from swarmstrap.effects.hardware.contents import marks
 from swarmstrap.errors import StepFailed
 from swarmstrap.manifest import PartitionTable
 from swarmstrap.steps.storage import GrowDisk, Growth

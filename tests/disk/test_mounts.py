@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.disk.conftest import Attach
 
-from swarmstrap.effects.filesystems import release
-from swarmstrap.effects.mounts import mount_points, sync
+from swarmstrap.effects.disks.filesystems import release
+from swarmstrap.effects.disks.mounts import mount_points, sync
 from swarmstrap.errors import StepFailed
 from swarmstrap.units import MiB
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from swarmstrap.effects import claim, disk
-from swarmstrap.effects.disk import ROOT_GUIDS, TYPE_GUIDS
+from swarmstrap.effects.disks import claim, disk
+from swarmstrap.effects.disks.disk import ROOT_GUIDS, TYPE_GUIDS
 from swarmstrap.errors import StepFailed
 from swarmstrap.steps.storage import WritePartitionTable
 from swarmstrap.units import GiB, MiB

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from swarmstrap.effects import sysfs, udev
+from swarmstrap.effects.hardware import sysfs, udev
 from swarmstrap.errors import StepFailed
 from swarmstrap.units import GiB, MiB
 from swarmstrap.volumes import DiskId, PlannedPartition, Volume

@@ -10,9 +10,9 @@ from tests.applying import applied
 from tests.publishing import Site
 from tests.trees import needs_root
 
-from swarmstrap.effects.updating import Terms
-from swarmstrap.effects.verifying import verify_tree
-from swarmstrap.effects.zstd import load_index
+from swarmstrap.effects.images.updating import Terms
+from swarmstrap.effects.images.verifying import verify_tree
+from swarmstrap.effects.images.zstd import load_index
 from swarmstrap.errors import StepFailed
 from swarmstrap.index import Index
 from swarmstrap.manifest import INDEX_FILE

@@ -25,7 +25,7 @@ from tests.fuzz.watched import Watched, believing, small_image
 from tests.plans.test_plans import HERE, inventory_of, job_of, manifest_of
 
 from swarmstrap.effects.admit import check_files
-from swarmstrap.effects.swarm import load
+from swarmstrap.effects.transfer.swarm import load
 from swarmstrap.index import FORMAT, Index, decode, encode
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE, File, Manifest, parse_manifest
 from swarmstrap.plan import make_plan

@@ -13,9 +13,9 @@ from pathlib import Path
 import zstandard
 from tests.comparing import Description, compare, describe
 
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.writer import Tree
-from swarmstrap.effects.zstd import load_index
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.images.writer import Tree
+from swarmstrap.effects.images.zstd import load_index
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.index import FORMAT, Entry, Frame, Index, Member, Segment, digest, encode
 from swarmstrap.manifest import FORMAT as MANIFEST_FORMAT

@@ -16,12 +16,14 @@ from tests.http.conftest import ADDRESS, Live
 
 from swarmstrap import failure
 from swarmstrap.cmdline import Settings
-from swarmstrap.effects import filesystems, finish, hooks, host, http, network
+from swarmstrap.effects import finish, host, http, network
 from swarmstrap.effects import log as logs
 from swarmstrap.effects.console import Console, Terminal
+from swarmstrap.effects.disks import filesystems
 from swarmstrap.effects.finish import Leave
 from swarmstrap.effects.host import Machine
-from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.system import hooks
 from swarmstrap.errors import Unreachable
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest

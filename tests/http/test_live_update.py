@@ -18,7 +18,7 @@ from tests.trees import needs_root
 
 from swarmstrap import cli
 from swarmstrap.deployed import RECORD, read_record, write_record
-from swarmstrap.effects.chroot import write_file
+from swarmstrap.effects.system.chroot import write_file
 from swarmstrap.steps.system import WriteFile
 
 CASE = Path(__file__).parent.parent / "plans" / "bios-virtio"

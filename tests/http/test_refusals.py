@@ -12,7 +12,7 @@ from tests.http.node import DEADLINE, Booted, Lab
 from tests.http.spoiled import AGAIN, CASES, WHOLE, Case, add_hook, disks, fails_by
 
 from swarmstrap.effects import host
-from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.images.unpack import Writers
 from swarmstrap_server.control import deployments
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.site import pki

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.trees import nasty_system, scratch
 
-from swarmstrap.effects.swarm import Torrent, load
+from swarmstrap.effects.transfer.swarm import Torrent, load
 from swarmstrap.manifest import TORRENT_FILE
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import Published, publish

@@ -11,7 +11,7 @@ import libtorrent as lt
 from aiohttp import web
 
 from swarmstrap import tuning
-from swarmstrap.effects.swarm import Torrent
+from swarmstrap.effects.transfer.swarm import Torrent
 from swarmstrap.manifest import PAYLOAD_FILE
 from swarmstrap_server.images.publish import Published
 

@@ -12,10 +12,10 @@ from tests.comparing import differences
 from tests.swarm.peers import Peer, offer, tracker
 from tests.trees import needs_root
 
-from swarmstrap.effects import filesystems
-from swarmstrap.effects.download import Download, Source
-from swarmstrap.effects.swarm import Swarm, Torrent
-from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.disks import filesystems
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.transfer.download import Download, Source
+from swarmstrap.effects.transfer.swarm import Swarm, Torrent
 from swarmstrap.errors import StepFailed
 from swarmstrap.manifest import PAYLOAD_FILE
 from swarmstrap.reporter import Reporter

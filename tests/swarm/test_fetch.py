@@ -10,9 +10,9 @@ from tests.comparing import differences
 from tests.swarm.peers import Peer, offer, tracker
 from tests.trees import needs_root
 
-from swarmstrap.effects.fetch import NewTree, fetch, seeder_addresses, writer_count
-from swarmstrap.effects.swarm import Swarm, Torrent
-from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.transfer.fetch import NewTree, fetch, seeder_addresses, writer_count
+from swarmstrap.effects.transfer.swarm import Swarm, Torrent
 from swarmstrap.errors import StepFailed
 from swarmstrap.reporter import Reporter
 from swarmstrap.wire import Event

@@ -18,7 +18,7 @@ from tests.swarm.peers import (
     web_seed,
 )
 
-from swarmstrap.effects.swarm import Patience, Swarm, Torrent, load
+from swarmstrap.effects.transfer.swarm import Patience, Swarm, Torrent, load
 from swarmstrap.errors import StepFailed, Untrusted
 
 TOTAL = INDEX_SIZE + PAYLOAD_SIZE

@@ -12,11 +12,11 @@ from tests.disk.windowslike import SIZE
 from tests.swarm.peers import Peer, offer, tracker
 from tests.trees import needs_root
 
-from swarmstrap.effects.download import Download, Source
-from swarmstrap.effects.staged import BehindImage
-from swarmstrap.effects.swarm import load
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.whole_disk import WholeDisk
+from swarmstrap.effects.disks.whole_disk import WholeDisk
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.transfer.download import Download, Source
+from swarmstrap.effects.transfer.staged import BehindImage
+from swarmstrap.effects.transfer.swarm import load
 from swarmstrap.extents import gaps, merged
 from swarmstrap.manifest import PAYLOAD_FILE, TORRENT_FILE
 from swarmstrap.reporter import Reporter

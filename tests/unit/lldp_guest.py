@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 
-from swarmstrap.effects.lldp import Listener
+from swarmstrap.effects.hardware.lldp import Listener
 from swarmstrap.lldp import ETHERTYPE, GROUP
 
 

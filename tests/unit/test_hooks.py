@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.plans.test_plans import inventory_of, job_of, manifest_of
 
-from swarmstrap.effects import hooks
-from swarmstrap.effects.hooks import environment, run_hook
+from swarmstrap.effects.system import hooks
+from swarmstrap.effects.system.hooks import environment, run_hook
 from swarmstrap.errors import StepFailed
 from swarmstrap.plan import make_plan
 from swarmstrap.wire import Hook

@@ -10,17 +10,19 @@ from tests.trees import needs_root
 from tests.unit.test_selectors import inventory
 
 from swarmstrap.cmdline import Settings
-from swarmstrap.effects import filesystems, finish, host, log, udev
+from swarmstrap.effects import finish, host, log
 from swarmstrap.effects.console import Console
 from swarmstrap.effects.departure import Departure
-from swarmstrap.effects.download import Download, Source
+from swarmstrap.effects.disks import filesystems
+from swarmstrap.effects.disks.mounts import mount_points
 from swarmstrap.effects.hands import INSTALL_LOG, Decided, Deployer
+from swarmstrap.effects.hardware import udev
 from swarmstrap.effects.host import Machine
-from swarmstrap.effects.mounts import mount_points
+from swarmstrap.effects.images.unpack import Writers
 from swarmstrap.effects.run import run
-from swarmstrap.effects.staged import InMemory
-from swarmstrap.effects.swarm import Torrent
-from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.transfer.download import Download, Source
+from swarmstrap.effects.transfer.staged import InMemory
+from swarmstrap.effects.transfer.swarm import Torrent
 from swarmstrap.errors import StepFailed
 from swarmstrap.failure import Verdict
 from swarmstrap.plan import make_plan

@@ -14,7 +14,7 @@ import zstandard
 from msgspec.structs import replace
 from tests.fuzz.watched import Watched, believing, small_image
 
-from swarmstrap.effects.zstd import NotYetReadable
+from swarmstrap.effects.images.zstd import NotYetReadable
 from swarmstrap.errors import StepFailed, Untrusted
 from swarmstrap.index import MAX_INDEX, Entry, Index, Segment
 from swarmstrap.units import GiB

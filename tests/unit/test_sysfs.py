@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swarmstrap.command import Argument, Completed
-from swarmstrap.effects import nics, sysfs
+from swarmstrap.effects.hardware import nics, sysfs
 
 SECURE_BOOT = "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 

@@ -18,10 +18,10 @@ import zstandard
 from tests.comparing import differences
 from tests.trees import needs_root, small_system
 
-from swarmstrap.effects.entries import Target
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.writer import Tree, ownerless_devices
-from swarmstrap.effects.zstd import NotYetReadable, decompress, load_index
+from swarmstrap.effects.images.entries import Target
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.images.writer import Tree, ownerless_devices
+from swarmstrap.effects.images.zstd import NotYetReadable, decompress, load_index
 from swarmstrap.errors import StepFailed, Untrusted
 from swarmstrap.index import Entry
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE, File

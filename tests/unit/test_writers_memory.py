@@ -13,9 +13,9 @@ import pytest
 from tests.applying import captured
 from tests.trees import small_system
 
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.writer import Tree
-from swarmstrap.effects.zstd import load_index
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.images.writer import Tree
+from swarmstrap.effects.images.zstd import load_index
 from swarmstrap.index import Index
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE
 from swarmstrap.units import KiB, MiB

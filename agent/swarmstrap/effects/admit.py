@@ -3,7 +3,7 @@
 
 import re
 
-from swarmstrap.effects.swarm import Torrent, load
+from swarmstrap.effects.transfer.swarm import Torrent, load
 from swarmstrap.effects.trust import verify_signature
 from swarmstrap.errors import BadInput, Untrusted
 from swarmstrap.floors import Floors, check_floors

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from swarmstrap.command import ENVIRONMENT
-from swarmstrap.effects.chroot import inside
 from swarmstrap.effects.run import run
+from swarmstrap.effects.system.chroot import inside
 from swarmstrap.errors import StepFailed
 from swarmstrap.steps.leaving import FinishBoot
 

@@ -11,22 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from swarmstrap.effects import (
-    bootloader,
-    chroot,
-    clones,
-    disk,
-    filesystems,
-    finish,
-    grow,
-    hooks,
-    records,
-)
+from swarmstrap.effects import finish
 from swarmstrap.effects import log as logs
 from swarmstrap.effects.departure import Departure
-from swarmstrap.effects.download import Download, Source
-from swarmstrap.effects.imaging import Imaging
+from swarmstrap.effects.disks import clones, disk, filesystems, grow
+from swarmstrap.effects.images.imaging import Imaging
+from swarmstrap.effects.system import bootloader, chroot, hooks, records
 from swarmstrap.effects.telling import lines_from_thread
+from swarmstrap.effects.transfer.download import Download, Source
 from swarmstrap.errors import StepFailed, SwarmstrapError
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 from swarmstrap import __version__
 from swarmstrap.cmdline import Settings
 from swarmstrap.display import numbered
-from swarmstrap.effects import filesystems, finish, network, udev
+from swarmstrap.effects import finish, network
 from swarmstrap.effects import log as logs
 from swarmstrap.effects.admit import admit
 from swarmstrap.effects.console import Console
 from swarmstrap.effects.departure import Departure
-from swarmstrap.effects.download import Download, Source
+from swarmstrap.effects.disks import filesystems
 from swarmstrap.effects.hands import Decided, Deployer
-from swarmstrap.effects.lldp import Listener
-from swarmstrap.effects.swarm import load
+from swarmstrap.effects.hardware import udev
+from swarmstrap.effects.hardware.lldp import Listener
+from swarmstrap.effects.images.unpack import Writers
 from swarmstrap.effects.telling import lines_from_thread
+from swarmstrap.effects.transfer.download import Download, Source
+from swarmstrap.effects.transfer.swarm import load
 from swarmstrap.effects.trust import CA, FLOORS, SIGNERS, read_floors
-from swarmstrap.effects.unpack import Writers
 from swarmstrap.errors import SwarmstrapError, Unreachable
 from swarmstrap.failure import NotArmed, Verdict
 from swarmstrap.hardware import Inventory, Neighbour

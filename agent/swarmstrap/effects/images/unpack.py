@@ -21,10 +21,10 @@ from typing import Self, TypeVar
 
 import msgspec
 
-from swarmstrap.effects import writer
-from swarmstrap.effects.forkserver import ForkServer
-from swarmstrap.effects.work import Work
-from swarmstrap.effects.zstd import NotYetReadable
+from swarmstrap.effects.images import writer
+from swarmstrap.effects.images.forkserver import ForkServer
+from swarmstrap.effects.images.work import Work
+from swarmstrap.effects.images.zstd import NotYetReadable
 from swarmstrap.errors import StepFailed, Untrusted
 from swarmstrap.index import Index
 

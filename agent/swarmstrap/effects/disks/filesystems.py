@@ -4,10 +4,10 @@
 from pathlib import Path
 from typing import assert_never
 
-from swarmstrap.effects import udev
-from swarmstrap.effects.chroot import inside
-from swarmstrap.effects.mounts import mount_points, sync
+from swarmstrap.effects.disks.mounts import mount_points, sync
+from swarmstrap.effects.hardware import udev
 from swarmstrap.effects.run import run
+from swarmstrap.effects.system.chroot import inside
 from swarmstrap.steps.storage import MakeFilesystem, MountVolume
 
 TARGET = Path("/run/swarmstrap/target")

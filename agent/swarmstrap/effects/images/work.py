@@ -4,7 +4,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-from swarmstrap.effects.writer import Piece, Room, WriteFrame
+from swarmstrap.effects.images.writer import Piece, Room, WriteFrame
 from swarmstrap.index import ROOT, Entry, Index, Segment
 
 

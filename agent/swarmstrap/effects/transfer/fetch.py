@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from swarmstrap.effects.swarm import Swarm, Torrent
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.writer import Tree
-from swarmstrap.effects.zstd import NotYetReadable, load_index
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.images.writer import Tree
+from swarmstrap.effects.images.zstd import NotYetReadable, load_index
+from swarmstrap.effects.transfer.swarm import Swarm, Torrent
 from swarmstrap.errors import StepFailed
 from swarmstrap.frames import Progress, index_pieces, payload_pieces, pieces_of
 from swarmstrap.index import Index

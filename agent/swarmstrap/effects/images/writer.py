@@ -13,11 +13,11 @@ from typing import Literal, Protocol, assert_never
 
 import msgspec
 
-from swarmstrap.effects.device import DiskTarget
-from swarmstrap.effects.entries import Target
-from swarmstrap.effects.mounts import read_mounts
-from swarmstrap.effects.replacing import Replacing
-from swarmstrap.effects.zstd import NotYetReadable, decompress
+from swarmstrap.effects.disks.device import DiskTarget
+from swarmstrap.effects.disks.mounts import read_mounts
+from swarmstrap.effects.images.entries import Target
+from swarmstrap.effects.images.replacing import Replacing
+from swarmstrap.effects.images.zstd import NotYetReadable, decompress
 from swarmstrap.errors import StepFailed, SwarmstrapError, Untrusted
 from swarmstrap.index import Entry, Segment
 from swarmstrap.mountinfo import Mount

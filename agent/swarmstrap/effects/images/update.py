@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swarmstrap.deployed import check_identity, check_update
-from swarmstrap.effects import records
-from swarmstrap.effects.updating import ExistingTree, Terms
+from swarmstrap.effects.images.updating import ExistingTree, Terms
+from swarmstrap.effects.system import records
 from swarmstrap.manifest import Manifest
 from swarmstrap.placing import Identity
 from swarmstrap.preserving import Rules

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swarmstrap.difference import Difference
-from swarmstrap.effects.mounts import sync
-from swarmstrap.effects.updating import Terms, look
+from swarmstrap.effects.disks.mounts import sync
+from swarmstrap.effects.images.updating import Terms, look
 from swarmstrap.errors import StepFailed
 from swarmstrap.index import Index, shown
 

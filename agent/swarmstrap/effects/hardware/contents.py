@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarmstrap.command import Completed
+from swarmstrap.effects.hardware.sysfs import text
 from swarmstrap.effects.run import run
-from swarmstrap.effects.sysfs import text
 
 _PROBE_SECONDS = 60.0
 _BLKID_NOTHING = 2

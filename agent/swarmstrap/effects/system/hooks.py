@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from swarmstrap.command import Completed
-from swarmstrap.effects.chroot import enter, inside
 from swarmstrap.effects.run import run
+from swarmstrap.effects.system.chroot import enter, inside
 from swarmstrap.errors import StepFailed
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from swarmstrap.comparing import strange_xattrs, temporary
-from swarmstrap.effects.entries import Target, naming, opened
+from swarmstrap.effects.images.entries import Target, naming, opened
 from swarmstrap.index import Entry, Segment
 
 # Programs that run cannot be opened for writing; a FIFO that came meanwhile must not block.

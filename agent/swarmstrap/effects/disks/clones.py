@@ -5,7 +5,7 @@ or a label may find the wrong one.
 
 from collections.abc import Iterable, Mapping
 
-from swarmstrap.effects import contents, udev
+from swarmstrap.effects.hardware import contents, udev
 from swarmstrap.steps.storage import CheckClones
 
 # What identifies a disk or a part of it, and the device node that has it.

@@ -7,9 +7,9 @@ grub-install puts core image and modules in place; grub.cfg is a file of the pla
 import logging
 from pathlib import Path
 
-from swarmstrap.effects import udev
-from swarmstrap.effects.chroot import Chroot, enter, inside
+from swarmstrap.effects.hardware import udev
 from swarmstrap.effects.run import run
+from swarmstrap.effects.system.chroot import Chroot, enter, inside
 from swarmstrap.errors import StepFailed
 from swarmstrap.steps.system import InstallGrub
 

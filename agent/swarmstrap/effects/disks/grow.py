@@ -4,8 +4,8 @@
 import shutil
 from pathlib import Path
 
-from swarmstrap.effects import udev
-from swarmstrap.effects.claim import claimed, read_table_again
+from swarmstrap.effects.disks.claim import claimed, read_table_again
+from swarmstrap.effects.hardware import udev
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.steps.storage import GrowDisk

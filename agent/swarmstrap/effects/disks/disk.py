@@ -12,8 +12,8 @@ from pathlib import Path
 
 import parted
 
-from swarmstrap.effects import udev
-from swarmstrap.effects.claim import claimed, read_table_again
+from swarmstrap.effects.disks.claim import claimed, read_table_again
+from swarmstrap.effects.hardware import udev
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.layout import PartitionType

@@ -5,14 +5,15 @@ import asyncio
 from pathlib import Path
 from typing import assert_never
 
-from swarmstrap.effects import udev, whole_disk
-from swarmstrap.effects.download import Download, Source
-from swarmstrap.effects.staged import BehindImage, Staged
+from swarmstrap.effects.disks import whole_disk
+from swarmstrap.effects.disks.whole_disk import WholeDisk
+from swarmstrap.effects.hardware import udev
+from swarmstrap.effects.images.update import Update
+from swarmstrap.effects.images.updating import Terms
+from swarmstrap.effects.images.verifying import verify_tree
 from swarmstrap.effects.telling import lines_from_thread, progress_from_thread
-from swarmstrap.effects.update import Update
-from swarmstrap.effects.updating import Terms
-from swarmstrap.effects.verifying import verify_tree
-from swarmstrap.effects.whole_disk import WholeDisk
+from swarmstrap.effects.transfer.download import Download, Source
+from swarmstrap.effects.transfer.staged import BehindImage, Staged
 from swarmstrap.errors import StepFailed
 from swarmstrap.preserving import Rules
 from swarmstrap.reporter import Reporter

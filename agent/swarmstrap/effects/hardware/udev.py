@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 import pyudev
 
-from swarmstrap.effects import contents, nics, sysfs
+from swarmstrap.effects.hardware import contents, nics, sysfs
+from swarmstrap.effects.hardware.sysfs import number, text
 from swarmstrap.effects.run import run
-from swarmstrap.effects.sysfs import number, text
 from swarmstrap.errors import StepFailed
 from swarmstrap.hardware import MEDIUM_LABEL, Disk, Inventory
 from swarmstrap.volumes import DiskId, Volume

@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from swarmstrap.disk_image import check_disk, last_frames, room
-from swarmstrap.effects import udev, writer
-from swarmstrap.effects.claim import claimed, read_table_again
-from swarmstrap.effects.device import Device
-from swarmstrap.effects.unpack import Writers
+from swarmstrap.effects.disks.claim import claimed, read_table_again
+from swarmstrap.effects.disks.device import Device
+from swarmstrap.effects.hardware import udev
+from swarmstrap.effects.images import writer
+from swarmstrap.effects.images.unpack import Writers
 from swarmstrap.errors import StepFailed
 from swarmstrap.extents import total
 from swarmstrap.index import Index, Segment, digest

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from swarmstrap.effects import sysfs
+from swarmstrap.effects.hardware import sysfs
+from swarmstrap.effects.hardware.sysfs import number, text
 from swarmstrap.effects.run import run
-from swarmstrap.effects.sysfs import number, text
 from swarmstrap.hardware import Nic
 
 _PCI = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")

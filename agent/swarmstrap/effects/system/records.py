@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from swarmstrap.deployed import RECORD, UPDATING, Deployed, read_record
-from swarmstrap.effects.chroot import inside, remove_files, write_file
+from swarmstrap.effects.system.chroot import inside, remove_files, write_file
 from swarmstrap.steps.system import RemoveFiles, WriteFile
 
 

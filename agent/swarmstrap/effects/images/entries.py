@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from swarmstrap.effects import libc
-from swarmstrap.effects.mounts import sync
-from swarmstrap.effects.passages import Passages
+from swarmstrap.effects.disks.mounts import sync
+from swarmstrap.effects.images.passages import Passages
 from swarmstrap.errors import StepFailed
 from swarmstrap.index import ROOT, Entry, Segment, shown
 from swarmstrap.units import KiB

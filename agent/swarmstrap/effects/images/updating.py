@@ -22,11 +22,11 @@ from swarmstrap.difference import (
     touched_directories,
     wanted_frames,
 )
-from swarmstrap.effects.compare import read_data, read_tree
-from swarmstrap.effects.mounts import sync
-from swarmstrap.effects.replacing import Replacing
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.writer import Existing
+from swarmstrap.effects.disks.mounts import sync
+from swarmstrap.effects.images.compare import read_data, read_tree
+from swarmstrap.effects.images.replacing import Replacing
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.images.writer import Existing
 from swarmstrap.errors import StepFailed
 from swarmstrap.index import ROOT, Index, shown
 from swarmstrap.preserving import Rules

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from swarmstrap.comparing import FoundTree, Seen
 from swarmstrap.difference import Held
-from swarmstrap.effects.entries import opened
-from swarmstrap.effects.mounts import read_mounts
-from swarmstrap.effects.passages import Passages
-from swarmstrap.effects.writer import ownerless_devices
+from swarmstrap.effects.disks.mounts import read_mounts
+from swarmstrap.effects.images.entries import opened
+from swarmstrap.effects.images.passages import Passages
+from swarmstrap.effects.images.writer import ownerless_devices
 from swarmstrap.errors import StepFailed
 from swarmstrap.index import ROOT, Entry, Index, Member, digest, shown
 from swarmstrap.mountinfo import contains

@@ -15,14 +15,14 @@ from pathlib import Path
 from swarmstrap import deployed
 from swarmstrap.deployed import Deployed
 from swarmstrap.difference import Changes
-from swarmstrap.effects import records
-from swarmstrap.effects.chroot import inside, write_file
-from swarmstrap.effects.fetch import writer_count
-from swarmstrap.effects.image_files import Folder, ImageFiles, Web
+from swarmstrap.effects.images.image_files import Folder, ImageFiles, Web
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.images.updating import ExistingTree, Terms, look
+from swarmstrap.effects.images.zstd import index_from
+from swarmstrap.effects.system import records
+from swarmstrap.effects.system.chroot import inside, write_file
+from swarmstrap.effects.transfer.fetch import writer_count
 from swarmstrap.effects.trust import verify_signature
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.updating import ExistingTree, Terms, look
-from swarmstrap.effects.zstd import index_from
 from swarmstrap.errors import BadInput, Refused
 from swarmstrap.index import Index
 from swarmstrap.manifest import (

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from swarmstrap.effects import fetch
-from swarmstrap.effects.fetch import Destination, NewTree
-from swarmstrap.effects.staged import InMemory, InTree, Staged
-from swarmstrap.effects.swarm import Swarm, Torrent
-from swarmstrap.effects.unpack import Writers
-from swarmstrap.effects.zstd import load_index
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.images.zstd import load_index
+from swarmstrap.effects.transfer import fetch
+from swarmstrap.effects.transfer.fetch import Destination, NewTree
+from swarmstrap.effects.transfer.staged import InMemory, InTree, Staged
+from swarmstrap.effects.transfer.swarm import Swarm, Torrent
 from swarmstrap.errors import Unreachable
 from swarmstrap.index import STAGING, Index
 from swarmstrap.manifest import Manifest
