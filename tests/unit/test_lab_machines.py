@@ -10,6 +10,7 @@ from swarmstrap.errors import BadInput
 from swarmstrap.units import Bytes, MiB
 from swarmstrap_server.lab.files import DECOY_BYTES, decoy_change, prepare
 from swarmstrap_server.lab.machines import (
+    SECURE_OVMF,
     Bus,
     Channels,
     KernelBoot,
@@ -41,6 +42,8 @@ CHANNELS = Channels(serial=3, report=4, monitor=5)
         {"sector": 520},
         {"bus": "sata", "sector": 4096},
         {"firmware": "bios", "ipxe_rom": False},
+        {"firmware": "uefi", "secure_boot": True},
+        {"firmware": "bios", "secure_boot": True},
     ],
 )
 def test_what_qemu_cannot_build_is_refused(change: dict[str, str]) -> None:
@@ -91,6 +94,17 @@ def test_uefi_writes_its_variables_to_the_node_s_own_copy(tmp_path: Path) -> Non
     argv = qemu_argv(node, files.power_on("tcg", decoy_first=False), CHANNELS)
     writable = [word for word in argv if "if=pflash" in word and "readonly=off" in word]
     assert writable == [f"if=pflash,format=raw,readonly=off,file={tmp_path}/uefi-vars.fd"]
+
+
+def test_secure_boot_begins_with_enrolled_keys_that_only_firmware_changes(tmp_path: Path) -> None:
+    node = replace(NODE, firmware="uefi", ipxe_rom=False, secure_boot=True)
+    files = prepare(node, tmp_path)
+    assert files.uefi_vars is not None
+    assert files.uefi_vars.read_bytes() == SECURE_OVMF.variables.read_bytes()
+    argv = qemu_argv(node, files.power_on("tcg", decoy_first=False), CHANNELS)
+    assert f"if=pflash,format=raw,readonly=on,file={SECURE_OVMF.code}" in argv
+    assert "q35,accel=tcg,smm=on" in argv
+    assert "driver=cfi.pflash01,property=secure,value=on" in argv
 
 
 def test_a_kernel_given_is_started_at_once() -> None:

@@ -11,8 +11,6 @@ from swarmstrap.errors import SwarmstrapError
 from swarmstrap.units import Bytes, MiB
 from swarmstrap_server.lab.machines import (
     LOGS,
-    OVMF_CODE,
-    OVMF_VARS,
     Accelerator,
     AttachedDisk,
     PowerOn,
@@ -90,9 +88,9 @@ def _pattern(serial: str) -> Iterator[bytes]:
 
 
 def _private_vars(node: VirtualNode, folder: Path) -> Path | None:
-    if node.firmware != "uefi":
+    if (ovmf := node.ovmf) is None:
         return None
-    for part in (OVMF_CODE, OVMF_VARS):
+    for part in (ovmf.code, ovmf.variables):
         if not part.exists():
             raise SwarmstrapError(f"no UEFI firmware at {part}", hint="install the package ovmf")
-    return Path(shutil.copyfile(OVMF_VARS, folder / "uefi-vars.fd"))
+    return Path(shutil.copyfile(ovmf.variables, folder / "uefi-vars.fd"))

@@ -16,8 +16,6 @@ Accelerator = Literal["kvm", "tcg"]
 
 DISK = Bytes(4 * GiB)
 REPORT_PORT = "org.swarmstrap.report"
-OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
-OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
 # OVMF tries every network protocol of a NIC before the next device: a minute or two of nobody
 # answering when an unarmed node goes on to its disk. Where the NIC has no iPXE, OVMF's own TFTP
@@ -34,12 +32,27 @@ _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+@dataclass(frozen=True, slots=True)
+class Ovmf:
+    """UEFI for QEMU: its program, and what its variables hold in a new machine."""
+
+    code: Path
+    variables: Path
+
+
+_OVMF = Path("/usr/share/OVMF")
+PLAIN_OVMF = Ovmf(_OVMF / "OVMF_CODE_4M.fd", _OVMF / "OVMF_VARS_4M.fd")
+# Microsoft's keys are enrolled, as in a machine that is bought.
+SECURE_OVMF = Ovmf(_OVMF / "OVMF_CODE_4M.secboot.fd", _OVMF / "OVMF_VARS_4M.ms.fd")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualNode:
     """One virtual node. `sector` is the disk's logical sector size in bytes.
 
     `ipxe_rom`: iPXE sits in the NIC, as QEMU's NICs have it; without it UEFI firmware fetches
-    its boot program over TFTP like a real machine. Raises BadInput for what QEMU cannot build.
+    its boot program over TFTP like a real machine. `secure_boot`: the firmware runs only what is
+    signed, which QEMU's ROMs are not. Raises BadInput for what QEMU cannot build.
     """
 
     name: str
@@ -53,6 +66,7 @@ class VirtualNode:
     nic: Nic = "virtio-net-pci"
     sector: int = 512
     ipxe_rom: bool = True
+    secure_boot: bool = False
 
     def __post_init__(self) -> None:
         for value, allowed, what in (
@@ -81,6 +95,18 @@ class VirtualNode:
             raise BadInput(
                 f"virtual node {self.name!r}: QEMU's BIOS boots the network by the NIC's ROM only"
             )
+        if self.secure_boot and (self.firmware != "uefi" or self.ipxe_rom):
+            raise BadInput(
+                f"virtual node {self.name!r}: Secure Boot is of UEFI, and runs no unsigned ROM",
+                hint="make it a uefi node without ipxe_rom",
+            )
+
+    @property
+    def ovmf(self) -> Ovmf | None:
+        """Its firmware; None for a BIOS, which QEMU has by itself."""
+        if self.firmware == "bios":
+            return None
+        return SECURE_OVMF if self.secure_boot else PLAIN_OVMF
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +165,7 @@ def qemu_argv(node: VirtualNode, power: PowerOn, channels: Channels) -> list[str
         "none",
         "-no-reboot",
         "-machine",
-        f"q35,accel={power.accelerator}",
+        f"q35,accel={power.accelerator},smm={'on' if node.secure_boot else 'auto'}",
         "-cpu",
         cpu,
     ]
@@ -150,10 +176,14 @@ def qemu_argv(node: VirtualNode, power: PowerOn, channels: Channels) -> list[str
     argv += ["-chardev", f"socket,id=serial,fd={channels.serial}", "-serial", "chardev:serial"]
     argv += ["-chardev", f"socket,id=report,fd={channels.report}", "-device", "virtio-serial-pci"]
     argv += ["-device", f"virtserialport,chardev=report,name={REPORT_PORT}"]
-    if node.firmware == "uefi":
-        argv += _pflash(OVMF_CODE, "on") + _pflash(power.uefi_vars or OVMF_VARS, "off")
+    if ovmf := node.ovmf:
+        argv += _pflash(ovmf.code, "on") + _pflash(power.uefi_vars or ovmf.variables, "off")
         for switch in _NO_IPV6 + (_NO_IPV4 if node.ipxe_rom else ()):
             argv += ["-fw_cfg", f"name=opt/org.tianocore/{switch},string=no"]
+    if node.secure_boot:
+        # The variables can be written in system management mode only, so not by the kernel.
+        argv += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+        argv += ["-global", "ICH9-LPC.disable_s3=1"]
     if power.kernel is not None:
         argv += ["-kernel", str(power.kernel.kernel), "-initrd", str(power.kernel.initramfs)]
         argv += ["-append", power.kernel.arguments]
