@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What makes one system of an image's copy: names, identities, network, boot files, hooks, GRUB."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Kernel, Manifest
 from swarmstrap.networks.files import network_files
-from swarmstrap.placing import Identity, PlacedDisk, PlacedVolume
+from swarmstrap.placing import Identity, PlacedVolume
 from swarmstrap.render import (
     check_hostname,
     fstab,
@@ -20,9 +20,12 @@ from swarmstrap.render import (
     newest,
     own_arguments,
 )
+from swarmstrap.stackfiles import assembling, stack_files
+from swarmstrap.stacking import Placed
 from swarmstrap.steps import Step
 from swarmstrap.steps.leaving import FinishBoot
 from swarmstrap.steps.system import InstallGrub, MakeHostKeys, RemoveFiles, RunHook, WriteFile
+from swarmstrap.volumes import DiskId, PartitionVolume
 from swarmstrap.wire import Job
 
 _GRUB_TARGETS = {
@@ -43,16 +46,14 @@ class System:
     """The system to be: what its files are rendered from."""
 
     identity: Identity
-    volumes: tuple[PlacedVolume, ...]
+    placed: Placed
     root: PlacedVolume
     boot: PlacedVolume
     kernel: Kernel
     arguments: str
 
 
-def make_system(
-    disks: Sequence[PlacedDisk], identity: Identity, job: Job, manifest: Manifest
-) -> System:
+def make_system(placed: Placed, identity: Identity, job: Job, manifest: Manifest) -> System:
     """Raises Unplannable for an image that cannot boot by itself."""
     if not manifest.facts.kernels:
         raise Unplannable(
@@ -60,15 +61,16 @@ def make_system(
             hint="install one before capturing the image",
         )
     kernel = newest(manifest.facts.kernels)
-    volumes = tuple(volume for disk in disks for volume in disk.volumes)
-    root = holder("/", volumes)
+    root = holder("/", placed.volumes)
     return System(
         identity=identity,
-        volumes=volumes,
+        placed=placed,
         root=root,
-        boot=holder(f"/{kernel.image}", volumes),
+        boot=holder(f"/{kernel.image}", placed.volumes),
         kernel=kernel,
-        arguments=kernel_arguments(root, kernel, job.layout.kernel_arguments),
+        arguments=kernel_arguments(
+            root, kernel, " ".join([*assembling(placed.making), job.layout.kernel_arguments])
+        ),
     )
 
 
@@ -83,7 +85,8 @@ def configuration(
     name = check_hostname(job.hostname or job.node)
     machine_id = system.identity.derive("machine-id").hex
     own = own_arguments(job.layout.kernel_arguments)
-    yield WriteFile("/etc/fstab", fstab(system.volumes), 0o644)
+    yield WriteFile("/etc/fstab", fstab(system.placed.volumes), 0o644)
+    yield from stack_files(system.placed.making, manifest.facts.os_id)
     yield WriteFile("/etc/hostname", f"{name}\n", 0o644)
     yield WriteFile("/etc/hosts", hosts(name), 0o644)
     # Derived, so that the DHCP client identifiers made of it stay the same when a node is redone.
@@ -93,7 +96,7 @@ def configuration(
         keys = "".join(f"{key}\n" for key in job.authorized_keys)
         yield WriteFile("/root/.ssh/authorized_keys", keys, 0o600)
     yield WriteFile("/etc/default/grub.d/50-swarmstrap.cfg", grub_defaults(own), 0o644)
-    cfg = grub_cfg(manifest.facts, system.kernel, system.volumes, system.arguments)
+    cfg = grub_cfg(manifest.facts, system.kernel, system.placed.volumes, system.arguments)
     yield WriteFile("/boot/grub/grub.cfg", cfg, 0o644)
     yield MakeHostKeys()
 
@@ -105,7 +108,7 @@ def hooks(job: Job) -> Iterator[Step]:
 
 def grub(inventory: Inventory, manifest: Manifest, system: System) -> InstallGrub:
     """Every platform that the image and the disk allow: a disk may move to other firmware."""
-    esp = next((v for v in system.volumes if v.volume.partition.type == "esp"), None)
+    esp = next((v for v in system.placed.volumes if v.type == "esp"), None)
     booted, machine = inventory.boot.current_boot_mode, inventory.cpu.architecture
     wanted = [
         name
@@ -125,12 +128,17 @@ def grub(inventory: Inventory, manifest: Manifest, system: System) -> InstallGru
             hint="install grub-pc-bin and grub-efi-amd64-bin before capturing the image",
         )
     return InstallGrub(
-        disk=system.boot.volume.disk,
+        disk=_boot_disk(system),
         targets=tuple(name for name in wanted if name in manifest.facts.grub_targets),
-        efi_directory=esp.mount if esp else "",
+        efi_directory=esp.mounts[0].target if esp else "",
         nvram=booted == "uefi",
         bootloader_id=manifest.facts.os_id or "swarmstrap",
     )
+
+
+def _boot_disk(system: System) -> DiskId:
+    volume = system.boot.volume
+    return volume.disk if isinstance(volume, PartitionVolume) else system.placed.disks[0].id
 
 
 def finish(job: Job, system: System) -> FinishBoot:

@@ -43,7 +43,7 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mounts(self) -> tuple[str, ...]:
-        return tuple(volume.mount for volume in self.volumes if volume.mount)
+        return tuple(mount.target for volume in self.volumes for mount in volume.mounts)
 
 
 def record(

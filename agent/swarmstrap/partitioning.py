@@ -70,7 +70,7 @@ def place(
     room = max(0, end - start) // step
     kept = _drop(partitions, room, step)
     extents = []
-    for partition, size in zip(kept, _share(kept, room, step), strict=True):
+    for partition, size in zip(kept, divide(kept, room, step), strict=True):
         extents.append(Extent(partition, start, Bytes(size * step)))
         start = Bytes(start + size * step)
     return tuple(extents)
@@ -110,8 +110,9 @@ def _bounds(partition: Partition, step: Bytes) -> _Share:
     return _Share(partition.weight or 1, least, most)
 
 
-def _share(partitions: Sequence[Partition], room: int, step: Bytes) -> list[int]:
-    """Sizes in grains: shares by weight, those outside their bounds frozen there, until all fit.
+def divide(partitions: Sequence[Partition], room: int, step: Bytes) -> list[int]:
+    """Sizes in grains of `step` bytes, `room` of which are there: shares by weight, those outside
+    their bounds frozen there, until all fit.
 
     The rule by which CSS lays out flexible boxes: freeze what is too small when the bounds made
     the sum too large, what is too large when they made it too small. Each turn freezes one.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The plan of a new system from an image of kind `tree`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 from swarmstrap.configuring import (
@@ -17,12 +17,21 @@ from swarmstrap.deployed import record
 from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
-from swarmstrap.placing import Identity, PlacedDisk, PlacedVolume, place_disks
+from swarmstrap.placing import Identity, place_disks
+from swarmstrap.render import mount_options
+from swarmstrap.stacking import Placed, stack
 from swarmstrap.staging import fits_memory, memory_room, staged_size, too_large_for_memory
 from swarmstrap.steps import Step
 from swarmstrap.steps.image import FetchImage, VerifyTree
 from swarmstrap.steps.leaving import Seed, Settle
-from swarmstrap.steps.storage import MakeFilesystem, MountVolume, WipeDisk, WritePartitionTable
+from swarmstrap.steps.storage import (
+    MakeFilesystem,
+    MakeSubvolumes,
+    MountVolume,
+    ReleaseDisks,
+    WipeDisk,
+    WritePartitionTable,
+)
 from swarmstrap.units import human
 from swarmstrap.wire import Job
 
@@ -33,11 +42,11 @@ SLACK = 1.1
 def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[Step]:
     """Raises BadInput and Unplannable as `make_plan` says."""
     identity = Identity(job.deployment, job.node)
-    disks = place_disks(job.layout, inventory.disks, identity)
-    system = make_system(disks, identity, job, manifest)
-    _check_room(manifest, system.volumes)
+    placed = stack(job.layout, place_disks(job.layout, inventory.disks, identity), identity)
+    system = make_system(placed, identity, job, manifest)
+    _check_room(manifest, placed)
     staging = choose_staging(inventory, manifest, system)
-    yield from _storage(disks, system)
+    yield from _storage(inventory, system)
     yield FetchImage(
         name=manifest.name,
         version=manifest.version,
@@ -51,7 +60,7 @@ def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[St
     yield remove_clones()
     configured = list(configuration(inventory, job, manifest, system))
     yield from configured
-    yield record(identity, job, manifest, system.volumes, configured)
+    yield record(identity, job, manifest, placed.volumes, configured)
     yield from hooks(job)
     # Last of all that is written, so that a disk on which anything failed does not boot.
     yield grub(inventory, manifest, system)
@@ -61,9 +70,9 @@ def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[St
     yield finish(job, system)
 
 
-def _check_room(manifest: Manifest, volumes: Sequence[PlacedVolume]) -> None:
+def _check_room(manifest: Manifest, placed: Placed) -> None:
     """The manifest does not say what lies below which mount, so all filesystems count together."""
-    room = sum(v.volume.partition.size for v in volumes if v.mount and v.format != "vfat")
+    room = sum(v.size for v in placed.volumes if v.mounts and v.format != "vfat")
     need = int(manifest.unpacked * SLACK)
     if need > room:
         raise Unplannable(
@@ -79,7 +88,7 @@ def choose_staging(
     """Memory, so that the disk writes each byte once; the new root where memory is too small."""
     if fits_memory(inventory, manifest):
         return "memory"
-    room = system.root.volume.partition.size
+    room = system.root.size
     if staged_size(manifest) + int(manifest.unpacked * SLACK) <= room:
         return "target"
     raise Unplannable(
@@ -89,24 +98,41 @@ def choose_staging(
     )
 
 
-def _storage(disks: Sequence[PlacedDisk], system: System) -> Iterator[Step]:
-    for disk in disks:
+def _storage(inventory: Inventory, system: System) -> Iterator[Step]:
+    placed = system.placed
+    names = {disk.id.name for disk in placed.disks}
+    if placed.making or any(disk.holders for disk in inventory.disks if disk.name in names):
+        yield ReleaseDisks(tuple(disk.id for disk in placed.disks))
+    for disk in placed.disks:
         yield WipeDisk(disk.id, disk.signatures)
-        partitions = tuple(volume.volume.partition for volume in disk.volumes)
-        yield WritePartitionTable(disk.id, disk.uuid, partitions)
-    for volume in system.volumes:
+        yield WritePartitionTable(disk.id, disk.uuid, disk.partitions, disk.table)
+    yield from placed.making
+    for volume in placed.volumes:
         if volume.format:
-            label = volume.volume.partition.label
-            yield MakeFilesystem(volume.volume, volume.format, label, volume.uuid)
+            yield MakeFilesystem(
+                volume=volume.volume,
+                format=volume.format,
+                label=volume.label,
+                uuid=volume.uuid,
+                sectors=volume.size // volume.sector,
+            )
+        subvolumes = tuple(mount.subvolume for mount in volume.mounts if mount.subvolume)
+        if subvolumes:
+            yield MakeSubvolumes(volume.volume, subvolumes)
     yield from mount_steps(system)
 
 
 def mount_steps(system: System) -> Iterator[Step]:
+    mounted = [
+        (mount, volume, volume.format)
+        for volume in system.placed.volumes
+        for mount in volume.mounts
+        if volume.format
+    ]
     # A path sorts after every path above it, so parents are mounted first.
-    for volume in sorted(system.volumes, key=lambda v: v.mount):
-        if volume.mount and volume.format:
-            yield MountVolume(volume.volume, volume.format, volume.mount, volume.options)
+    for mount, volume, form in sorted(mounted, key=lambda entry: entry[0].target):
+        yield MountVolume(volume.volume, form, mount.target, mount_options(mount))
 
 
 def mounts(system: System) -> tuple[str, ...]:
-    return tuple(sorted(volume.mount for volume in system.volumes if volume.mount))
+    return tuple(sorted(mount.target for v in system.placed.volumes for mount in v.mounts))

@@ -11,10 +11,11 @@ from swarmstrap.manifest import Manifest
 from swarmstrap.placing import Identity, find_disks
 from swarmstrap.plan_tree import choose_staging, mount_steps, mounts
 from swarmstrap.preserving import check_pattern
+from swarmstrap.stacking import stack
 from swarmstrap.steps import Step
 from swarmstrap.steps.image import TidyTree, UpdateTree, VerifyTree
 from swarmstrap.steps.leaving import Seed, Settle
-from swarmstrap.steps.storage import ProveTable
+from swarmstrap.steps.storage import MakeArray, MakeCrypt, MakeGroup, OpenAgain, ProveTable
 from swarmstrap.steps.system import RefreshGrub, WriteFile
 from swarmstrap.wire import Job
 
@@ -27,15 +28,17 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
             hint="deploy it afresh",
         )
     identity = Identity(job.origin, job.node)
-    disks = find_disks(job.layout, inventory.disks, identity)
-    system = make_system(disks, identity, job, manifest)
+    placed = stack(job.layout, find_disks(job.layout, inventory.disks, identity), identity)
+    system = make_system(placed, identity, job, manifest)
     staging = choose_staging(inventory, manifest, system)
     configured = list(configuration(inventory, job, manifest, system))
     own = tuple(step.path for step in configured if isinstance(step, WriteFile))
     preserve = (*(check_pattern(pattern) for pattern in job.preserve), *own)
-    for disk in disks:
-        partitions = tuple(volume.volume.partition for volume in disk.volumes)
-        yield ProveTable(disk.id, disk.uuid, partitions)
+    for disk in placed.disks:
+        yield ProveTable(disk.id, disk.uuid, disk.partitions)
+    for made in placed.making:
+        if isinstance(made, MakeArray | MakeCrypt | MakeGroup):
+            yield OpenAgain(made)
     yield from mount_steps(system)
     yield UpdateTree(
         name=manifest.name,
@@ -55,7 +58,7 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
     yield TidyTree()
     if job.verify == "full":
         yield VerifyTree(mounts(system), preserve)
-    yield record(identity, job, manifest, system.volumes, configured)
+    yield record(identity, job, manifest, placed.volumes, configured)
     yield from hooks(job)
     yield RefreshGrub(grub(inventory, manifest, system))
     leave: list[Step] = [Settle(), Seed(job.seed_seconds)]

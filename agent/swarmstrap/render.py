@@ -2,11 +2,12 @@
 """Text of the installed system's files, made of values that were validated before; pure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from swarmstrap.errors import BadInput
+from swarmstrap.errors import BadInput, Unplannable
 from swarmstrap.manifest import Facts, Kernel
-from swarmstrap.placing import PlacedVolume
+from swarmstrap.placing import PlacedMount, PlacedVolume
+from swarmstrap.volumes import PartitionVolume
 
 DEFAULT_CONSOLES = "console=tty0 console=ttyS0,115200"
 _HOSTNAME = re.compile(
@@ -14,7 +15,7 @@ _HOSTNAME = re.compile(
 )
 _GRUB_TITLE = re.compile(r"[^A-Za-z0-9 ./()+_-]")
 _GRUB_SECONDS = 2
-_GRUB_MODULES = {"ext4": "ext2", "xfs": "xfs", "vfat": "fat"}
+_GRUB_MODULES = {"ext4": "ext2", "xfs": "xfs", "vfat": "fat", "btrfs": "btrfs"}
 
 
 def check_hostname(name: str) -> str:
@@ -26,28 +27,37 @@ def check_hostname(name: str) -> str:
 
 def fstab(volumes: Iterable[PlacedVolume]) -> str:
     lines = ["# <file system> <mount point> <type> <options> <dump> <pass>"]
-    for volume in sorted(volumes, key=lambda v: (v.format == "swap", v.mount)):
-        if volume.format == "swap":
-            lines.append(f"UUID={volume.uuid} none swap sw 0 0")
-        elif volume.mount:
-            lines.append(
-                f"UUID={volume.uuid} {volume.mount} {volume.format} "
-                f"{_options(volume)} 0 {_pass(volume)}"
-            )
+    every = tuple(volumes)
+    mounted = [(mount, volume) for volume in every for mount in volume.mounts]
+    for mount, volume in sorted(mounted, key=lambda pair: pair[0].target):
+        options = _options(mount, volume, every)
+        order = _pass(mount, volume)
+        lines.append(f"UUID={volume.uuid} {mount.target} {volume.format} {options} 0 {order}")
+    swaps = (volume for volume in every if volume.format == "swap")
+    lines += [f"UUID={volume.uuid} none swap sw 0 0" for volume in swaps]
     return "\n".join([*lines, ""])
 
 
-def _options(volume: PlacedVolume) -> str:
-    # vfat knows no owners: without a mask every user could read and change what firmware starts.
-    return (
-        "umask=0077" if (volume.format, volume.options) == ("vfat", "defaults") else volume.options
-    )
+def mount_options(mount: PlacedMount) -> str:
+    """The options by which `mount` is mounted, in the initramfs too."""
+    return f"subvol={mount.subvolume},{mount.options}" if mount.subvolume else mount.options
 
 
-def _pass(volume: PlacedVolume) -> int:
-    if volume.format == "xfs":
-        return 0  # fsck.xfs does nothing, and is not there without xfsprogs
-    return 1 if volume.mount == "/" else 2
+def _options(mount: PlacedMount, volume: PlacedVolume, every: Sequence[PlacedVolume]) -> str:
+    options = mount_options(mount)
+    if volume.format == "vfat" and options == "defaults":
+        # vfat knows no owners: without a mask all users could read and change what firmware starts.
+        options = "umask=0077"
+    if volume.type == "esp" and sum(other.type == "esp" for other in every) > 1:
+        # Its disk may be the one that is lost; the others' boot loaders do without it.
+        options += ",nofail"
+    return options
+
+
+def _pass(mount: PlacedMount, volume: PlacedVolume) -> int:
+    if volume.format in ("xfs", "btrfs"):
+        return 0  # their fsck does nothing, and is not there without their packages
+    return 1 if mount.target == "/" else 2
 
 
 def hosts(name: str) -> str:
@@ -79,8 +89,20 @@ def kernel_arguments(root: PlacedVolume, kernel: Kernel, wanted: str) -> str:
     """The whole command line. Without an initrd the kernel itself must find the root filesystem,
     and knows partitions only.
     """
-    where = f"UUID={root.uuid}" if kernel.initrd else f"PARTUUID={root.volume.partition.uuid}"
-    return f"root={where} ro {own_arguments(wanted)}"
+    where = f"UUID={root.uuid}"
+    if not kernel.initrd:
+        if not isinstance(root.volume, PartitionVolume):
+            raise Unplannable(
+                f"kernel {kernel.version} has no initrd, which could start {root.volume}",
+                hint="install initramfs-tools or dracut before capturing the image",
+            )
+        where = f"PARTUUID={root.volume.partition.uuid}"
+    flags = [
+        f"rootflags={mount_options(mount)}"
+        for mount in root.mounts
+        if mount.subvolume and mount.target == "/"
+    ]
+    return " ".join(["root=" + where, *flags, "ro", own_arguments(wanted)])
 
 
 def own_arguments(wanted: str) -> str:
@@ -118,13 +140,25 @@ menuentry '{title}, Linux {kernel.version}' {{
 
 def holder(path: str, volumes: Iterable[PlacedVolume]) -> PlacedVolume:
     """The volume on which an absolute `path` of the installed system lies."""
-    above = [v for v in volumes if v.mount and f"{path}/".startswith(f"{v.mount.rstrip('/')}/")]
-    return max(above, key=lambda volume: len(volume.mount))
+    return max(_above(path, volumes), key=lambda pair: len(pair[0].target))[1]
 
 
 def inside(volume: PlacedVolume, path: str) -> str:
-    """`path`, relative to the installed system's root, as GRUB sees it on `volume`."""
-    return f"/{path}".removeprefix(volume.mount.rstrip("/"))
+    """`path`, relative to the installed system's root, as GRUB sees it on `volume`: that sees a
+    btrfs from its top.
+    """
+    mount, _ = max(_above(f"/{path}", [volume]), key=lambda pair: len(pair[0].target))
+    top = f"/{mount.subvolume}" if mount.subvolume else ""
+    return top + f"/{path}".removeprefix(mount.target.rstrip("/"))
+
+
+def _above(
+    path: str, volumes: Iterable[PlacedVolume]
+) -> Iterator[tuple[PlacedMount, PlacedVolume]]:
+    for volume in volumes:
+        for mount in volume.mounts:
+            if f"{path}/".startswith(f"{mount.target.rstrip('/')}/"):
+                yield mount, volume
 
 
 def grub_defaults(arguments: str) -> str:

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A disk, a partition of it, and that as a place for a filesystem: what steps are about."""
+"""A disk, a partition of it, and what can hold a filesystem: what steps are about.
+
+Volumes are stored in an installed system's record, and so are tagged structs.
+"""
 
 from dataclasses import dataclass
+
+import msgspec
 
 from swarmstrap.layout import PartitionType
 from swarmstrap.units import human
@@ -35,12 +40,51 @@ class PlannedPartition:
     uuid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """A partition as a place for a filesystem: resolved to a device node when it is used."""
+class PartitionVolume(msgspec.Struct, frozen=True, tag="partition"):
+    """Found by its disk, its number and its place."""
 
     disk: DiskId
     partition: PlannedPartition
 
     def __str__(self) -> str:
         return f"partition {self.partition.number} ({self.partition.label}) of {self.disk.name}"
+
+
+class ArrayVolume(msgspec.Struct, frozen=True, tag="array"):
+    """An MD array, found by its UUID."""
+
+    name: str
+    uuid: str
+
+    def __str__(self) -> str:
+        return f"array {self.name}"
+
+
+class CryptVolume(msgspec.Struct, frozen=True, tag="luks"):
+    """What an opened LUKS2 volume shows; `uuid` is its header's."""
+
+    name: str
+    uuid: str
+
+    def __str__(self) -> str:
+        return f"LUKS volume {self.name}"
+
+
+class LogicalVolume(msgspec.Struct, frozen=True, tag="logical"):
+    """A volume of an LVM group."""
+
+    group: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"volume {self.name} of {self.group}"
+
+
+# A place for a filesystem or for what lies below one: resolved to a device node when it is used.
+Volume = PartitionVolume | ArrayVolume | CryptVolume | LogicalVolume
+
+
+def mdadm_uuid(uuid: str) -> str:
+    """As mdadm writes it: four groups of eight digits."""
+    digits = uuid.replace("-", "")
+    return ":".join(digits[place : place + 8] for place in range(0, 32, 8))

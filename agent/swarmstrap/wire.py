@@ -85,6 +85,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     `trackers` and `web_seeds` are URLs of this site, which are not part of the image.
     `session` is the bearer of every later request. An update names as `origin` the deployment that
     partitioned the disks, from which their UUIDs derive; it leaves alone what `preserve` matches.
+    `secrets` are passphrases of LUKS volumes by name: known to nothing but memory and the volumes.
     """
 
     deployment: str
@@ -107,6 +108,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     origin: str = ""
     preserve: tuple[str, ...] = ()
     allow_older: bool = False
+    secrets: dict[str, str] = {}
     verify: Verify = "written"
 
 

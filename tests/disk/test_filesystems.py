@@ -15,23 +15,23 @@ from swarmstrap.errors import StepFailed
 from swarmstrap.layout import Format
 from swarmstrap.steps.storage import MakeFilesystem, MountVolume
 from swarmstrap.units import MiB
-from swarmstrap.volumes import DiskId, PlannedPartition, Volume
+from swarmstrap.volumes import DiskId, PartitionVolume, PlannedPartition
 
 Sparse = Callable[[int], Path]
 Attach = Callable[[Path, int], str]
 UUID = "0d5c2f0e-2bd6-5a31-9f70-3c1f3d3f0a01"
 
 
-def volume(size: int, sector: int = 512) -> Volume:
+def volume(size: int, sector: int = 512) -> PartitionVolume:
     disk = DiskId("/dev/vda", size, "x", "", "", sector)
-    return Volume(disk, PlannedPartition(1, "a-rather-long-label", "linux", MiB, size, ""))
+    return PartitionVolume(disk, PlannedPartition(1, "a-rather-long-label", "linux", MiB, size, ""))
 
 
 def made(
     path: Path, form: Format, size: int, uuid: str = UUID, sector: int = 512
 ) -> dict[str, str]:
     """What blkid says of a filesystem that the step's command made on `path`."""
-    step = MakeFilesystem(volume(size, sector), form, "a-rather-long-label", uuid)
+    step = MakeFilesystem(volume(size, sector), form, "a-rather-long-label", uuid, size // sector)
     run(filesystems.mkfs_arguments(step, str(path)), timeout=120)
     said = subprocess.check_output(["blkid", "--probe", "--output=export", str(path)], text=True)
     return dict(line.split("=", 1) for line in said.splitlines())

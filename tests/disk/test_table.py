@@ -31,6 +31,7 @@ def table(size: int, sector: int = 512, root_size: int = 512 * MiB) -> WritePart
             PlannedPartition(2, "ESP", "esp", 2 * MiB, 64 * MiB, str(uuid.UUID(int=2))),
             PlannedPartition(3, "root", "root", 66 * MiB, root_size, str(uuid.UUID(int=3))),
         ),
+        "gpt",
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from swarmstrap.effects.hardware import sysfs, udev
 from swarmstrap.errors import StepFailed
 from swarmstrap.units import GiB, MiB
-from swarmstrap.volumes import DiskId, PlannedPartition, Volume
+from swarmstrap.volumes import DiskId, PartitionVolume, PlannedPartition
 
 PLANNED = DiskId("/dev/sda", 20 * GiB, "SER1", "0x5001", "/dev/disk/by-path/pci-1-ata-1", 512)
 
@@ -122,10 +122,10 @@ def test_a_partition_is_proven_by_its_place(machine: list[Device], tmp_path: Pat
     for name, value in (("partition", 2), ("start", 2048), ("size", 4096)):
         write(folder, name, value)
     there = PlannedPartition(2, "root", "root", MiB, 2 * MiB, "")
-    assert udev.partition_node(Volume(PLANNED, there)) == "/dev/sda2"
+    assert udev.partition_node(PartitionVolume(PLANNED, there)) == "/dev/sda2"
     for elsewhere in (replace(there, start=2 * MiB), replace(there, size=MiB)):
         with pytest.raises(StepFailed, match="is not where the plan puts it"):
-            udev.partition_node(Volume(PLANNED, elsewhere))
+            udev.partition_node(PartitionVolume(PLANNED, elsewhere))
 
 
 def test_the_paths_of_a_namespace_are_no_disks(machine: list[Device], tmp_path: Path) -> None:

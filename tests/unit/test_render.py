@@ -5,18 +5,21 @@ import pytest
 
 from swarmstrap.errors import BadInput
 from swarmstrap.manifest import Facts, Kernel
-from swarmstrap.placing import PlacedVolume
+from swarmstrap.placing import PlacedMount, PlacedVolume
 from swarmstrap.render import check_hostname, grub_cfg, newest, own_arguments
-from swarmstrap.volumes import DiskId, PlannedPartition, Volume
+from swarmstrap.volumes import DiskId, PartitionVolume, PlannedPartition
 
 ROOT = PlacedVolume(
-    Volume(
+    PartitionVolume(
         DiskId("/dev/vda", 1, "", "", "", 512), PlannedPartition(1, "root", "root", 1, 1, "part")
     ),
-    "ext4",
-    "fs",
-    "/",
-    "defaults",
+    label="root",
+    type="root",
+    size=1,
+    sector=512,
+    format="ext4",
+    uuid="fs",
+    mounts=(PlacedMount("/", "defaults"),),
 )
 
 

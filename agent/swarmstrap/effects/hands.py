@@ -108,7 +108,7 @@ class Deployer:
                         warning, hint="the system may start from the wrong disk: change one of them"
                     )
             case _:
-                assert_never(step)
+                raise StepFailed(f"cannot {step}", hint="use a layout of plain partitions")
 
     async def image(self, step: ImageStep) -> None:
         await self._imaging.carry_out(step)

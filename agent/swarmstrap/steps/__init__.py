@@ -24,9 +24,17 @@ from swarmstrap.steps.leaving import (
 from swarmstrap.steps.storage import (
     CheckClones,
     GrowDisk,
+    MakeArray,
+    MakeCrypt,
     MakeFilesystem,
+    MakeGroup,
+    MakeLogical,
+    MakePool,
+    MakeSubvolumes,
     MountVolume,
+    OpenAgain,
     ProveTable,
+    ReleaseDisks,
     StorageStep,
     WipeDisk,
     WritePartitionTable,
@@ -61,9 +69,11 @@ Phase = Literal["disks", "image", "configure", "hooks", "bootloader", "settle", 
 def phase(step: Step) -> Phase:
     """The part of the deployment that `step` belongs to, as shown to people and timed."""
     match step:
-        case WipeDisk() | WritePartitionTable() | MakeFilesystem() | MountVolume():
+        case ReleaseDisks() | WipeDisk() | WritePartitionTable() | ProveTable():
             return "disks"
-        case ProveTable():
+        case MakeArray() | MakeCrypt() | MakeGroup() | MakePool() | MakeLogical() | OpenAgain():
+            return "disks"
+        case MakeFilesystem() | MakeSubvolumes() | MountVolume():
             return "disks"
         case FetchImage() | WriteDiskImage() | UpdateTree() | VerifyTree():
             return "image"

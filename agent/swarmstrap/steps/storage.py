@@ -1,12 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Steps that make disks ready: tables, filesystems, mounts."""
+"""Steps that make disks ready: tables, what lies between them and filesystems, mounts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from swarmstrap.layout import Format
+from swarmstrap.layout import Format, KeySource, RaidLevel, RaidMetadata, Table
 from swarmstrap.manifest import PartitionTable
 from swarmstrap.units import human
-from swarmstrap.volumes import DiskId, PlannedPartition, Volume
+from swarmstrap.volumes import (
+    ArrayVolume,
+    CryptVolume,
+    DiskId,
+    LogicalVolume,
+    PlannedPartition,
+    Volume,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseDisks:
+    """Stop what runs on the disks, topmost first: volumes, LUKS, arrays. None of it is written."""
+
+    disks: tuple[DiskId, ...]
+
+    def __str__(self) -> str:
+        return f"stop whatever uses {_listed(self.disks)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,26 +39,127 @@ class WipeDisk:
 
 @dataclass(frozen=True, slots=True)
 class WritePartitionTable:
+    """`uuid` is the GUID of a GPT, 8 hex digits in an MBR. `kept` are the numbers of partitions
+    that stay as they are; then the table is changed and not made anew.
+    """
+
     disk: DiskId
     uuid: str
     partitions: tuple[PlannedPartition, ...]
+    table: Table
+    kept: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{p.label} {human(p.size)}" for p in self.partitions)
-        return f"write a GPT to {self.disk}: {parts}"
+        new = [part for part in self.partitions if part.number not in self.kept]
+        parts = ", ".join(f"{p.label} {human(p.size)}" for p in new)
+        kept = ", ".join(p.label for p in self.partitions if p.number in self.kept)
+        if kept:
+            return f"change the table of {self.disk}: keep {kept}, make {parts}"
+        return f"write {'a GPT' if self.table == 'gpt' else 'an MBR'} to {self.disk}: {parts}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeArray:
+    """`spares` stand by, beside the `devices` that the array has."""
+
+    volume: ArrayVolume
+    level: RaidLevel
+    devices: tuple[Volume, ...]
+    spares: tuple[Volume, ...]
+    metadata: RaidMetadata
+
+    def __str__(self) -> str:
+        spares = f", with {_listed(self.spares)} as spare" if self.spares else ""
+        return f"make RAID{self.level} {self.volume.name} of {_listed(self.devices)}{spares}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeCrypt:
+    """The key is no part of the plan: the job carries it, or the TPM does."""
+
+    volume: CryptVolume
+    device: Volume
+    key: KeySource
+
+    def __str__(self) -> str:
+        where = "the server keeps" if self.key == "server" else "this node's TPM2 gives out"
+        return f"encrypt {self.device} as {self.volume.name}, with a key that {where}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeGroup:
+    name: str
+    devices: tuple[Volume, ...]
+
+    def __str__(self) -> str:
+        return f"make volume group {self.name} of {_listed(self.devices)}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakePool:
+    """`size` in bytes, whole extents of the group."""
+
+    volume: LogicalVolume
+    size: int
+
+    def __str__(self) -> str:
+        return f"make thin pool {self.volume.name} of {human(self.size)} in {self.volume.group}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeLogical:
+    """`size` in bytes, whole extents of the group; in a thin `pool` only what it seems to have."""
+
+    volume: LogicalVolume
+    size: int
+    pool: str
+
+    def __str__(self) -> str:
+        pool = f", from pool {self.pool}" if self.pool else ""
+        return f"make volume {self.volume.name} of {human(self.size)} in {self.volume.group}{pool}"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAgain:
+    """What an earlier deployment made is there and comes to run."""
+
+    made: MakeArray | MakeCrypt | MakeGroup
+
+    def __str__(self) -> str:
+        match self.made:
+            case MakeGroup():
+                return f"activate volume group {self.made.name}"
+            case MakeArray():
+                return f"start {self.made.volume}"
+            case MakeCrypt():
+                return f"open {self.made.volume}"
 
 
 @dataclass(frozen=True, slots=True)
 class MakeFilesystem:
-    """`uuid` is a filesystem UUID; for vfat its 8 hex digits as `XXXX-XXXX`."""
+    """`uuid` is a filesystem UUID; for vfat its 8 hex digits as `XXXX-XXXX`. `sectors` is the
+    volume's size in logical sectors, by which FAT chooses its width.
+    """
 
     volume: Volume
     format: Format
     label: str
     uuid: str
+    sectors: int
 
     def __str__(self) -> str:
         return f"make {self.format} {self.uuid} on {self.volume}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSubvolumes:
+    """Of a btrfs that was just made and is not mounted."""
+
+    volume: Volume
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"make subvolumes {', '.join(self.names)} on {self.volume}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +226,23 @@ class CheckClones:
 
 
 StorageStep = (
-    WipeDisk
+    ReleaseDisks
+    | WipeDisk
     | WritePartitionTable
+    | MakeArray
+    | MakeCrypt
+    | MakeGroup
+    | MakePool
+    | MakeLogical
+    | OpenAgain
     | MakeFilesystem
+    | MakeSubvolumes
     | MountVolume
     | ProveTable
     | GrowDisk
     | CheckClones
 )
+
+
+def _listed(things: Iterable[object]) -> str:
+    return " and ".join(map(str, things))

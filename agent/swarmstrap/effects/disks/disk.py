@@ -19,7 +19,7 @@ from swarmstrap.errors import StepFailed
 from swarmstrap.layout import PartitionType
 from swarmstrap.steps.storage import ProveTable, WipeDisk, WritePartitionTable
 from swarmstrap.units import Bytes, MiB, to_sectors
-from swarmstrap.volumes import PlannedPartition, Volume
+from swarmstrap.volumes import PartitionVolume, PlannedPartition
 
 # UEFI 2.10 (5.3.3), GRUB, and the UAPI group's Discoverable Partitions Specification.
 TYPE_GUIDS: dict[PartitionType, str] = {
@@ -29,6 +29,9 @@ TYPE_GUIDS: dict[PartitionType, str] = {
     "home": "933ac7e1-2eb4-4f13-b844-0e14e2aef915",
     "srv": "3b8f8425-20e0-4f3b-907f-1a25a76f98e8",
     "var": "4d21b016-b534-45c2-a9fb-5c16e091fd2d",
+    "raid": "a19d880f-05fc-4d3b-a006-743f0f84911e",
+    "lvm": "e6d6d379-f507-44c2-a23c-238f2a3df928",
+    "luks": "ca7d7ccb-63ed-4c53-861c-1742536059cc",
     "linux": "0fc63daf-8483-4772-8e79-3d69d8477de4",
 }
 ROOT_GUIDS = {
@@ -66,7 +69,7 @@ def prove_table(step: ProveTable) -> None:
     node = udev.find(step.disk)
     _prove(node, step.partitions)
     for partition in step.partitions:
-        place = udev.partition_node(Volume(step.disk, partition))
+        place = udev.partition_node(PartitionVolume(step.disk, partition))
         command = ["blkid", "--probe", "--match-tag", "PART_ENTRY_UUID", "--output", "value", place]
         found = run(command, timeout=60, check=False).stdout.strip()
         if found != partition.uuid:

@@ -4,8 +4,8 @@
 from pathlib import Path
 from typing import assert_never
 
+from swarmstrap.effects.disks import volumes
 from swarmstrap.effects.disks.mounts import mount_points, sync
-from swarmstrap.effects.hardware import udev
 from swarmstrap.effects.run import run
 from swarmstrap.effects.system.chroot import inside
 from swarmstrap.steps.storage import MakeFilesystem, MountVolume
@@ -21,7 +21,7 @@ _FLUSH_SECONDS = 1800.0
 
 def make(step: MakeFilesystem) -> None:
     """Blocking; up to minutes on a slow disk of many TB."""
-    run(mkfs_arguments(step, udev.partition_node(step.volume)), timeout=_MKFS_SECONDS)
+    run(mkfs_arguments(step, volumes.node(step.volume)), timeout=_MKFS_SECONDS)
 
 
 def mkfs_arguments(step: MakeFilesystem, node: str) -> list[str]:
@@ -39,11 +39,12 @@ def mkfs_arguments(step: MakeFilesystem, node: str) -> list[str]:
             command = ["mkfs.xfs", "-q", "-f", "-i", "nrext64=0", "-m", f"uuid={step.uuid}"]
             return [*command, "-L", step.label[:12], node]
         case "vfat":
-            sectors = step.volume.partition.size // step.volume.disk.logical_sector
-            width = "32" if sectors >= _FAT32_SECTORS else "16"
+            width = "32" if step.sectors >= _FAT32_SECTORS else "16"
             volume_id = step.uuid.replace("-", "")
             label = step.label[:11].upper()
             return ["mkfs.vfat", "-F", width, "-i", volume_id, "-n", label, node]
+        case "btrfs":
+            return ["mkfs.btrfs", "-q", "-f", "-U", step.uuid, "-L", step.label, node]
         case "swap":
             return ["mkswap", "--force", "--uuid", step.uuid, "--label", step.label[:15], node]
         case _:
@@ -52,7 +53,7 @@ def mkfs_arguments(step: MakeFilesystem, node: str) -> list[str]:
 
 def mount(step: MountVolume, root: Path = TARGET) -> None:
     """Mount one volume of the tree below `root`, making the directory it goes on."""
-    node = udev.partition_node(step.volume)
+    node = volumes.node(step.volume)
     target = inside(root, step.target)
     target.mkdir(parents=True, exist_ok=True)
     run(

@@ -19,7 +19,7 @@ from swarmstrap.effects.hardware.sysfs import number, text
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.hardware import MEDIUM_LABEL, Disk, Inventory
-from swarmstrap.volumes import DiskId, Volume
+from swarmstrap.volumes import DiskId, PartitionVolume
 
 _SECTOR = 512  # what sysfs counts in, whatever the disk's own sectors are
 _NO_HARDWARE = re.compile(r"(loop|ram|zram|dm-|md|nbd)\d")
@@ -67,7 +67,7 @@ def find(disk: DiskId) -> str:
     return nodes[0]
 
 
-def partition_node(volume: Volume) -> str:
+def partition_node(volume: PartitionVolume) -> str:
     """The device node of a planned partition, proven by its disk, its start and its size."""
     planned = volume.partition
     return part_node(volume.disk, planned.number, planned.start, planned.size)

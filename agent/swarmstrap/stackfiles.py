@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an installed system has to know to find its arrays and LUKS volumes again. Pure."""
+
+from collections.abc import Iterable, Iterator
+
+from swarmstrap.stacking import Making
+from swarmstrap.steps.storage import MakeArray, MakeCrypt
+from swarmstrap.steps.system import WriteFile
+from swarmstrap.volumes import mdadm_uuid
+
+_DEBIAN = ("debian", "ubuntu")
+
+
+def stack_files(making: Iterable[Making], os_id: str) -> Iterator[WriteFile]:
+    """mdadm.conf and crypttab, where there is something to say."""
+    made = list(making)
+    if arrays := [step for step in made if isinstance(step, MakeArray)]:
+        path = "/etc/mdadm/mdadm.conf" if os_id in _DEBIAN else "/etc/mdadm.conf"
+        yield WriteFile(path, mdadm_conf(arrays), 0o644)
+    if crypts := [step for step in made if isinstance(step, MakeCrypt)]:
+        yield WriteFile("/etc/crypttab", crypttab(crypts), 0o600)
+
+
+def mdadm_conf(arrays: Iterable[MakeArray]) -> str:
+    lines = ["# Written by Swarmstrap.", "HOMEHOST <ignore>", "MAILADDR root"]
+    for array in arrays:
+        uuid = mdadm_uuid(array.volume.uuid)
+        lines.append(f"ARRAY /dev/md/{array.volume.name} metadata={array.metadata} UUID={uuid}")
+    return "\n".join([*lines, ""])
+
+
+def crypttab(crypts: Iterable[MakeCrypt]) -> str:
+    lines = ["# <name> <device> <key> <options>"]
+    for crypt in crypts:
+        lines.append(f"{crypt.volume.name} UUID={crypt.volume.uuid} none luks,discard,initramfs")
+    return "\n".join([*lines, ""])
+
+
+def assembling(making: Iterable[Making]) -> Iterator[str]:
+    """For an initramfs of dracut's, which starts what the command line names."""
+    for step in making:
+        if isinstance(step, MakeArray):
+            yield f"rd.md.uuid={mdadm_uuid(step.volume.uuid)}"
+        elif isinstance(step, MakeCrypt):
+            yield f"rd.luks.uuid={step.volume.uuid}"

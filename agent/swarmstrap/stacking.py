@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What lies between partitions and filesystems: arrays, LUKS volumes, LVM. Pure.
+
+Sizes are careful: what md, LUKS and LVM keep for themselves is taken from the upper end of what
+they document, so that a volume that was planned can be made.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from swarmstrap.errors import Unplannable
+from swarmstrap.layout import Holder, Layout, Luks, Partition, Raid, ThinPool, VolumeGroup
+from swarmstrap.layout import LogicalVolume as LogicalLayout
+from swarmstrap.partitioning import divide
+from swarmstrap.placing import Identity, PlacedDisk, PlacedVolume, filesystem_id, mounts_of
+from swarmstrap.steps.storage import MakeArray, MakeCrypt, MakeGroup, MakeLogical, MakePool
+from swarmstrap.units import Bytes, KiB, MiB, align_down, align_up, parse_size
+from swarmstrap.volumes import ArrayVolume, CryptVolume, LogicalVolume, Volume
+
+Making = MakeArray | MakeCrypt | MakeGroup | MakePool | MakeLogical
+
+# mdadm keeps a 1024th of a leg free before the data to reshape into, and its superblock and
+# bitmap (Create.c, super1.c); sizes are whole chunks of 512 KiB.
+_MD_SHARE = 1000
+_MD_KEEPS = 2 * MiB
+_MD_CHUNK = 512 * KiB
+# Two headers of a LUKS2 volume with its key slots (LUKS2 on-disk format, 3).
+_LUKS_KEEPS = 16 * MiB
+# Where data begin on a physical volume, and the extents of a group.
+_PV_KEEPS = MiB
+EXTENT = Bytes(4 * MiB)
+# A pool's metadata and the spare to repair it with: at most this part of the pool, each.
+_POOL_SHARE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Everything that a layout makes of the disks, `making` in the order in which it is made."""
+
+    disks: tuple[PlacedDisk, ...]
+    making: tuple[Making, ...]
+    volumes: tuple[PlacedVolume, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """A volume on which something can be built; bytes."""
+
+    volume: Volume
+    size: int
+    sector: int
+
+
+class _Stack:
+    """What can be built upon, by label and name; grows while the layout is gone through."""
+
+    def __init__(self, disks: Iterable[PlacedDisk], identity: Identity) -> None:
+        self._identity = identity
+        self._rooms: dict[str, list[_Room]] = {}
+        self.making: list[Making] = []
+        self.volumes: list[PlacedVolume] = []
+        for disk in disks:
+            for placed in disk.volumes:
+                room = _Room(placed.volume, placed.size, placed.sector)
+                self._rooms.setdefault(placed.label, []).append(room)
+
+    def build(self, waiting: Sequence[Raid | Luks | VolumeGroup]) -> None:
+        """Everything whose devices are there, until nothing is left to build."""
+        while waiting:
+            later: list[Raid | Luks | VolumeGroup] = []
+            for wanted in waiting:
+                if all(name in self._rooms for name in _devices(wanted)):
+                    self._make(wanted)
+                else:
+                    later.append(wanted)
+            if len(later) == len(waiting):
+                names = ", ".join(wanted.name for wanted in later)
+                raise Unplannable(
+                    f"nothing to build {names} on: a partition was dropped, or is not there",
+                    hint="see `devices` in the layout",
+                )
+            waiting = later
+
+    def _make(self, wanted: Raid | Luks | VolumeGroup) -> None:
+        rooms = [room for name in _devices(wanted) for room in self._rooms[name]]
+        match wanted:
+            case Raid():
+                self._array(wanted, rooms)
+            case Luks():
+                self._crypt(wanted, rooms)
+            case VolumeGroup():
+                self._group(wanted, rooms)
+
+    def _array(self, raid: Raid, rooms: Sequence[_Room]) -> None:
+        volumes = [room.volume for room in rooms]
+        active = len(volumes) - raid.spares
+        volume = ArrayVolume(raid.name, str(self._identity.derive(raid.name, "array")))
+        self.making.append(
+            MakeArray(
+                volume=volume,
+                level=raid.level,
+                devices=tuple(volumes[:active]),
+                spares=tuple(volumes[active:]),
+                metadata=raid.metadata,
+            )
+        )
+        leg = min(room.size for room in rooms)
+        leg = align_down(leg - leg // _MD_SHARE - _MD_KEEPS, _MD_CHUNK)
+        self._made(raid.name, _Room(volume, leg * _data_legs(raid, active), _sector(rooms)), raid)
+
+    def _crypt(self, luks: Luks, rooms: Sequence[_Room]) -> None:
+        if len(rooms) != 1:
+            raise Unplannable(
+                f"{luks.name} is to encrypt {len(rooms)} devices called {luks.device}",
+                hint="put an array on them, and encrypt that",
+            )
+        volume = CryptVolume(luks.name, str(self._identity.derive(luks.name, "luks")))
+        self.making.append(MakeCrypt(volume, rooms[0].volume, luks.key))
+        self._made(luks.name, _Room(volume, rooms[0].size - _LUKS_KEEPS, _sector(rooms)), luks)
+
+    def _group(self, group: VolumeGroup, rooms: Sequence[_Room]) -> None:
+        self.making.append(MakeGroup(group.name, tuple(room.volume for room in rooms)))
+        free = sum(max(0, room.size - _PV_KEEPS) // EXTENT for room in rooms)
+        whole = [volume for volume in group.volumes if not volume.pool]
+        sizes = _sizes(group, [*group.pools, *whole], free)
+        for pool in group.pools:
+            self.making.append(MakePool(LogicalVolume(group.name, pool.name), sizes[pool.name]))
+        for logical in group.volumes:
+            volume = LogicalVolume(group.name, logical.name)
+            thin = logical.pool != ""
+            size = align_up(parse_size(logical.size), EXTENT) if thin else sizes[logical.name]
+            self.making.append(MakeLogical(volume, size, logical.pool))
+            name = f"{group.name}/{logical.name}"
+            self._made(name, _Room(volume, size, _sector(rooms)), logical)
+
+    def _made(self, name: str, room: _Room, holder: Holder) -> None:
+        self._rooms[name] = [room]
+        label = name.rpartition("/")[2]
+        self.volumes.append(
+            PlacedVolume(
+                volume=room.volume,
+                label=label,
+                type=None,
+                size=room.size,
+                sector=room.sector,
+                format=holder.format,
+                uuid=filesystem_id(holder.format, self._identity.derive(name, "filesystem")),
+                mounts=mounts_of(holder),
+            )
+        )
+
+
+def stack(layout: Layout, disks: Sequence[PlacedDisk], identity: Identity) -> Placed:
+    """Raises Unplannable when something has no room, or nothing to lie on."""
+    building = _Stack(disks, identity)
+    building.build([*layout.raid, *layout.luks, *layout.volume_groups])
+    partitions = (volume for disk in disks for volume in disk.volumes)
+    return Placed(tuple(disks), tuple(building.making), (*partitions, *building.volumes))
+
+
+def _devices(wanted: Raid | Luks | VolumeGroup) -> tuple[str, ...]:
+    return (wanted.device,) if isinstance(wanted, Luks) else wanted.devices
+
+
+def _sector(rooms: Iterable[_Room]) -> int:
+    return max(room.sector for room in rooms)
+
+
+def _data_legs(raid: Raid, active: int) -> int:
+    match raid.level:
+        case 0:
+            return active
+        case 1:
+            return 1
+        case 4 | 5:
+            return active - 1
+        case 6:
+            return active - 2
+        case 10:
+            return active // 2
+
+
+def _sizes(
+    group: VolumeGroup, wanted: Sequence[ThinPool | LogicalLayout], free: int
+) -> Mapping[str, int]:
+    """Bytes of each, in whole extents; what pools need beside their data is set apart first."""
+    free -= sum(2 + 2 * (free // _POOL_SHARE) for _ in group.pools)
+    parts = list(_as_partitions(wanted))
+    shares = divide(parts, free, EXTENT)
+    if sum(shares) > free:
+        raise Unplannable(
+            f"volume group {group.name} has {free * EXTENT // MiB} MiB for volumes that need "
+            f"{sum(shares) * EXTENT // MiB}",
+            hint="lower their sizes, or give the group more room",
+        )
+    return {part.label: count * EXTENT for part, count in zip(parts, shares, strict=True)}
+
+
+def _as_partitions(wanted: Iterable[ThinPool | LogicalLayout]) -> Iterator[Partition]:
+    """Volumes share a group's room by the rule by which partitions share a disk's."""
+    for volume in wanted:
+        yield Partition(
+            label=volume.name,
+            type="linux",
+            size=volume.size,
+            size_min=volume.size_min,
+            size_max=volume.size_max,
+            weight=volume.weight,
+        )
