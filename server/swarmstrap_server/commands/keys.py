@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about the publisher's keys: key ls, add, rotate, revoke."""
+"""Commands about keys: the publisher's (key ls, add, rotate, revoke), and secrets of nodes."""
 
 import argparse
 from pathlib import Path
@@ -15,6 +15,7 @@ from swarmstrap_server.site.hooks import is_signed
 from swarmstrap_server.site.keyring import Keyring
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import read_site
+from swarmstrap_server.site.secrets import read_secret
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -36,6 +37,15 @@ def add_commands(commands: Commands) -> None:
     revoke = actions.add_parser("revoke", help="let nothing count that a key ever signed")
     revoke.add_argument("key", help="a fingerprint, or a .pub file")
     revoke.set_defaults(run=_revoke)
+    secret = commands.add_parser("secret", help="the passphrase of a node's LUKS volume")
+    secret.add_argument("node")
+    secret.add_argument("volume", help="its name in the layout")
+    secret.set_defaults(run=_secret)
+
+
+def _secret(args: argparse.Namespace) -> int:
+    print(read_secret(SitePaths(args.site), args.node, args.volume))
+    return 0
 
 
 def _ls(args: argparse.Namespace) -> int:

@@ -39,6 +39,7 @@ from swarmstrap_server.control.operator_wire import Arm, NodeView
 from swarmstrap_server.control.store import SeenNode, Store, Token
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.site.reading import Site, read_site
+from swarmstrap_server.site.secrets import node_secrets
 from swarmstrap_server.site.yamlfile import nearest
 
 TOKEN_SECONDS = 600.0
@@ -216,7 +217,9 @@ class Deployments:
 
     def _grant(self, deployment: Deployment, token: str, claim: str, now: float) -> Job:
         session = secrets.token_urlsafe(_SECRET_BYTES)
-        job = make_job(self.site, self._image_of(deployment), deployment, session)
+        encrypted = [volume.name for volume in self.site.layout(deployment.layout).luks]
+        passphrases = node_secrets(self.site.paths, deployment.node, encrypted)
+        job = make_job(self.site, self._image_of(deployment), deployment, session, passphrases)
         with self.store.transaction():
             self.store.set_session(digest(session), deployment.id)
             if deployment.state == "armed":

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The job: everything one node needs for one deployment, put together from site and image."""
 
-import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
@@ -38,7 +40,7 @@ def new_deployment(
     check_fits(site.layout(layout), image)
     minutes = order.minutes if order.minutes is not None else defaults.arm_minutes
     return Deployment(
-        id=secrets.token_hex(8),
+        id=token_hex(8),
         node=node,
         image=image.name,
         version=image.version,
@@ -69,7 +71,13 @@ def _updatable(node: str, order: Arm, installed: Deployment | None) -> Deploymen
     return installed
 
 
-def make_job(site: Site, image: Path, deployment: Deployment, session: str) -> Job:
+def make_job(
+    site: Site,
+    image: Path,
+    deployment: Deployment,
+    session: str,
+    secrets: Mapping[str, str] = MappingProxyType({}),
+) -> Job:
     """`image` is the published image's directory. Raises Refused when a hook is not signed.
 
     A signature that is missing is sent as no bytes: whether to trust an image is the node's to say.
@@ -99,6 +107,7 @@ def make_job(site: Site, image: Path, deployment: Deployment, session: str) -> J
         preserve=deployment.preserve,
         allow_older=deployment.allow_older,
         verify=deployment.verify,
+        secrets=dict(secrets),
     )
 
 

@@ -60,6 +60,10 @@ class SitePaths:
     def signers(self) -> Signers:
         return Signers(self.allowed_signers, self.revoked_keys)
 
+    def secret(self, node: str, volume: str) -> Path:
+        """The passphrase of a LUKS volume of one node."""
+        return self.keys / "nodes" / node / volume
+
     @property
     def floors(self) -> Path:
         """What is too old to be deployed; absent while nothing is."""
