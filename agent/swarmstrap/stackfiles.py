@@ -18,7 +18,7 @@ def stack_files(making: Iterable[Making], os_id: str) -> Iterator[WriteFile]:
         path = "/etc/mdadm/mdadm.conf" if os_id in _DEBIAN else "/etc/mdadm.conf"
         yield WriteFile(path, mdadm_conf(arrays), 0o644)
     if crypts := [step for step in made if isinstance(step, MakeCrypt)]:
-        yield WriteFile("/etc/crypttab", crypttab(crypts), 0o600)
+        yield WriteFile("/etc/crypttab", crypttab(crypts, os_id), 0o600)
 
 
 def mdadm_conf(arrays: Iterable[MakeArray]) -> str:
@@ -29,10 +29,12 @@ def mdadm_conf(arrays: Iterable[MakeArray]) -> str:
     return "\n".join([*lines, ""])
 
 
-def crypttab(crypts: Iterable[MakeCrypt]) -> str:
+def crypttab(crypts: Iterable[MakeCrypt], os_id: str) -> str:
+    """All are opened in the initramfs, where a person at the console is asked once."""
+    early = "initramfs" if os_id in _DEBIAN else "x-initrd.attach"
     lines = ["# <name> <device> <key> <options>"]
     for crypt in crypts:
-        lines.append(f"{crypt.volume.name} UUID={crypt.volume.uuid} none luks,discard,initramfs")
+        lines.append(f"{crypt.volume.name} UUID={crypt.volume.uuid} none luks,discard,{early}")
     return "\n".join([*lines, ""])
 
 
