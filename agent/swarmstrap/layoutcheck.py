@@ -1,39 +1,53 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What must be true of a layout before any disk is known; types and names were checked by decoding.
 
-Values that end in fstab, in a boot loader's script or on a kernel command line are validated
-here, and only then pasted.
+Here are disks, partitions and filesystems; layoutstack.py has what lies between them.
 """
 
 import re
-from collections.abc import Iterable
-from itertools import pairwise
-from typing import NoReturn
+from collections.abc import Iterator
 
-from swarmstrap.errors import BadInput, SwarmstrapError
+from swarmstrap.errors import BadInput
 from swarmstrap.hints import parse_match
-from swarmstrap.layout import DiskLayout, Format, Layout, Partition, kind
+from swarmstrap.layout import (
+    DiskLayout,
+    Format,
+    Holder,
+    Layout,
+    LogicalVolume,
+    Luks,
+    Partition,
+    Raid,
+    holders,
+    kind,
+)
+from swarmstrap.layoutstack import check_stack
+from swarmstrap.layoutwords import (
+    at,
+    check_label,
+    check_mount,
+    check_sizes,
+    check_subvolume_name,
+    contradiction,
+    once,
+)
 from swarmstrap.manifest import Manifest
 from swarmstrap.partitioning import BIOS_BOOT
-from swarmstrap.units import parse_size
 
-# A GPT holds 128 entries and 36 UTF-16 units of name in each (UEFI 2.10, 5.3.3).
-MOST_PARTITIONS = 128
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
-_MOUNT = re.compile(r"/(?:[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*)?")
-_OPTIONS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=:/%+-]*")
-_KERNEL_ARGUMENTS = re.compile(r"[A-Za-z0-9_.,:=/@+%~ -]*")
+# A GPT holds 128 entries (UEFI 2.10, 5.3.3), one of them for GRUB; an MBR has four.
+MOST_PARTITIONS = {"gpt": 127, "msdos": 4}
+_KERNEL_ARGUMENTS = re.compile(r"[A-Za-z0-9_.,=:/@+%~ -]*")
 
 
-def format_of(partition: Partition) -> Format | None:
-    """The filesystem of a partition: as written, or the one that its type stands for."""
+def format_of(holder: Holder) -> Format | None:
+    """The filesystem of a holder: as written, or the one that a partition's type stands for."""
     implied: dict[str, Format] = {"esp": "vfat", "swap": "swap"}
-    return partition.format or implied.get(partition.type)
+    return holder.format or (implied.get(holder.type) if isinstance(holder, Partition) else None)
 
 
 def check_layout(layout: Layout) -> None:
-    """Raises BadInput, with the disk and partition at fault, when no node could have `layout`."""
-    _once("disk id", (disk.id for disk in layout.disks))
+    """Raises BadInput, with what is at fault, when no node could have `layout`."""
+    once("disk id", (disk.id for disk in layout.disks))
     if not _KERNEL_ARGUMENTS.fullmatch(layout.kernel_arguments):
         raise BadInput(
             f"kernel_arguments: {layout.kernel_arguments!r} has characters that a boot loader "
@@ -41,14 +55,16 @@ def check_layout(layout: Layout) -> None:
             hint="use letters, digits and . , : = / @ + % ~ _ -",
         )
     for disk in layout.disks:
-        try:
+        with at(f"disk {disk.id}"):
             _check_disk(disk)
-        except SwarmstrapError as error:
-            raise BadInput(f"disk {disk.id}: {error.message}", hint=error.hint) from error
+    for place, holder in holders(layout):
+        with at(place):
+            _check_holder(holder)
     if kind(layout) == "disk":
         _check_for_disk_image(layout)
     else:
         _check_for_tree(layout)
+        check_stack(layout)
 
 
 def check_fits(layout: Layout, manifest: Manifest) -> None:
@@ -71,10 +87,28 @@ def _check_for_tree(layout: Layout) -> None:
     for disk in layout.disks:
         if not disk.partitions:
             raise BadInput(f"disk {disk.id}: no partitions", hint="write some, or leave it out")
-    mounts = [p.mount for disk in layout.disks for p in disk.partitions if p.mount]
-    _once("mount", mounts)
+    mounts = list(_mounts(layout))
+    once("mount", mounts)
     if "/" not in mounts:
-        raise BadInput("no partition is mounted at /", hint="give one `mount: /`")
+        raise BadInput("nothing is mounted at /", hint="give a filesystem `mount: /`")
+
+
+def _mounts(layout: Layout) -> Iterator[str]:
+    """Where anything is mounted; ESPs of several disks stand in for each other, and count once."""
+    systems = set()
+    for _, holder in holders(layout):
+        if isinstance(holder, Partition) and holder.type == "esp":
+            systems.add(holder.mount)
+            continue
+        yield from (subvolume.mount for subvolume in holder.subvolumes if subvolume.mount)
+        if holder.mount:
+            yield holder.mount
+    yield from systems
+    if len(systems) > 1:
+        raise BadInput(
+            f"ESPs are mounted at {' and '.join(sorted(systems))}",
+            hint="mount them alike: they stand in for each other",
+        )
 
 
 def _check_for_disk_image(layout: Layout) -> None:
@@ -83,89 +117,95 @@ def _check_for_disk_image(layout: Layout) -> None:
             f"disks: {len(layout.disks)} without partitions",
             hint="name one for a disk image, or give every disk its partitions",
         )
-    if layout.kernel_arguments:
-        raise BadInput(
-            "kernel_arguments: a disk image has its own", hint="remove them from this layout"
-        )
+    given = {
+        "kernel_arguments": layout.kernel_arguments,
+        "raid": layout.raid,
+        "luks": layout.luks,
+        "volume_groups": layout.volume_groups,
+        "count": layout.disks[0].count > 1,
+    }
+    for key, value in given.items():
+        if value:
+            raise BadInput(f"{key}: a disk image has its own", hint=f"remove {key} of this layout")
 
 
 def _check_disk(disk: DiskLayout) -> None:
     parse_match(disk.match)
+    if disk.count < 1:
+        raise BadInput(f"count: {disk.count}", hint="write how many disks there are to be")
     if not disk.partitions:
         return
     if disk.unused is not None or disk.grow is not None:
         raise BadInput("unused and grow are for disk images", hint="remove them, or the partitions")
-    _once("label", (partition.label for partition in disk.partitions))
-    if len(disk.partitions) >= MOST_PARTITIONS:
-        raise BadInput(
-            f"{len(disk.partitions)} partitions", hint=f"write {MOST_PARTITIONS - 1} at most"
-        )
+    once("label", (partition.label for partition in disk.partitions))
+    most = MOST_PARTITIONS[disk.ptable]
+    if len(disk.partitions) > most:
+        raise BadInput(f"{len(disk.partitions)} partitions", hint=f"write {most} at most")
+    if sum(partition.type == "esp" for partition in disk.partitions) > 1:
+        raise BadInput("two partitions of type esp", hint="firmware looks for one on a disk")
     for partition in disk.partitions:
-        try:
-            _check_names(partition)
-            _check_sizes(partition)
-            _check_use(partition)
-        except SwarmstrapError as error:
-            raise BadInput(
-                f"partition {partition.label}: {error.message}", hint=error.hint
-            ) from error
+        with at(f"partition {partition.label}"):
+            _check_partition(partition)
+            _check_on_disk(partition, disk)
 
 
-def _check_names(partition: Partition) -> None:
-    if not _LABEL.fullmatch(partition.label):
-        raise BadInput("not a label", hint="use 1 to 36 letters, digits and . _ -")
-    if partition.mount and not _MOUNT.fullmatch(partition.mount):
-        raise BadInput(
-            f"mount: {partition.mount!r} cannot be used", hint="write it like /var or /boot/efi"
-        )
-    if not _OPTIONS.fullmatch(partition.mount_options):
-        raise BadInput(
-            f"mount_options: {partition.mount_options!r} cannot be used",
-            hint="separate options by commas, without blanks",
-        )
-
-
-def _check_sizes(partition: Partition) -> None:
-    if partition.size and (partition.size_min or partition.size_max or partition.weight):
-        raise BadInput(
-            "size fixes what size_min, size_max and weight would leave open",
-            hint="remove size, or the others",
-        )
-    if partition.weight < 0 or partition.priority < 0:
-        raise BadInput("weight and priority count from 0", hint="write a whole number")
-    given = [partition.size, partition.size_min, partition.size_max]
-    sizes = [parse_size(text) for text in given if text]
-    if 0 in sizes:
-        raise BadInput("a size is 0", hint="leave the partition out, or give it room")
-    if any(low > high for low, high in pairwise(sizes)):
-        raise BadInput("size_min is above size_max", hint="swap them")
-
-
-def _check_use(partition: Partition) -> None:
+def _check_partition(partition: Partition) -> None:
+    check_label(partition.label)
+    check_sizes(partition)
     form = format_of(partition)
-    if partition.mount and form in (None, "swap"):
-        _contradiction(f"is mounted at {partition.mount}", "format: ext4, xfs or vfat")
-    if partition.mount == "/" and form == "vfat":
-        _contradiction("holds / on vfat", "format: ext4 or xfs")
-    if partition.mount == "/" and partition.priority:
-        _contradiction("holds / and may be dropped", "no priority")
+    if partition.priority < 0:
+        raise BadInput("weight and priority count from 0", hint="write a whole number")
+    if partition.priority and (partition.preserve or "/" in _places(partition)):
+        what = "is to be preserved" if partition.preserve else "holds /"
+        contradiction(f"{what} and may be dropped", "no priority")
     if partition.type == "esp" and (form != "vfat" or not partition.mount):
-        _contradiction("is an ESP", "format: vfat and mount: /boot/efi")
+        contradiction("is an ESP", "format: vfat and mount: /boot/efi")
     if (partition.type == "swap") != (form == "swap"):
-        _contradiction("is swap", "type: swap and format: swap")
+        contradiction("is swap", "type: swap and format: swap")
     if partition.type == "bios-boot" and form:
-        _contradiction("holds boot code", "no format")
+        contradiction("holds boot code", "no format")
+    if partition.type in ("raid", "lvm", "luks") and form:
+        contradiction(f"is of type {partition.type} and holds a filesystem", "no format")
     if partition.label == BIOS_BOOT.label and partition.type != BIOS_BOOT.type:
-        _contradiction("has a label that is taken", f"type: {BIOS_BOOT.type}, or another label")
+        contradiction("has a label that is taken", f"type: {BIOS_BOOT.type}, or another label")
 
 
-def _contradiction(what: str, needed: str) -> NoReturn:
-    raise BadInput(what, hint=f"such a partition needs {needed}")
+def _check_on_disk(partition: Partition, disk: DiskLayout) -> None:
+    if partition.type == "bios-boot" and disk.ptable == "msdos":
+        contradiction("is for GRUB on a GPT", "ptable: gpt; on an MBR GRUB needs none")
+    if disk.count > 1 and partition.type != "esp" and any(_places(partition)):
+        contradiction(
+            f"is mounted, and on {disk.count} disks", "an array of them, which is mounted instead"
+        )
+    if partition.preserve:
+        if disk.count > 1:
+            contradiction("is to be preserved on several disks", "a disk entry for each")
+        if partition.type in ("esp", "bios-boot") or {"/", "/boot"} & _places(partition):
+            contradiction("is to be preserved, and every deployment writes it", "preserve: false")
 
 
-def _once(what: str, values: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for value in values:
-        if value in seen:
-            raise BadInput(f"{what} {value} is there twice", hint="give each its own")
-        seen.add(value)
+def _check_holder(holder: Holder) -> None:
+    """What a partition, an array, a LUKS volume and a logical volume have in common."""
+    form = format_of(holder)
+    check_mount(holder.mount, holder.mount_options)
+    if any(_places(holder)) and form in (None, "swap"):
+        what = f"is mounted at {min(_places(holder))}"
+        contradiction(what, "format: ext4, xfs, btrfs or vfat")
+    if "/" in _places(holder) and form == "vfat":
+        contradiction("holds / on vfat", "format: ext4, xfs or btrfs")
+    if isinstance(holder, Raid | Luks | LogicalVolume) and form == "vfat":
+        contradiction("is vfat, which is for firmware", "format: ext4, xfs or btrfs")
+    if not holder.subvolumes:
+        return
+    if form != "btrfs" or holder.mount:
+        contradiction("has subvolumes", "format: btrfs, and is mounted by them alone")
+    once("subvolume", (subvolume.name for subvolume in holder.subvolumes))
+    for subvolume in holder.subvolumes:
+        with at(f"subvolume {subvolume.name}"):
+            check_subvolume_name(subvolume.name)
+            check_mount(subvolume.mount, subvolume.mount_options)
+
+
+def _places(holder: Holder) -> set[str]:
+    mounts = (holder.mount, *(subvolume.mount for subvolume in holder.subvolumes))
+    return {mount for mount in mounts if mount}

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from swarmstrap.errors import BadInput, SwarmstrapError
 from swarmstrap.layout import LogicalVolume, Sized, ThinPool
-from swarmstrap.partitioning import parse_share, share_of
+from swarmstrap.units import TiB, is_share, parse_share
 
 # A GPT has 36 UTF-16 units for a name (UEFI 2.10, 5.3.3).
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
@@ -80,12 +80,12 @@ def check_array_name(name: str) -> None:
 
 def check_mapped_name(name: str) -> None:
     if not _MAPPED.fullmatch(name) or name == "control":
-        raise BadInput("not a name below /dev/mapper", hint="use up to 64 letters, digits and . _ -")
+        raise BadInput("not a name below /dev/mapper", hint="use up to 64 letters, digits, . _ -")
 
 
 def check_subvolume_name(name: str) -> None:
     if not _SUBVOLUME.fullmatch(name):
-        raise BadInput("not the name of a subvolume", hint="write it like @home: no blank, no slash")
+        raise BadInput("not the name of a subvolume", hint="write it like @home, without a slash")
 
 
 def check_group_name(name: str) -> None:
@@ -112,16 +112,14 @@ def check_sizes(sized: Sized | ThinPool) -> None:
     if sized.weight < 0:
         raise BadInput("weight and priority count from 0", hint="write a whole number")
     given = [text for text in (sized.size, sized.size_min, sized.size_max) if text]
-    shares = [parse_share(text) for text in given]
-    # Any room does to compare shares of it with each other; with bytes they are not compared.
-    if None not in shares or not any(shares):
-        sizes = [share_of(text, 10**6) for text in given]
-        if 0 in sizes:
-            raise BadInput("a size is 0", hint="leave it out, or give it room")
-        if any(low > high for low, high in pairwise(sizes)):
-            raise BadInput("size_min is above size_max", hint="swap them")
+    sizes = [parse_share(text, TiB) for text in given]
+    if 0 in sizes:
+        raise BadInput("a size is 0", hint="leave it out, or give it room")
+    # A share and a size are compared when there is a room.
+    if len({is_share(text) for text in given}) == 1 and any(a > b for a, b in pairwise(sizes)):
+        raise BadInput("size_min is above size_max", hint="swap them")
 
 
 def check_thin_size(volume: LogicalVolume) -> None:
-    if not volume.size or parse_share(volume.size) is not None:
+    if not volume.size or is_share(volume.size):
         contradiction(f"is taken from pool {volume.pool}", "a size with a unit, as in 20GiB")

@@ -27,6 +27,7 @@ _UNITS = {
     "TB": 10**12,
 }
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 def parse_size(text: str) -> Bytes:
@@ -38,6 +39,22 @@ def parse_size(text: str) -> Bytes:
         float(match[1]) * _UNITS[match[2]] if "." in match[1] else int(match[1]) * _UNITS[match[2]]
     )
     return Bytes(int(size))
+
+
+def is_share(text: str) -> bool:
+    """Whether `text` is a share of some room, as in `25%`, and no size by itself."""
+    return text.strip().endswith("%")
+
+
+def parse_share(text: str, room: int) -> Bytes:
+    """A size, or a share of `room` bytes; raises BadInput for what is neither."""
+    if not is_share(text):
+        return parse_size(text)
+    match = _SHARE.fullmatch(text.strip())
+    percent = float(match[1]) if match else 0
+    if not 0 < percent <= 100:
+        raise BadInput(f"not a share: {text!r}", hint="write more than 0% and at most 100%")
+    return Bytes(int(room * percent / 100))
 
 
 def human(size: int) -> str:

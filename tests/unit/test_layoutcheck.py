@@ -43,7 +43,7 @@ def test_there_are_examples() -> None:
         ("{label: x, type: linux, format: ext4, mount: /a/../b}", "cannot be used"),
         ("{label: x, type: linux, format: ext4, mount: '/a b'}", "cannot be used"),
         ("{label: x, type: linux, format: ext4, mount_options: 'a b'}", "without blanks"),
-        ("{label: x, type: linux, mount: /x}", "needs format: ext4, xfs or vfat"),
+        ("{label: x, type: linux, mount: /x}", "needs format: ext4, xfs, btrfs or vfat"),
         ("{label: x, type: linux, format: swap}", "needs type: swap and format: swap"),
         ("{label: x, type: esp}", "needs format: vfat and mount: /boot/efi"),
         ("{label: x, type: esp, format: ext4, mount: /boot/efi}", "needs format: vfat"),
@@ -66,7 +66,7 @@ def test_an_error_names_disk_and_partition() -> None:
 @pytest.mark.parametrize(
     ("partition", "says"),
     [
-        ("{label: x, type: linux}", "no partition is mounted at /"),
+        ("{label: x, type: linux}", "nothing is mounted at /"),
         ("{label: x, type: root, format: vfat, mount: /}", "holds / on vfat"),
         ("{label: x, type: root, format: xfs, mount: /, priority: 1}", "may be dropped"),
     ],
@@ -96,6 +96,8 @@ def disks_of(text: str) -> Layout:
         (f"disks: [{{id: a, partitions: [{ROOT}]}}, {{id: b}}]", "disk b: no partitions"),
         (f"disks: [{{id: a, grow: true, partitions: [{ROOT}]}}]", "are for disk images"),
         (f"disks: [{{id: a, unused: keep, partitions: [{ROOT}]}}]", "are for disk images"),
+        ("{disks: [{id: a, count: 2}]}", "count: a disk image has its own"),
+        ("{disks: [{id: a}], raid: [{name: x, level: 1, devices: [a]}]}", "raid: a disk image"),
     ],
 )
 def test_a_layout_is_for_one_disk_image_or_for_a_tree(layout: str, says: str) -> None:

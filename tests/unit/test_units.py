@@ -4,7 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmstrap.errors import BadInput
-from swarmstrap.units import Bytes, align_down, align_up, human, parse_size, to_sectors
+from swarmstrap.units import (
+    Bytes,
+    align_down,
+    align_up,
+    human,
+    is_share,
+    parse_share,
+    parse_size,
+    to_sectors,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +37,17 @@ def test_parse_size(text: str, size: int) -> None:
 def test_not_a_size(text: str) -> None:
     with pytest.raises(BadInput, match="not a size"):
         parse_size(text)
+
+
+def test_shares() -> None:
+    assert parse_share("25%", 1000) == 250
+    assert parse_share(" 12.5 % ", 1000) == 125
+    assert parse_share("4kB", 1000) == 4000
+    assert is_share("1%")
+    assert not is_share("1MiB")
+    for text in ("0%", "101%", "%", "-5%", "5%%"):
+        with pytest.raises(BadInput, match="not a share"):
+            parse_share(text, 1000)
 
 
 @pytest.mark.parametrize(
