@@ -13,21 +13,28 @@ from swarmstrap.errors import SwarmstrapError
 from swarmstrap.units import Bytes, human
 from swarmstrap_server.run import run
 
-# A small server for any machine: one boot loader for each firmware, the tools for its filesystems.
+# A small server for any machine: boot loaders for each firmware, signed ones too, and the tools for
+# whatever its root may lie on.
 _PACKAGES = (
+    "btrfs-progs",
     "ca-certificates",
+    "cryptsetup-initramfs",
     "dbus",
     "dosfstools",
     "e2fsprogs",
     "efibootmgr",
     "grub-efi-amd64-bin",
+    "grub-efi-amd64-signed",
     "grub-pc-bin",
     "grub2-common",
     "initramfs-tools",
     "iproute2",
     "kmod",
     "linux-image-amd64",
+    "lvm2",
+    "mdadm",
     "openssh-server",
+    "shim-signed",
     "systemd-sysv",
     "udev",
     "xfsprogs",
