@@ -13,7 +13,7 @@ from pathlib import Path
 import parted
 
 from swarmstrap.effects.disks.claim import claimed, read_table_again
-from swarmstrap.effects.hardware import udev
+from swarmstrap.effects.hardware import contents, sysfs, udev
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.layout import PartitionType
@@ -41,7 +41,7 @@ ROOT_GUIDS = {
 
 
 def wipe(step: WipeDisk) -> None:
-    """Remove every signature from the disk and its partitions, and what lies at its ends."""
+    """Remove every signature from the disk and its partitions, and what lies at the ends of all."""
     wipe_node(udev.find(step.disk))
 
 
@@ -54,12 +54,14 @@ def write_table(step: WritePartitionTable) -> None:
 def wipe_node(node: str) -> None:
     """`wipe` for a device node or an image file. Raises StepFailed when anything uses it."""
     with claimed(node) as disk:
+        parts = contents.parts(Path("/sys/class/block", Path(node).name))
         # --force: the claim that wipefs would make is the one that is held here.
-        for target in (*_partition_nodes(node), node):
+        for target in (*(f"/dev/{part.name}" for part in parts), node):
             run(["wipefs", "--all", "--force", target], timeout=120)
-        size = os.lseek(disk, 0, os.SEEK_END)
-        for offset in (0, max(0, size - MiB)):
-            os.pwrite(disk, bytes(min(MiB, size)), offset)
+        # wipefs takes the marks by which data are known; LVM and ZFS keep more of it at both ends.
+        for start, size in (*map(sysfs.extent, parts), (0, os.lseek(disk, 0, os.SEEK_END))):
+            for offset in (start, start + max(0, size - MiB)):
+                os.pwrite(disk, bytes(min(MiB, size)), offset)
         os.fsync(disk)
         read_table_again(disk, node)
 
@@ -105,11 +107,6 @@ def sgdisk_arguments(step: WritePartitionTable, node: str, machine: str) -> list
             f"--change-name={part.number}:{part.label}",
         ]
     return [*arguments, node]
-
-
-def _partition_nodes(node: str) -> list[str]:
-    disk = Path("/sys/class/block", Path(node).name)
-    return sorted(f"/dev/{path.parent.name}" for path in disk.glob("*/partition"))
 
 
 def _prove(node: str, partitions: Sequence[PlannedPartition]) -> None:

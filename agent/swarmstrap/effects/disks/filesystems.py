@@ -8,9 +8,10 @@ from swarmstrap.effects.disks import volumes
 from swarmstrap.effects.disks.mounts import mount_points, sync
 from swarmstrap.effects.run import run
 from swarmstrap.effects.system.chroot import inside
-from swarmstrap.steps.storage import MakeFilesystem, MountVolume
+from swarmstrap.steps.storage import MakeFilesystem, MakeSubvolumes, MountVolume
 
 TARGET = Path("/run/swarmstrap/target")
+SUBVOLUMES = Path("/run/swarmstrap/subvolumes")
 
 # FAT is FAT32 from 65,525 clusters on (fatgen103), and a cluster is a sector at least.
 _FAT32_SECTORS = 67_000
@@ -21,7 +22,10 @@ _FLUSH_SECONDS = 1800.0
 
 def make(step: MakeFilesystem) -> None:
     """Blocking; up to minutes on a slow disk of many TB."""
-    run(mkfs_arguments(step, volumes.node(step.volume)), timeout=_MKFS_SECONDS)
+    node = volumes.node(step.volume)
+    # mkfs does not look at the end, where arrays and pools put marks, too.
+    volumes.clear(node)
+    run(mkfs_arguments(step, node), timeout=_MKFS_SECONDS)
 
 
 def mkfs_arguments(step: MakeFilesystem, node: str) -> list[str]:
@@ -49,6 +53,20 @@ def mkfs_arguments(step: MakeFilesystem, node: str) -> list[str]:
             return ["mkswap", "--force", "--uuid", step.uuid, "--label", step.label[:15], node]
         case _:
             assert_never(step.format)
+
+
+def make_subvolumes(step: MakeSubvolumes, point: Path = SUBVOLUMES) -> None:
+    """Blocking. `point` is where the btrfs is mounted meanwhile."""
+    point.mkdir(parents=True, exist_ok=True)
+    node = volumes.node(step.volume)
+    run(["mount", "-t", "btrfs", node, point], timeout=_MOUNT_SECONDS)
+    try:
+        for name in step.names:
+            path = inside(point, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            run(["btrfs", "subvolume", "create", path], timeout=_MOUNT_SECONDS)
+    finally:
+        run(["umount", point], timeout=_FLUSH_SECONDS)
 
 
 def mount(step: MountVolume, root: Path = TARGET) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import assert_never
 
 from swarmstrap.effects.hardware import udev
+from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.volumes import (
     ArrayVolume,
@@ -14,6 +15,8 @@ from swarmstrap.volumes import (
     Volume,
     mdadm_uuid,
 )
+
+_WIPE_SECONDS = 120.0
 
 
 def node(volume: Volume) -> str:
@@ -29,6 +32,11 @@ def node(volume: Volume) -> str:
             return _link(volume, f"/dev/{volume.group}/{volume.name}")
         case _:
             assert_never(volume)
+
+
+def clear(node: str) -> None:
+    """Nothing older is found on `node`: no filesystem, no member of an array or of a group."""
+    run(["wipefs", "--all", "--force", node], timeout=_WIPE_SECONDS)
 
 
 def _link(volume: Volume, link: str) -> str:

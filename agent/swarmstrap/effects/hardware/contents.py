@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarmstrap.command import Completed
+from swarmstrap.effects.hardware import sysfs
 from swarmstrap.effects.hardware.sysfs import text
 from swarmstrap.effects.run import run
 
@@ -34,7 +35,7 @@ def probe(disk: Path) -> Contents:
     """Reads the disk of the sysfs folder `disk`. Blocking."""
     signatures: list[str] = []
     labels: set[str] = set()
-    for path in (disk, *_partitions(disk)):
+    for path in (disk, *parts(disk)):
         probed = _blkid(path)
         if probed.returncode == _BLKID_AMBIVALENT:
             signatures.append(f"several kinds of data ({path.name})")
@@ -53,7 +54,7 @@ def probe(disk: Path) -> Contents:
 
 def marks(disk: Path) -> Iterator[tuple[str, str]]:
     """Everything by which a system may look for the disk or a part of it, with its node."""
-    for path in (disk, *_partitions(disk)):
+    for path in (disk, *parts(disk)):
         found = _words(_blkid(path))
         for key, what in _MARKS.items():
             if key in found:
@@ -62,16 +63,29 @@ def marks(disk: Path) -> Iterator[tuple[str, str]]:
 
 def users(disk: Path) -> Iterator[str]:
     """What uses the disk now: devices on top of it, mount points, swap."""
-    for path in (disk, *_partitions(disk)):
+    for path in (disk, *parts(disk)):
         yield from sorted(holder.name for holder in (path / "holders").iterdir())
-        device = text(path / "dev")
-        for line in Path("/proc/self/mountinfo").read_text().splitlines():
-            fields = line.split()
-            if fields[2] == device:
-                yield fields[4]
-        for line in Path("/proc/swaps").read_text().splitlines()[1:]:
-            if line.split()[0] == f"/dev/{path.name}":
-                yield "swap"
+        yield from uses(path)
+
+
+def uses(device: Path) -> Iterator[str]:
+    """Where this very device is mounted, and whether it is swap."""
+    number = text(device / "dev")
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        if fields[2] == number:
+            yield fields[4]
+    # A btrfs may have many devices, so mounts show a number of its own.
+    for path in (sysfs.SYS / "fs/btrfs").glob(f"*/devices/{device.name}"):
+        yield f"btrfs {path.parents[1].name}"
+    for line in Path("/proc/swaps").read_text().splitlines()[1:]:
+        if line.split()[0] == f"/dev/{device.name}":
+            yield "swap"
+
+
+def parts(disk: Path) -> list[Path]:
+    """The partitions of the disk, as sysfs folders."""
+    return sorted(path.parent for path in disk.glob("*/partition"))
 
 
 def is_path(disk: Path) -> bool:
@@ -86,7 +100,3 @@ def _blkid(path: Path) -> Completed:
 
 def _words(probed: Completed) -> dict[str, str]:
     return dict(line.split("=", 1) for line in probed.stdout.splitlines() if "=" in line)
-
-
-def _partitions(disk: Path) -> list[Path]:
-    return sorted(path.parent for path in disk.glob("*/partition"))

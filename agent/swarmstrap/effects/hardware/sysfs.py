@@ -10,6 +10,7 @@ from swarmstrap.effects.run import run
 from swarmstrap.hardware import Boot, Cpu, Inventory, Memory, SystemVendor
 
 SYS = Path("/sys")
+SECTOR = 512  # what sizes are counted in here, whatever a disk's own sectors are
 _SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"  # UEFI 2.10, 3.3
 _MOUNT_SECONDS = 60.0
 
@@ -80,6 +81,11 @@ def text(path: Path) -> str:
 def number(path: Path) -> int:
     found = text(path)
     return int(found) if found.lstrip("-").isdigit() else 0
+
+
+def extent(partition: Path) -> tuple[int, int]:
+    """Start and size in bytes of the partition whose sysfs folder this is."""
+    return number(partition / "start") * SECTOR, number(partition / "size") * SECTOR
 
 
 def _secure_boot() -> bool | None:

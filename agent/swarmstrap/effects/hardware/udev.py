@@ -21,7 +21,6 @@ from swarmstrap.errors import StepFailed
 from swarmstrap.hardware import MEDIUM_LABEL, Disk, Inventory
 from swarmstrap.volumes import DiskId, PartitionVolume
 
-_SECTOR = 512  # what sysfs counts in, whatever the disk's own sectors are
 _NO_HARDWARE = re.compile(r"(loop|ram|zram|dm-|md|nbd)\d")
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 _LASTING = ("/dev/disk/by-id/", "/dev/disk/by-path/")
@@ -76,10 +75,8 @@ def partition_node(volume: PartitionVolume) -> str:
 def part_node(disk: DiskId, part: int, start: int, size: int) -> str:
     """`partition_node` by number and place in bytes."""
     for path in (sysfs.SYS / "class/block" / Path(find(disk)).name).iterdir():
-        if number(path / "partition") == part:
-            place = (number(path / "start") * _SECTOR, number(path / "size") * _SECTOR)
-            if place == (start, size):
-                return f"/dev/{path.name}"
+        if number(path / "partition") == part and sysfs.extent(path) == (start, size):
+            return f"/dev/{path.name}"
     raise StepFailed(
         f"partition {part} of {disk.name} is not where the plan puts it",
         hint="something else changed the partition table: deploy the node again",
@@ -115,8 +112,8 @@ def _identity(device: pyudev.Device) -> tuple[int, int, str, str, str]:
     wwn = properties.get("ID_WWN_WITH_EXTENSION") or properties.get("ID_WWN") or ""
     by_path = properties.get("ID_PATH") or ""
     return (
-        number(path / "size") * _SECTOR,
-        number(path / "queue/logical_block_size") or _SECTOR,
+        number(path / "size") * sysfs.SECTOR,
+        number(path / "queue/logical_block_size") or sysfs.SECTOR,
         serial.strip(),
         wwn,
         f"/dev/disk/by-path/{by_path}" if by_path else "",
@@ -136,7 +133,7 @@ def _disk(device: pyudev.Device) -> Disk:
         name=str(device.device_node),
         size=size,
         logical_sector=logical_sector,
-        physical_sector=number(path / "queue/physical_block_size") or _SECTOR,
+        physical_sector=number(path / "queue/physical_block_size") or sysfs.SECTOR,
         model=" ".join((model or text(path / "device/model")).split()),
         vendor=device.properties.get("ID_VENDOR") or text(path / "device/vendor"),
         serial=serial,
