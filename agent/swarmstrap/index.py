@@ -23,6 +23,7 @@ FORMAT = 2
 ROOT = b"."
 # A folder of the target that a node stages the image's own files in, and removes with them.
 STAGING = b".swarmstrap-staging"
+_STAGED = b"/%b/" % STAGING
 
 # Capture makes frames of about 8 MiB. A node takes no larger ones: it holds a whole frame in memory
 # in every writer process.
@@ -36,7 +37,7 @@ _MAX_PATH = 4095  # PATH_MAX of Linux without the final NUL
 _MAX_NAME = 255  # NAME_MAX of every filesystem Swarmstrap makes
 _MAX_ID = 2**32 - 2  # the largest uid; -1 means "leave it" to chown
 _MAX_OFFSET = 2**63 - 1
-_DEVICES = (2**12, 2**20)  # majors and minors of Linux
+_MAJORS, _MINORS = 2**12, 2**20  # of Linux
 # What MessagePack holds: the years 1677 to 2554.
 MIN_TIME = -(2**63)
 MAX_TIME = 2**64 - 1
@@ -165,17 +166,17 @@ def _check_entries(entries: tuple[Entry, ...]) -> None:
         raise _refused("it does not begin with the root directory")
     kinds: dict[bytes, Kind] = {b"": "d"}
     for entry in entries:
-        path = entry.path
+        path, kind = entry.path, entry.kind
         reason = problem(entry)
         if reason is None and path in kinds:
             reason = "comes twice"
         if reason is None and kinds.get(path.rpartition(b"/")[0]) != "d":
             reason = "has a parent that is no earlier directory"
-        if reason is None and entry.kind == "h" and kinds.get(entry.target) not in LINKABLE:
+        if reason is None and kind == "h" and kinds.get(entry.target) not in LINKABLE:
             reason = f"is a hard link to {shown(entry.target)}, which is nothing earlier to link to"
         if reason is not None:
             raise _refused(f"{shown(path)} {reason}")
-        kinds[path] = entry.kind
+        kinds[path] = kind
 
 
 def problem(entry: Entry) -> str | None:
@@ -183,13 +184,17 @@ def problem(entry: Entry) -> str | None:
     return (None if entry.path == ROOT else _bad_path(entry.path)) or _bad_values(entry)
 
 
+# A node asks these two of every entry before it writes anything: no generators, and what nearly
+# all entries lack is asked for first.
 def _bad_path(path: bytes) -> str | None:
     if not path or len(path) > _MAX_PATH or b"\0" in path:
         return "is not a path"
-    for name in path.split(b"/"):
-        if name in (b"", b".", b"..") or len(name) > _MAX_NAME:
-            return "is not a path below the image root"
-    if path.partition(b"/")[0] == STAGING:
+    between = b"/%b/" % path
+    if b"//" in between or b"/./" in between or b"/../" in between:
+        return "is not a path below the image root"
+    if len(path) > _MAX_NAME and max(map(len, path.split(b"/"))) > _MAX_NAME:
+        return "is not a path below the image root"
+    if between.startswith(_STAGED):
         return "is where a node stages images"
     return None
 
@@ -201,15 +206,16 @@ def _bad_values(entry: Entry) -> str | None:
         return f"has owner {entry.uid}:{entry.gid}"
     if not MIN_TIME <= entry.mtime <= MAX_TIME:
         return "has a time out of range"
-    if not 0 <= entry.size <= _MAX_OFFSET or (entry.size and entry.kind != "f"):
+    if entry.size and not (entry.kind == "f" and 0 < entry.size <= _MAX_OFFSET):
         return f"has size {entry.size}"
     if entry.kind == "l" and not 0 < len(entry.target) <= _MAX_PATH:
         return "is a symbolic link to nothing"
-    if b"\0" in entry.target or (entry.target and entry.kind not in "lh"):
+    if entry.target and (b"\0" in entry.target or entry.kind not in "lh"):
         return "has a target it cannot have"
-    if not all(0 <= number < most for number, most in zip(entry.device, _DEVICES, strict=True)):
+    major, minor = entry.device
+    if not (0 <= major < _MAJORS and 0 <= minor < _MINORS):
         return f"has device number {entry.device}"
-    if any(not name or b"\0" in name for name, _ in entry.xattrs):
+    if entry.xattrs and any(not name or b"\0" in name for name, _ in entry.xattrs):
         return "has an extended attribute without a proper name"
     return None
 
