@@ -7,7 +7,6 @@ from typing import Literal
 import msgspec
 
 from swarmstrap.manifest import ImageKind
-from swarmstrap.units import Bytes, parse_size
 
 PartitionType = Literal[
     "esp", "bios-boot", "root", "swap", "home", "var", "srv", "linux", "raid", "lvm", "luks"
@@ -158,8 +157,3 @@ def holders(layout: Layout) -> Iterator[tuple[str, Holder]]:
     for group in layout.volume_groups:
         for logical in group.volumes:
             yield f"volume group {group.name}: volume {logical.name}", logical
-
-
-def minimum(partition: Partition) -> Bytes:
-    """The least that `partition` needs: its size, or its size_min, or 1 MiB."""
-    return parse_size(partition.size or partition.size_min or "1MiB")

@@ -5,13 +5,13 @@ Sizes are careful: what md, LUKS and LVM keep for themselves is taken from the u
 they document, so that a volume that was planned can be made.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from swarmstrap.errors import Unplannable
-from swarmstrap.layout import Holder, Layout, Luks, Partition, Raid, ThinPool, VolumeGroup
+from swarmstrap.layout import Holder, Layout, Luks, Raid, ThinPool, VolumeGroup
 from swarmstrap.layout import LogicalVolume as LogicalLayout
-from swarmstrap.partitioning import divide
+from swarmstrap.partitioning import sizes
 from swarmstrap.placing import Identity, PlacedDisk, PlacedVolume, filesystem_id, mounts_of
 from swarmstrap.steps.storage import MakeArray, MakeCrypt, MakeGroup, MakeLogical, MakePool
 from swarmstrap.units import Bytes, KiB, MiB, align_down, align_up, parse_size
@@ -122,13 +122,13 @@ class _Stack:
         self.making.append(MakeGroup(group.name, tuple(room.volume for room in rooms)))
         free = sum(max(0, room.size - _PV_KEEPS) // EXTENT for room in rooms)
         whole = [volume for volume in group.volumes if not volume.pool]
-        sizes = _sizes(group, [*group.pools, *whole], free)
+        given = _sizes(group, [*group.pools, *whole], free)
         for pool in group.pools:
-            self.making.append(MakePool(LogicalVolume(group.name, pool.name), sizes[pool.name]))
+            self.making.append(MakePool(LogicalVolume(group.name, pool.name), given[pool.name]))
         for logical in group.volumes:
             volume = LogicalVolume(group.name, logical.name)
             thin = logical.pool != ""
-            size = align_up(parse_size(logical.size), EXTENT) if thin else sizes[logical.name]
+            size = align_up(parse_size(logical.size), EXTENT) if thin else given[logical.name]
             self.making.append(MakeLogical(volume, size, logical.pool))
             name = f"{group.name}/{logical.name}"
             self._made(name, _Room(volume, size, _sector(rooms)), logical)
@@ -182,28 +182,11 @@ def _data_legs(raid: Raid, active: int) -> int:
 
 def _sizes(
     group: VolumeGroup, wanted: Sequence[ThinPool | LogicalLayout], free: int
-) -> Mapping[str, int]:
+) -> Mapping[str, Bytes]:
     """Bytes of each, in whole extents; what pools need beside their data is set apart first."""
     free -= sum(2 + 2 * (free // _POOL_SHARE) for _ in group.pools)
-    parts = list(_as_partitions(wanted))
-    shares = divide(parts, free, EXTENT)
-    if sum(shares) > free:
-        raise Unplannable(
-            f"volume group {group.name} has {free * EXTENT // MiB} MiB for volumes that need "
-            f"{sum(shares) * EXTENT // MiB}",
-            hint="lower their sizes, or give the group more room",
-        )
-    return {part.label: count * EXTENT for part, count in zip(parts, shares, strict=True)}
-
-
-def _as_partitions(wanted: Iterable[ThinPool | LogicalLayout]) -> Iterator[Partition]:
-    """Volumes share a group's room by the rule by which partitions share a disk's."""
-    for volume in wanted:
-        yield Partition(
-            label=volume.name,
-            type="linux",
-            size=volume.size,
-            size_min=volume.size_min,
-            size_max=volume.size_max,
-            weight=volume.weight,
-        )
+    room = Bytes(max(0, free) * EXTENT)
+    try:
+        return sizes({volume.name: volume for volume in wanted}, room=room, step=EXTENT)
+    except Unplannable as error:
+        raise Unplannable(f"volume group {group.name}: {error.message}", hint=error.hint) from error
