@@ -12,12 +12,12 @@ from swarmstrap_server.lab.files import DECOY_BYTES, decoy_change, prepare
 from swarmstrap_server.lab.machines import (
     SECURE_OVMF,
     Bus,
-    Channels,
     KernelBoot,
     PowerOn,
+    VirtualDisk,
     VirtualNode,
-    qemu_argv,
 )
+from swarmstrap_server.lab.qemu import Channels, qemu_argv
 from swarmstrap_server.lab.speed import Speed
 
 NODE = VirtualNode(
@@ -41,12 +41,14 @@ CHANNELS = Channels(serial=3, report=4, monitor=5)
         {"nic": "virtio-net-pci,netdev=other"},
         {"sector": 520},
         {"bus": "sata", "sector": 4096},
+        {"more_disks": (VirtualDisk(name="a,file=x", bus="nvme"),)},
+        {"more_disks": (VirtualDisk(name="other", bus="sata", sector=4096),)},
         {"firmware": "bios", "ipxe_rom": False},
         {"firmware": "uefi", "secure_boot": True},
         {"firmware": "bios", "secure_boot": True},
     ],
 )
-def test_what_qemu_cannot_build_is_refused(change: dict[str, str]) -> None:
+def test_what_qemu_cannot_build_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(BadInput, match="virtual node"):
         replace(NODE, **change)  # type: ignore[arg-type]
 
@@ -59,8 +61,9 @@ def test_what_qemu_cannot_build_is_refused(change: dict[str, str]) -> None:
         ("sata", ["ide-hd,bus=ide.0,drive=disk0", "ide-hd,bus=ide.1,drive=disk1"]),
         (
             "virtio-scsi",
-            [f"scsi-hd,bus=scsi0.0,scsi-id={n},drive=disk{n}" for n in (0, 1)],
+            [f"scsi-hd,bus=virtio-scsi.0,scsi-id={n},drive=disk{n}" for n in (0, 1)],
         ),
+        ("megasas", [f"scsi-hd,bus=megasas.0,scsi-id={n},drive=disk{n}" for n in (0, 1)]),
     ],
 )
 def test_both_disks_hang_on_the_bus_in_attach_order(
@@ -74,6 +77,40 @@ def test_both_disks_hang_on_the_bus_in_attach_order(
         f"{devices[0]},serial=node-decoy",
         f"{devices[1]},serial=node-system,bootindex=2",
     ]
+
+
+def _attached(argv: list[str]) -> list[str]:
+    """Of each disk its bus or controller, serial, and what follows."""
+    return [
+        f"{word.split(',')[0]} {word.partition('serial=')[2]}"
+        for word in argv
+        if ",serial=" in word
+    ]
+
+
+def test_disks_of_unlike_buses_are_attached_in_reverse_for_the_second_time(tmp_path: Path) -> None:
+    boot = VirtualDisk(name="boot", bus="sata", size=Bytes(2 * MiB))
+    node = replace(NODE, bus="megasas", more_disks=(boot,), decoys=2)
+    files = prepare(node, tmp_path)
+    assert files.disks["boot"].path.stat().st_size == 2 * MiB
+    order = [
+        "scsi-hd node-decoy",
+        "scsi-hd node-decoy2",
+        "scsi-hd node-system,bootindex=2",
+        "ide-hd node-boot,bootindex=3",
+    ]
+    argv = qemu_argv(node, files.power_on("tcg", decoy_first=True), CHANNELS)
+    assert _attached(argv) == order
+    assert argv.count("megasas,id=megasas") == 1
+    argv = qemu_argv(node, files.power_on("tcg", decoy_first=False), CHANNELS)
+    assert _attached(argv) == order[::-1]
+
+
+def test_a_disk_that_was_removed_is_not_attached(tmp_path: Path) -> None:
+    node = replace(NODE, more_disks=(VirtualDisk(name="second", bus="nvme"),))
+    power = prepare(node, tmp_path).power_on("tcg", decoy_first=False, removed="system")
+    argv = qemu_argv(node, power, CHANNELS)
+    assert _attached(argv) == ["nvme node-second,bootindex=3", "virtio-blk-pci node-decoy"]
 
 
 def test_the_network_is_tried_before_the_disk() -> None:

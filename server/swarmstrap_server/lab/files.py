@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a virtual node keeps between two power-ons: its disk, its decoy, its UEFI variables."""
+"""What a virtual node keeps between two power-ons: its disks, decoys and UEFI variables."""
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,26 +23,38 @@ _NO_ZERO = bytes.maketrans(b"\0", b"\xff")
 
 @dataclass(frozen=True, slots=True)
 class NodeFiles:
-    """The folder of one virtual node, and what is in it."""
+    """The folder of one virtual node, and what is in it: `disks` by name, `decoys`."""
 
     folder: Path
-    system: AttachedDisk
-    decoy: AttachedDisk
+    disks: Mapping[str, AttachedDisk]
+    decoys: tuple[AttachedDisk, ...]
     uefi_vars: Path | None
+
+    @property
+    def system(self) -> AttachedDisk:
+        return self.disks["system"]
+
+    @property
+    def decoy(self) -> AttachedDisk:
+        return self.decoys[0]
 
     def power_on(
         self,
         accelerator: Accelerator,
         *,
         decoy_first: bool,
+        removed: str = "",
         netns: str | None = None,
         tap: str | None = None,
     ) -> PowerOn:
-        """One power-on with both disks; their order changes what the guest's kernel calls them."""
-        disks = (self.decoy, self.system) if decoy_first else (self.system, self.decoy)
+        """One power-on with all disks but the one `removed`; their order, decoys first or all of
+        it reversed, changes what the guest's kernel calls them.
+        """
+        there = [disk for name, disk in self.disks.items() if name != removed]
+        disks = [*self.decoys, *there]
         return PowerOn(
             accelerator=accelerator,
-            disks=disks,
+            disks=tuple(disks if decoy_first else reversed(disks)),
             netns=netns,
             tap=tap,
             uefi_vars=self.uefi_vars,
@@ -50,20 +62,29 @@ class NodeFiles:
 
 
 def prepare(node: VirtualNode, folder: Path) -> NodeFiles:
-    """Make an empty system disk, a filled decoy and fresh UEFI variables in `folder`.
+    """Make empty disks, filled decoys and fresh UEFI variables in `folder`.
 
     Raises SwarmstrapError when the UEFI firmware is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for log in LOGS:
         (folder / log).unlink(missing_ok=True)
-    system = AttachedDisk(folder / "system.raw", f"{node.name}-system", bootable=True)
-    decoy = AttachedDisk(folder / "decoy.raw", f"{node.name}-decoy")
-    with system.path.open("wb") as disk:
-        disk.truncate(node.disk)
-    with decoy.path.open("wb") as disk:
-        disk.writelines(_pattern(decoy.serial))
-    return NodeFiles(folder, system, decoy, _private_vars(node, folder))
+    disks: dict[str, AttachedDisk] = {}
+    # After the network, which is the first that the firmware tries.
+    for place, disk in enumerate(node.disks, start=2):
+        path, serial = folder / f"{disk.name}.raw", f"{node.name}-{disk.name}"
+        disks[disk.name] = AttachedDisk(path, serial, disk.bus, disk.sector, boot=place)
+        with path.open("wb") as file:
+            file.truncate(disk.size)
+    names = ["decoy", *(f"decoy{number}" for number in range(2, node.decoys + 1))]
+    decoys = tuple(
+        AttachedDisk(folder / f"{name}.raw", f"{node.name}-{name}", node.bus, node.sector)
+        for name in names
+    )
+    for decoy in decoys:
+        with decoy.path.open("wb") as file:
+            file.writelines(_pattern(decoy.serial))
+    return NodeFiles(folder, disks, decoys, _private_vars(node, folder))
 
 
 def decoy_change(decoy: AttachedDisk) -> int | None:

@@ -7,17 +7,17 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server.lab.machines import (
     QEMU_LOG,
     REPORT_LOG,
     SERIAL_LOG,
-    Channels,
     PowerOn,
     VirtualNode,
-    qemu_argv,
 )
+from swarmstrap_server.lab.qemu import Channels, qemu_argv
 from swarmstrap_server.lab.qmp import Qmp
 from swarmstrap_server.lab.verdict import Ended, Expected, Reason, SerialJudge, clean, judge_stop
 from swarmstrap_server.process import Child, ChildFailed
@@ -25,6 +25,22 @@ from swarmstrap_server.process import Child, ChildFailed
 _READ_BYTES = 65536
 # After a line that ends the run: time for the trace that follows it to reach the log.
 _LAST_WORDS_SECONDS = 2.0
+
+
+class Keyboard:
+    """Who sits at a node's serial console: types each of `answers` once its prompt stands there."""
+
+    def __init__(self, writer: asyncio.StreamWriter, answers: Mapping[str, str]) -> None:
+        self._writer = writer
+        self._answers = {prompt.encode(): answer.encode() for prompt, answer in answers.items()}
+        self._prompted = False
+
+    def answer(self, unfinished: bytes) -> None:
+        """`unfinished` is the line that the node is at, as far as it goes."""
+        found = next((said for prompt, said in self._answers.items() if prompt in unfinished), b"")
+        if found and not self._prompted:
+            self._writer.write(found + b"\r")
+        self._prompted = bool(found)
 
 
 class Guest:
@@ -36,11 +52,13 @@ class Guest:
         monitor: Qmp,
         on_line: Callable[[str], None],
         on_report: Callable[[str], bool],
+        keyboard: Keyboard,
     ) -> None:
         self._child = child
         self._monitor = monitor
         self._on_line = on_line
         self._on_report = on_report
+        self._keyboard = keyboard
         self._started = self._heard = time.monotonic()
         self._judge = SerialJudge()
         self._trouble: tuple[Reason, str] | None = None
@@ -88,7 +106,8 @@ class Guest:
         """Hear everything that the node and QEMU say, until QEMU has ended."""
         try:
             async with asyncio.TaskGroup() as channels:
-                channels.create_task(self._lines(serial, self._line, logs / SERIAL_LOG))
+                console = self._lines(serial, self._line, logs / SERIAL_LOG, self._keyboard.answer)
+                channels.create_task(console)
                 channels.create_task(self._lines(report, self._report, logs / REPORT_LOG))
                 channels.create_task(self._monitor.follow(self._event))
             await self._child.wait()
@@ -97,9 +116,15 @@ class Guest:
             self._news.set()
 
     async def _lines(
-        self, reader: asyncio.StreamReader, take: Callable[[str], None], log: Path
+        self,
+        reader: asyncio.StreamReader,
+        take: Callable[[str], None],
+        log: Path,
+        prompted: Callable[[bytes], None] = lambda _: None,
     ) -> None:
-        """Hand out whole lines until QEMU closes its end, and append the raw bytes to `log`."""
+        """Hand out whole lines, and what stands there without an end, until QEMU closes its end;
+        append the raw bytes to `log`.
+        """
         rest = b""
         with log.open("ab", buffering=0) as copy, contextlib.suppress(ConnectionError):
             while chunk := await reader.read(_READ_BYTES):
@@ -108,6 +133,7 @@ class Guest:
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     take(line.decode(errors="replace"))
+                prompted(rest)
         if rest:
             take(rest.decode(errors="replace"))
 
@@ -160,13 +186,14 @@ async def powered_on(
     logs: Path,
     on_line: Callable[[str], None],
     on_report: Callable[[str], bool],
+    answers: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Guest]:
     """Switch `node` on; leaving the context switches it off, if it still runs.
 
     `on_line` gets each line of the serial console, free of control sequences; `on_report` each
     line written to the virtio-serial port, and says whether it is the proof of success. Both are
-    called from the event loop; the folder `logs` gets everything raw. Raises ChildFailed when
-    QEMU does not start.
+    called from the event loop; the folder `logs` gets everything raw. `answers` are what is typed
+    at which prompt. Raises ChildFailed when QEMU does not start.
     """
     # QEMU inherits connected sockets: there is no path to agree on and no moment to miss.
     pairs = [socket.socketpair() for _ in range(3)]
@@ -184,7 +211,8 @@ async def powered_on(
         finally:
             for _, theirs in pairs:
                 theirs.close()
-        guest = Guest(child, Qmp(*streams[2]), on_line, on_report)
+        keyboard = Keyboard(streams[0][1], answers)
+        guest = Guest(child, Qmp(*streams[2]), on_line, on_report, keyboard)
         following = asyncio.create_task(guest.follow(streams[0][0], streams[1][0], logs))
         try:
             await guest.greet()

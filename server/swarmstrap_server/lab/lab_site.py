@@ -7,11 +7,12 @@ that only the lab's initramfs knows.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import yaml
@@ -47,9 +48,15 @@ class LabSite:
 
 
 def make(
-    root: Path, real: Site, lab: LabSite, network: Network, nodes: Sequence[VirtualNode]
+    root: Path,
+    real: Site,
+    lab: LabSite,
+    network: Network,
+    nodes: Sequence[VirtualNode],
+    layouts: Mapping[str, str] = MappingProxyType({}),
 ) -> SitePaths:
-    """Build the site folder `root`, in place of an earlier rehearsal's.
+    """Build the site folder `root`, in place of an earlier rehearsal's. `layouts` are YAML, for
+    the nodes of that name only.
 
     Raises BadInput when `root` is anything else, and when the real site has no installer yet.
     """
@@ -63,6 +70,7 @@ def make(
     for name in ("layouts", "hooks"):
         if (real.paths.root / name).is_dir():
             shutil.copytree(real.paths.root / name, root / name)
+    _nodes(paths, nodes, layouts)
     for trusted in (real.paths.revoked_keys, real.paths.floors):
         if trusted.exists():
             shutil.copyfile(trusted, root / trusted.relative_to(real.paths.root))
@@ -98,6 +106,7 @@ def _settings(
             range=(str(first), str(last)),
             network=str(network.address.network),
             ipv6_prefix=str(network.address6.network),
+            secure_boot=any(node.secure_boot for node in nodes),
         ),
         installer_arguments=f"{real.settings.installer_arguments} {_INSTALLER_ARGUMENTS}".strip(),
         swarm=Swarm(seeder_rate=lab.seeder_rate, web_seed=False),
@@ -108,11 +117,26 @@ def _settings(
             seed_seconds=real.settings.defaults.seed_seconds,
         ),
     )
-    listed = NodesFile(
-        nodes=tuple(Node(name=node.name, mac=node.mac, uuid=node.uuid) for node in nodes)
-    )
     _write_yaml(paths.settings, settings)
+
+
+def _nodes(paths: SitePaths, nodes: Sequence[VirtualNode], layouts: Mapping[str, str]) -> None:
+    listed = NodesFile(
+        nodes=tuple(
+            Node(
+                name=node.name,
+                mac=node.mac,
+                uuid=node.uuid,
+                layout=node.name if node.name in layouts else "",
+            )
+            for node in nodes
+        )
+    )
     _write_yaml(paths.root / "nodes" / "rehearsal.yaml", listed)
+    for name, text in layouts.items():
+        folder = paths.root / "layouts"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.yaml").write_text(text)
 
 
 def _keys(paths: SitePaths, real: SitePaths, address: str) -> None:

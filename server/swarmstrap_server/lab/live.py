@@ -12,7 +12,7 @@ from rich.table import Table
 
 from swarmstrap.units import human
 from swarmstrap_server.control.nodes import Deployment
-from swarmstrap_server.lab.rehearsal import Progress
+from swarmstrap_server.lab.progress import Progress
 
 _BAR_CELLS = 20
 _STYLES = {"deployed": "bold green", "failed": "bold red", "starting": "cyan"}

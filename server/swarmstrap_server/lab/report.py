@@ -29,6 +29,7 @@ PHASES = (
     "finish",
     "update",
     "boot",
+    "degraded",
 )
 
 
@@ -37,14 +38,17 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     `update_bytes` are those of the update, if there was one.
 
     `booted_from_disk`: the installed system itself reported the run's nonce from the disk that
-    the layout chose. `decoy_intact`: not one byte of the disk attached first has changed.
+    the layout chose, every time; `boots` is how often. `decoy_intact`: not one byte of the disks
+    attached first has changed.
     """
 
     name: str
     firmware: Firmware
     disk: str
+    nic: str
     result: Result
     booted_from_disk: bool
+    boots: int
     decoy_intact: bool
     from_seeder_bytes: int
     from_peers_bytes: int

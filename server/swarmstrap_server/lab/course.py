@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All power-ons of one virtual node: installed over PXE, then started from its own disk."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from swarmstrap.errors import SwarmstrapError
+from swarmstrap.manifest import Manifest
+from swarmstrap.units import MiB
+from swarmstrap.wire import Mode
+from swarmstrap_server.control.client import Operator
+from swarmstrap_server.control.nodes import Deployment
+from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.images.library import Image
+from swarmstrap_server.lab import files
+from swarmstrap_server.lab.guest import powered_on
+from swarmstrap_server.lab.lab_site import LabSite
+from swarmstrap_server.lab.network import Network
+from swarmstrap_server.lab.progress import Progress
+from swarmstrap_server.lab.speed import Speed
+from swarmstrap_server.lab.trial import Trial, is_proof
+from swarmstrap_server.lab.verdict import End, Ended, Expected
+from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.secrets import read_secret
+
+# Limits on the reference machine with one guest; `Speed.deadline` scales them to this one.
+INSTALL_SECONDS = 480.0
+# Compressed bytes a second, fetched, hashed and written: what a large image takes beside it.
+_INSTALL_RATE = 4 * MiB
+START_SECONDS = 240.0
+QUIET_SECONDS = 150.0
+_ARMED_MINUTES = 24 * 60
+# What cryptsetup asks on the console, from Debian's initramfs and from systemd's.
+_PASSPHRASE_PROMPTS = ("Please unlock disk", "Please enter passphrase for disk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What all nodes of a rehearsal share. `guests` run at once; files lie below `paths.root`."""
+
+    network: Network
+    speed: Speed
+    operator: Operator
+    paths: SitePaths
+    site: LabSite
+    guests: int
+    image: Image
+    update_to: Image | None
+
+    async def run(self, progress: Progress, trial: Trial, tap: str) -> None:
+        """All power-ons of one node. Its end, good or bad, is written into `progress`."""
+        node = progress.node
+        folder = self.paths.root.parent / node.name
+        kept = await asyncio.to_thread(files.prepare, node, folder)
+        trouble = await _Node(self, progress, trial, kept, tap).through()
+        progress.decoy_intact = True
+        for decoy in kept.decoys:
+            change = await asyncio.to_thread(files.decoy_change, decoy)
+            if change is not None:
+                progress.decoy_intact = False
+                trouble = trouble or f"the decoy disk {decoy.serial} changed at byte {change}"
+        progress.reason = trouble
+        progress.stage = "failed" if trouble else "deployed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """One node; methods that return text return what went wrong, and nothing when all is well."""
+
+    course: Course
+    progress: Progress
+    trial: Trial
+    kept: files.NodeFiles
+    tap: str
+
+    async def through(self) -> str:
+        trouble = await self._install() or await self._start("boot")
+        if not trouble and self.trial.removed:
+            trouble = await self._start("degraded", removed=self.trial.removed)
+        if not trouble and self.course.update_to:
+            trouble = await self._update(self.course.update_to.manifest)
+        return trouble
+
+    async def _install(self) -> str:
+        await self._arm(self.course.image.manifest, "deploy")
+        powered_on = self.progress.powered_on = time.time()
+        trouble = await self._become()
+        done = self.progress.installed = self.progress.deployment
+        if done is not None and done.started is not None:
+            self.progress.phases = _phases(done, powered_on)
+        return trouble
+
+    async def _update(self, image: Manifest) -> str:
+        """From the network once more, and once more from the disk."""
+        await self._arm(image, "update")
+        began = time.monotonic()
+        trouble = await self._become()
+        self.progress.updated = self.progress.deployment
+        self.progress.phases["update"] = time.monotonic() - began
+        return trouble or await self._start("boot")
+
+    async def _become(self) -> str:
+        """What the node is armed for: the server has to be told that it is deployed."""
+        self.progress.stage = "installing"
+        by_kexec = self.course.site.finish == "kexec"
+        end: End = "reset" if self.course.site.finish == "reboot" else "power-off"
+        large = self.course.image.manifest.payload.size / _INSTALL_RATE
+        expected = self._expected(end, INSTALL_SECONDS + large)
+        ended = await self._power_on(expected, told=not by_kexec)
+        done = self.progress.deployment = await self._deployment()
+        if done.state != "deployed":
+            return done.reason or ended.detail
+        return "" if ended.good else f"installed, but then {ended.detail}"
+
+    async def _start(self, phase: str, removed: str = "") -> str:
+        """The same firmware, the disks in another order: the installed system has to answer."""
+        self.progress.stage = "starting"
+        self.progress.booted_from_disk = False
+        began = time.monotonic()
+        expected = self._expected("power-off", START_SECONDS)
+        ended = await self._power_on(expected, decoy_first=False, removed=removed)
+        self.progress.phases[phase] = time.monotonic() - began
+        if not ended.good:
+            without = f" without its disk {removed}" if removed else ""
+            return f"installed, but does not start from its disk{without}: {ended.detail}"
+        self.progress.boots += 1
+        return ""
+
+    async def _power_on(
+        self,
+        expected: Expected,
+        *,
+        decoy_first: bool = True,
+        removed: str = "",
+        told: bool = False,
+    ) -> Ended:
+        """`told`: what the server was told is the proof."""
+        course, progress = self.course, self.progress
+        power = self.kept.power_on(
+            course.speed.accelerator,
+            netns=course.network.name,
+            tap=self.tap,
+            decoy_first=decoy_first,
+            removed=removed,
+        )
+        disks = self.trial.disks(self.kept, removed)
+
+        def answered(line: str) -> bool:
+            good = is_proof(line, course.site.nonce, disks, progress.node)
+            progress.booted_from_disk = progress.booted_from_disk or good
+            return good
+
+        async with powered_on(
+            progress.node,
+            power,
+            logs=self.kept.folder,
+            on_line=lambda _: None,
+            on_report=answered,
+            answers=self._answers(),
+        ) as guest:
+            progress.guest = guest
+            if told:
+                guest.prove()
+            try:
+                return await guest.ended(expected)
+            finally:
+                progress.guest = None
+
+    def _answers(self) -> Mapping[str, str]:
+        """The secret of a node is made when it is installed: before that nobody asks for it."""
+        if not self.trial.unlock or self.progress.installed is None:
+            return {}
+        secret = read_secret(self.course.paths, self.progress.node.name, self.trial.unlock)
+        return dict.fromkeys(_PASSPHRASE_PROMPTS, secret)
+
+    def _expected(self, end: End, seconds: float) -> Expected:
+        speed, guests = self.course.speed, self.course.guests
+        limit = speed.deadline(seconds, guests=guests)
+        return Expected(end, limit, speed.deadline(QUIET_SECONDS, guests=guests))
+
+    async def _arm(self, image: Manifest, mode: Mode) -> None:
+        order = Arm(
+            nodes=(self.progress.node.name,),
+            image=image.name,
+            version=image.version,
+            minutes=_ARMED_MINUTES,
+            mode=mode,
+        )
+        await asyncio.to_thread(self.course.operator.arm, order)
+
+    async def _deployment(self) -> Deployment:
+        name = self.progress.node.name
+        views = await asyncio.to_thread(self.course.operator.nodes)
+        found = next((view.deployment for view in views if view.name == name), None)
+        if found is None:
+            raise SwarmstrapError(f"the lab's server has forgotten node {name}")
+        return found
+
+
+def _phases(done: Deployment, powered_on: float) -> dict[str, float]:
+    """What the server timed, and before it the firmware: power-on to the agent's first word."""
+    own = sum(done.phases.get(name, 0.0) for name in ("look", "ask"))
+    firmware = (done.started or powered_on) - powered_on - own
+    return {"firmware": max(0.0, firmware), **done.phases}
