@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`make hardware-matrix`: the demonstration's image on machines and layouts of every kind."""
+
+import argparse
+import asyncio
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from swarmstrap.errors import SwarmstrapError
+from swarmstrap.units import human
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.lab import demo, report
+from swarmstrap_server.lab.lab_site import LabSite
+from swarmstrap_server.lab.live import Screen
+from swarmstrap_server.lab.rehearsal import Rehearsal, rehearse
+from swarmstrap_server.lab.report import NodeReport, Report
+from swarmstrap_server.lab.rows import SUBSET, Row, rows
+from swarmstrap_server.site.reading import read_site
+
+# Guests at once: the more, the slower each, and the deadlines of all.
+_AT_ONCE = 2
+_STARTS = ("boot", "degraded")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 when every row was deployed and started from its own disks as often as it had to."""
+    parser = argparse.ArgumentParser(prog="hardware-matrix", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for disks, logs, report")
+    parser.add_argument("--demo", type=Path, required=True, help="the demo's folder: site, image")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--only", default="", metavar="ROW,ROW", help="these rows")
+    chosen.add_argument("--subset", action="store_true", help=f"only {', '.join(SUBSET)}")
+    arguments = parser.parse_args(argv)
+    names = SUBSET if arguments.subset else tuple(filter(None, arguments.only.split(",")))
+    try:
+        return _run(rows(names), arguments.out, arguments.demo)
+    except SwarmstrapError as error:
+        print(f"hardware-matrix: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(chosen: Sequence[Row], out: Path, prepared: Path) -> int:
+    demo.prepare(prepared)
+    site = read_site(prepared / "site")
+    lab = LabSite(layout="default", finish="reboot", seeder_rate="", nonce=secrets.token_hex(16))
+    rehearsal = Rehearsal(
+        real=site,
+        image=ImageStore(site.paths.images).latest(demo.IMAGE),
+        nodes=tuple(row.node for row in chosen),
+        lab=lab,
+        work=out / "rehearsal",
+        trials={row.name: row.trial for row in chosen},
+        at_once=_AT_ONCE,
+    )
+    console = Console()
+    with Screen(console) as screen:
+        result = asyncio.run(rehearse(rehearsal, screen.show))
+    report.write(result, out / "report.json")
+    console.print(table(chosen, result))
+    console.print(f"disks and logs: {rehearsal.work}", highlight=False)
+    return 0 if result.passed() else 1
+
+
+def table(chosen: Sequence[Row], result: Report) -> Table:
+    """A line a row: what it shows, seconds to install and for each start, how it ended."""
+    title = f"{result.image}: {human(result.payload_bytes)}, {result.seconds:.0f} s in all"
+    shown = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("row", "shows", "NIC"):
+        shown.add_column(heading, no_wrap=heading != "shows")
+    for heading in ("install, s", "start, s", "degraded, s", "starts"):
+        shown.add_column(heading, justify="right")
+    shown.add_column("result")
+    for row, node in zip(chosen, result.nodes, strict=True):
+        good = node.result == "deployed"
+        shown.add_row(
+            row.name,
+            row.shows,
+            node.nic,
+            f"{_installing(node):.0f}",
+            *(f"{node.phases[name]:.0f}" if name in node.phases else "-" for name in _STARTS),
+            str(node.boots),
+            f"failed: {node.reason}" if not good else "deployed",
+            style="" if good else "bold red",
+        )
+    return shown
+
+
+def _installing(node: NodeReport) -> float:
+    return sum(seconds for phase, seconds in node.phases.items() if phase not in _STARTS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
