@@ -46,3 +46,20 @@ def test_a_mounted_disk_names_its_mount_point(
         assert list(contents.users(folder(node))) == [str(place)]
     finally:
         subprocess.run(["umount", place], check=True)
+
+
+def test_a_mounted_btrfs_is_known_by_all_its_devices(
+    sparse: Sparse, attach: Attach, tmp_path: Path
+) -> None:
+    """Mounts show neither of them: a btrfs has a device number of its own."""
+    nodes, place = [attach(sparse(128 * MiB), 512) for _ in range(2)], tmp_path / "mounted"
+    place.mkdir()
+    subprocess.run(["mkfs.btrfs", "-q", "-d", "single", *nodes], check=True)
+    subprocess.run(["mount", nodes[0], place], check=True)
+    try:
+        for node in nodes:
+            (use,) = contents.users(folder(node))
+            assert use.startswith("btrfs ")
+    finally:
+        subprocess.run(["umount", place], check=True)
+    assert [list(contents.users(folder(node))) for node in nodes] == [[], []]

@@ -125,6 +125,25 @@ def test_wipe_leaves_no_signature(sparse: Sparse) -> None:
     assert path.stat().st_size == GiB
 
 
+def test_wipe_reaches_the_ends_of_partitions(sparse: Sparse, attach: Attach) -> None:
+    """Metadata of LVM and ZFS come back with a table like the old one."""
+    node, start, size = attach(sparse(160 * MiB), 512), 16 * MiB, 64 * MiB
+    # The kernel is told: it may know no partition tables.
+    subprocess.run(["addpart", node, "1", str(start // 512), str(size // 512)], check=True)
+    ends = (start, start + size - 4096)
+    with open(node, "r+b") as device:
+        for place in (*ends, start + 2 * MiB):
+            device.seek(place)
+            device.write(b"metadata")
+    disk.wipe_node(node)
+    with open(node, "rb") as device:
+        for place in ends:
+            device.seek(place)
+            assert device.read(8) == bytes(8)
+        device.seek(start + 2 * MiB)
+        assert device.read(8) == b"metadata"
+
+
 def test_wipe_of_a_mounted_disk_is_refused(sparse: Sparse, attach: Attach, tmp_path: Path) -> None:
     path = sparse(256 * MiB)
     subprocess.run(["mkfs.ext4", "-q", "-F", path], check=True)
