@@ -5,9 +5,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server.control.client import Operator
@@ -42,7 +41,7 @@ class Rehearsal:
     work: Path
     pictures: Path | None = None
     update_to: Image | None = None
-    trials: Mapping[str, Trial] = MappingProxyType({})
+    trials: Mapping[str, Trial] = field(default_factory=dict)
     at_once: int = 64
 
 
