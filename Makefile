@@ -41,10 +41,10 @@ define debian_packages
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help check test fast vm demo initramfs bench bench-apply fuzz install pictures clean
+.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply fuzz install pictures clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
 
 build/.packages: Makefile
 	$(call debian_packages,$(SERVER_PACKAGES) $(LAB_PACKAGES))
@@ -84,6 +84,9 @@ initramfs: build/.venv ## the installer's kernel and initramfs, in build/initram
 
 demo: build/.venv ## three virtual nodes, from power-on to their own disk, over one swarm
 	@$(BIN)/python -m swarmstrap_server.lab.demo --out build/demo
+
+hardware-matrix: build/.venv ## one image on unlike machines and layouts; ROWS=luks,btrfs for some of them
+	@$(BIN)/python -m swarmstrap_server.lab.matrix --demo build/demo --out build/hardware-matrix --only '$(ROWS)'
 
 pictures: build/.venv ## the README's pictures, taken during a demo
 	@$(BIN)/python -m swarmstrap_server.lab.demo --out build/demo --pictures docs/pictures

@@ -90,11 +90,11 @@ disks:
   match: {size: ">= 4GiB"}
   count: 2
   partitions:
-  - {label: boot, type: raid, size: 512MiB}
-  - {label: system, type: raid, size: 2560MiB}
+  - {label: small, type: raid, size: 512MiB}
+  - {label: large, type: raid, size: 2560MiB}
 raid:
-- {name: boot, level: 1, devices: [boot], format: ext4, mount: /boot}
-- {name: system, level: 1, devices: [system]}
+- {name: boot, level: 1, devices: [small], format: ext4, mount: /boot}
+- {name: system, level: 1, devices: [large]}
 volume_groups:
 - name: system
   devices: [system]
