@@ -11,12 +11,20 @@
 swarmstrap_programs=(
     ip dhclient udevadm modprobe kmod
     sgdisk blkid lsblk wipefs blockdev findmnt mount umount swapon swapoff
-    mke2fs mkfs.ext4 e2fsck mkfs.xfs mkfs.vfat mkswap
+    mke2fs mkfs.ext4 e2fsck mkfs.xfs mkfs.vfat mkfs.btrfs btrfs mkswap
+    mdadm lvm dmsetup thin_check cryptsetup
     sfdisk resize2fs xfs_growfs
     efibootmgr kexec chroot unshare ssh-keygen
 )
-# By which the last filesystem of a disk image grows, where the packages are installed.
-swarmstrap_optional=(btrfs ntfsresize)
+# By which the last filesystem of a disk image grows, where the package is installed.
+swarmstrap_optional=(ntfsresize)
+# Names of arrays and volumes as Debian makes them, and others where their rules differ. Not the rules
+# that start what lies on disks (64-md-raid-assembly, 69-lvm): the agent alone decides about that.
+swarmstrap_rules=(63-md-raid-arrays.rules 95-dm-notify.rules)
+swarmstrap_rules_somewhere=(
+    55-dm.rules 56-lvm.rules 60-persistent-storage-dm.rules
+    10-dm.rules 11-dm-lvm.rules 13-dm-disk.rules
+)
 # For hooks and a person in the rescue shell, beside what dracut's base module brings.
 swarmstrap_shell=(bash busybox sync timeout)
 swarmstrap_applets=(
@@ -39,7 +47,8 @@ installkernel() {
 
     # These a node cannot do without: a kernel that lacks one is refused.
     hostonly='' instmods -c \
-        ext4 xfs vfat nls_cp437 nls_ascii nls_utf8 nls_iso8859-1 efivarfs \
+        ext4 xfs btrfs vfat nls_cp437 nls_ascii nls_utf8 nls_iso8859-1 efivarfs \
+        raid0 raid1 raid10 raid456 dm_thin_pool dm_crypt xts ecb essiv algif_skcipher \
         sd_mod ahci ata_piix nvme virtio_blk virtio_scsi virtio_net e1000 e1000e igb \
         af_packet xhci_pci usb_storage usbhid hid_generic || return 1
 
@@ -51,7 +60,7 @@ installkernel() {
         "=drivers/hv" "=drivers/pci" "=drivers/virtio" "=drivers/xen" \
         "=drivers/hid" "=drivers/input/keyboard" "=drivers/input/serio" "=drivers/usb/host" \
         "=drivers/watchdog" "=drivers/char/ipmi" virtio_console virtio_rng tpm_tis \
-        "=fs/nls" btrfs isofs udf squashfs overlay loop crc32c_generic crc32c_intel \
+        aesni_intel "=fs/nls" isofs udf squashfs overlay loop crc32c_generic crc32c_intel \
         8021q bridge
 }
 
@@ -76,6 +85,12 @@ install() {
 
     swarmstrap_need "${swarmstrap_programs[@]}" "${swarmstrap_shell[@]}"
     inst_multiple -o "${swarmstrap_optional[@]}"
+    inst_rules "${swarmstrap_rules[@]}" "${swarmstrap_rules_somewhere[@]}"
+    for _name in "${swarmstrap_rules[@]}"; do
+        # Without them, dmsetup and lvm would wait for names that nobody makes.
+        [[ -e $initdir$udevdir/rules.d/$_name ]] ||
+            swarmstrap_fail "no udev rules $_name (Debian packages mdadm and dmsetup)"
+    done
     for _name in "${swarmstrap_applets[@]}"; do
         [[ -e $initdir/usr/bin/$_name ]] || ln -s busybox "$initdir/usr/bin/$_name"
     done

@@ -3,6 +3,7 @@
 
 import ast
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,10 +34,12 @@ PROGRAMS = (
     *("sh", "ls", "cat", "dmesg", "less", "vi", "tar", "sync", "reboot", "poweroff", "chroot"),
     *("ip", "dhclient", "udevadm", "sgdisk", "modprobe", "mount", "umount", "findmnt", "unshare"),
     *("blkid", "lsblk", "wipefs", "blockdev", "mke2fs", "mkfs.ext4", "e2fsck", "mkfs.xfs"),
+    *("mkfs.btrfs", "btrfs", "mdadm", "lvm", "dmsetup", "thin_check", "cryptsetup"),
     *("mkfs.vfat", "mkswap", "efibootmgr", "kexec", "ssh-keygen", "python3", "swarmstrap-agent"),
 )
 DRIVERS = (
-    *("ext4", "xfs", "vfat", "btrfs", "isofs", "efivarfs", "dm-mod", "raid1", "raid456", "vmd"),
+    *("ext4", "xfs", "vfat", "btrfs", "isofs", "efivarfs", "vmd"),
+    *("raid0", "raid1", "raid10", "raid456", "dm-mod", "dm-thin-pool", "dm-crypt", "xts"),
     *("virtio_net", "virtio_console", "e1000e", "igb", "ixgbe", "tg3", "mlx5_core", "vmxnet3"),
     *("hv_netvsc", "bonding", "8021q", "ib_ipoib", "usb-storage", "usbhid", "xhci-pci"),
     *("i6300esb", "iTCO_wdt"),
@@ -89,6 +92,14 @@ def test_drivers_know_what_they_need(installer: Installer) -> None:
     assert len(lines) > 500
     named = {word.rstrip(":") for line in lines for word in line.split()}
     assert not {name for name in named if not (installer.modules / name).exists()}
+
+
+def test_volumes_get_their_names_and_none_of_them_starts_by_itself(installer: Installer) -> None:
+    rules = {path.name for path in (installer.tree / "usr/lib/udev/rules.d").iterdir()}
+    assert {"55-dm.rules", "56-lvm.rules", "63-md-raid-arrays.rules", "95-dm-notify.rules"} <= rules
+    starting = re.compile(rb"mdadm (-I|--incremental)|vgchange|pvscan|cryptsetup|cryptdisks")
+    folder = installer.tree / "usr/lib/udev/rules.d"
+    assert not [name for name in rules if starting.search((folder / name).read_bytes())]
 
 
 def test_no_wireless(installer: Installer) -> None:
