@@ -51,21 +51,21 @@ def test_an_array_that_is_there() -> None:
 def test_a_group() -> None:
     step = MakeGroup("system", (ARRAY,))
     assert [shlex.join(words) for words in lvm.group_commands(step, ["/dev/md127"])] == [
-        "pvcreate --dataalignment=1m /dev/md127",
-        "vgcreate --physicalextentsize=4m system /dev/md127",
+        "lvm pvcreate --dataalignment=1m /dev/md127",
+        "lvm vgcreate --physicalextentsize=4m system /dev/md127",
     ]
 
 
 def test_volumes_of_a_group() -> None:
     root, pool = LogicalVolume("system", "root"), LogicalVolume("system", "pool")
     assert shlex.join(lvm.logical_arguments(MakeLogical(root, 4 * GiB, ""))) == (
-        "lvcreate --size=4294967296b --wipesignatures=y --name=root system"
+        "lvm lvcreate --size=4294967296b --wipesignatures=y --name=root system"
     )
     assert shlex.join(lvm.pool_arguments(MakePool(pool, 4 * GiB))) == (
-        "lvcreate --type=thin-pool --size=4294967296b --name=pool system"
+        "lvm lvcreate --type=thin-pool --size=4294967296b --name=pool system"
     )
     assert shlex.join(lvm.logical_arguments(MakeLogical(root, 64 * GiB, "pool"))) == (
-        "lvcreate --type=thin --virtualsize=68719476736b --thinpool=pool --name=root system"
+        "lvm lvcreate --type=thin --virtualsize=68719476736b --thinpool=pool --name=root system"
     )
 
 

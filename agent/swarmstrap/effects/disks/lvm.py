@@ -37,32 +37,31 @@ def make_logical(step: MakeLogical) -> None:
 
 def activate(step: MakeGroup) -> None:
     """All volumes of a group that an earlier deployment made."""
-    _lvm(["vgchange", "--activate=y", step.name])
+    _lvm(["lvm", "vgchange", "--activate=y", step.name])
 
 
 def group_commands(step: MakeGroup, nodes: Sequence[str]) -> tuple[list[str], list[str]]:
     return (
-        ["pvcreate", "--dataalignment=1m", *nodes],
-        ["vgcreate", "--physicalextentsize=4m", step.name, *nodes],
+        ["lvm", "pvcreate", "--dataalignment=1m", *nodes],
+        ["lvm", "vgcreate", "--physicalextentsize=4m", step.name, *nodes],
     )
 
 
 def pool_arguments(step: MakePool) -> list[str]:
     """The size of the pool's metadata is LVM's choice, and comes on top, twice."""
     name = f"--name={step.volume.name}"
-    return ["lvcreate", "--type=thin-pool", f"--size={step.size}b", name, step.volume.group]
+    return ["lvm", "lvcreate", "--type=thin-pool", f"--size={step.size}b", name, step.volume.group]
 
 
 def logical_arguments(step: MakeLogical) -> list[str]:
     name, group = f"--name={step.volume.name}", step.volume.group
     if step.pool:
         size = f"--virtualsize={step.size}b"
-        return ["lvcreate", "--type=thin", size, f"--thinpool={step.pool}", name, group]
+        return ["lvm", "lvcreate", "--type=thin", size, f"--thinpool={step.pool}", name, group]
     # What an older volume left in the same extents is wiped, and none of it is asked about.
-    return ["lvcreate", f"--size={step.size}b", "--wipesignatures=y", name, group]
+    return ["lvm", "lvcreate", f"--size={step.size}b", "--wipesignatures=y", name, group]
 
 
 def _lvm(command: Sequence[str]) -> None:
     """Returns when udev has made the names of what came to run."""
-    words = ["lvm", command[0], "--yes", f"--config={_CONFIG}", *command[1:]]
-    run(words, timeout=_SECONDS, name=command[0])
+    run([*command, "--yes", f"--config={_CONFIG}"], timeout=_SECONDS, name=command[1])
