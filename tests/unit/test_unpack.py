@@ -23,7 +23,7 @@ from swarmstrap.effects.images.unpack import Writers
 from swarmstrap.effects.images.writer import Tree, ownerless_devices
 from swarmstrap.effects.images.zstd import NotYetReadable, decompress, load_index
 from swarmstrap.errors import StepFailed, Untrusted
-from swarmstrap.index import Entry
+from swarmstrap.index import Entry, Segment
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE, File
 from swarmstrap.mountinfo import Mount
 from swarmstrap_server.images.library import ImageStore
@@ -255,6 +255,19 @@ async def test_a_target_with_mount_points_in_it(small: Published, tmp_path: Path
     (target / "etc").mkdir(mode=0o700)
     await apply(small, target, list(range(frames(small))))
     assert differences(tmp_path / "source", target) == [r"too much: b'/lost+found'"]
+
+
+@needs_root
+def test_a_directory_that_hands_its_group_down(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    os.chown(given, 0, 7)
+    given.chmod(0o2755)
+    target = Target(tmp_path)
+    for path, gid in ((b"given/ours", 0), (b"given/theirs", 9), (b"ours", 0)):
+        target.write(Entry(path, "f", 0o644, 0, gid, 0, 1), (Segment(0, 0, 1),), memoryview(b"x"))
+    groups = [(tmp_path / name).stat().st_gid for name in ("given/ours", "given/theirs", "ours")]
+    assert groups == [0, 9, 0]
 
 
 def test_open_directories_are_bounded(tmp_path: Path) -> None:

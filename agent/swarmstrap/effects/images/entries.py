@@ -54,6 +54,8 @@ class Target:
     ) -> None:
         self._path = root
         self._passages = Passages(root)
+        # What a new file has by itself.
+        self._owner = (os.geteuid(), os.getegid())
         self._ownerless = frozenset(ownerless)
         self._allocating = frozenset(allocating)
 
@@ -103,13 +105,20 @@ class Target:
 
     def write(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None:
         """A whole new file with all its metadata; `data` is the frame that `segments` lie in."""
-        with naming(entry.path):
+        # Nearly all entries come here; a context manager in Python costs as much as a system call.
+        try:
             parent, name = self._passages.place(entry.path)
-            with opened(name, _NEW_FILE, parent, entry.mode & 0o777) as file:
+            file = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=parent)
+            try:
                 if segments[-1].file_offset + segments[-1].length < entry.size:
                     os.ftruncate(file, entry.size)
                 _write_segments(file, segments, data)
-                self._describe(file, entry)
+                owned = (entry.uid, entry.gid) == self._owner
+                self._describe(file, entry, owned=owned and self._passages.gives_our_group(parent))
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise failed(entry.path, error) from error
 
     def write_part(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None:
         """Some of the data of a file that `reserve` made."""
@@ -130,10 +139,13 @@ class Target:
         """Everything written is on its disks; raises StepFailed naming where it is not."""
         sync(self._path)
 
-    def _describe(self, file: int, entry: Entry, *, whole_mode: bool = False) -> None:
+    def _describe(
+        self, file: int, entry: Entry, *, whole_mode: bool = False, owned: bool = False
+    ) -> None:
         # Attributes after the owner: chown takes file capabilities away. Times last.
         try:
-            os.fchown(file, entry.uid, entry.gid)
+            if not owned:
+                os.fchown(file, entry.uid, entry.gid)
             if whole_mode or entry.mode & _SPECIAL_BITS:
                 os.fchmod(file, entry.mode)
             for name, value in entry.xattrs:
@@ -185,6 +197,10 @@ def naming(path: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StepFailed(
-            f"cannot write {shown(path)}: {error.strerror}", hint=_HINTS.get(error.errno or 0, "")
-        ) from error
+        raise failed(path, error) from error
+
+
+def failed(path: bytes, error: OSError) -> StepFailed:
+    return StepFailed(
+        f"cannot write {shown(path)}: {error.strerror}", hint=_HINTS.get(error.errno or 0, "")
+    )

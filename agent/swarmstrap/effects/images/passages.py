@@ -18,6 +18,8 @@ class Passages:
     def __init__(self, root: Path) -> None:
         self._root = os.open(root, _PASSAGE)
         self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._strange: set[int] = set()
+        self._note_group(self._root)
 
     def place(self, path: bytes) -> tuple[int, bytes]:
         """The open parent directory of `path`, and its name there."""
@@ -36,11 +38,26 @@ class Passages:
         for directory in reversed(closed):
             name = directory.rpartition(b"/")[2]
             descriptor = self._open[directory] = os.open(name, _PASSAGE, dir_fd=descriptor)
+            self._note_group(descriptor)
             if len(self._open) > _OPEN_DIRECTORIES:
-                os.close(self._open.popitem(last=False)[1])
+                self._forget(self._open.popitem(last=False)[1])
         return descriptor
+
+    def gives_our_group(self, directory: int) -> bool:
+        """Whether what this process makes in an open directory gets the process' group: for sure
+        where the directory has it too, for a set-group-ID bit or a mount option may hand it down.
+        """
+        return directory not in self._strange
 
     def close(self) -> None:
         for descriptor in (*self._open.values(), self._root):
             os.close(descriptor)
         self._open.clear()
+
+    def _note_group(self, directory: int) -> None:
+        if os.fstat(directory).st_gid != os.getegid():
+            self._strange.add(directory)
+
+    def _forget(self, directory: int) -> None:
+        os.close(directory)
+        self._strange.discard(directory)

@@ -88,8 +88,11 @@ class Replacing(Target):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(temporary(name), dir_fd=parent)
 
-    def _describe(self, file: int, entry: Entry, *, whole_mode: bool = False) -> None:
-        # A directory that has a default ACL gave it to what was made in it.
+    def _describe(
+        self, file: int, entry: Entry, *, whole_mode: bool = False, owned: bool = False
+    ) -> None:
+        # A directory that has a default ACL gave it to what was made in it; others use the tree,
+        # and may change a directory's group at any time.
         found = [os.fsencode(name) for name in os.listxattr(file)]
         for name in strange_xattrs(found, entry):
             os.removexattr(file, name)
