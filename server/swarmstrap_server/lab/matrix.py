@@ -25,6 +25,8 @@ from swarmstrap_server.site.reading import read_site
 
 # Guests at once: the more, the slower each, and the deadlines of all.
 _AT_ONCE = 2
+# Of a table that goes to a file.
+_COLUMNS = 120
 _STARTS = ("boot", "degraded")
 
 
@@ -59,10 +61,15 @@ def _run(chosen: Sequence[Row], out: Path, prepared: Path) -> int:
         at_once=_AT_ONCE,
     )
     console = Console()
+    if not console.is_terminal:
+        console.width = _COLUMNS
     with Screen(console) as screen:
         result = asyncio.run(rehearse(rehearsal, screen.show))
     report.write(result, out / "report.json")
     console.print(table(chosen, result))
+    for node in result.nodes:
+        if node.reason:
+            console.print(f"{node.name}: {node.reason}", style="bold red", highlight=False)
     console.print(f"disks and logs: {rehearsal.work}", highlight=False)
     return 0 if result.passed() else 1
 
@@ -77,7 +84,6 @@ def table(chosen: Sequence[Row], result: Report) -> Table:
         shown.add_column(heading, justify="right")
     shown.add_column("result")
     for row, node in zip(chosen, result.nodes, strict=True):
-        good = node.result == "deployed"
         shown.add_row(
             row.name,
             row.shows,
@@ -85,8 +91,8 @@ def table(chosen: Sequence[Row], result: Report) -> Table:
             f"{_installing(node):.0f}",
             *(f"{node.phases[name]:.0f}" if name in node.phases else "-" for name in _STARTS),
             str(node.boots),
-            f"failed: {node.reason}" if not good else "deployed",
-            style="" if good else "bold red",
+            node.result,
+            style="" if node.result == "deployed" else "bold red",
         )
     return shown
 
