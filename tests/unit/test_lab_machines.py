@@ -45,6 +45,7 @@ CHANNELS = Channels(serial=3, report=4, monitor=5)
         {"more_disks": (VirtualDisk(name="other", bus="sata", sector=4096),)},
         {"firmware": "bios", "ipxe_rom": False},
         {"firmware": "uefi", "secure_boot": True},
+        {"firmware": "uefi", "bus": "megasas"},
         {"firmware": "bios", "secure_boot": True},
     ],
 )

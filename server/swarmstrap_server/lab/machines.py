@@ -14,6 +14,9 @@ Bus = Literal["virtio-blk", "nvme", "sata", "virtio-scsi", "megasas", "pvscsi"]
 Nic = Literal["virtio-net-pci", "e1000", "e1000e", "rtl8139", "vmxnet3"]
 Accelerator = Literal["kvm", "tcg"]
 
+# Linux has drivers for all buses, Debian's build of OVMF has none for these.
+_NOT_IN_OVMF = ("megasas", "pvscsi")
+
 DISK = Bytes(4 * GiB)
 REPORT_PORT = "org.swarmstrap.report"
 
@@ -103,6 +106,11 @@ class VirtualNode:
                     f"virtual node {self.name!r}: no {disk.bus} disk has sectors of {disk.sector}",
                     hint="use 512, or 4096 on a bus other than sata",
                 )
+        if self.firmware == "uefi" and all(disk.bus in _NOT_IN_OVMF for disk in self.disks):
+            raise BadInput(
+                f"virtual node {self.name!r}: OVMF has no driver for {self.bus}, to start from",
+                hint="give the node another disk, or make it a bios node",
+            )
         if self.firmware == "bios" and not self.ipxe_rom:
             raise BadInput(
                 f"virtual node {self.name!r}: QEMU's BIOS boots the network by the NIC's ROM only"
