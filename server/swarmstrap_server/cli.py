@@ -12,6 +12,7 @@ from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server.commands import capture as cli_capture
 from swarmstrap_server.commands import images as cli_images
 from swarmstrap_server.commands import keys as cli_keys
+from swarmstrap_server.commands import layout as cli_layout
 from swarmstrap_server.commands import nodes as cli_nodes
 from swarmstrap_server.commands import site as cli_site
 
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_capture.add_commands(commands)
     cli_images.add_commands(commands)
     cli_keys.add_commands(commands)
+    cli_layout.add_commands(commands)
     cli_nodes.add_commands(commands)
     return parser
 

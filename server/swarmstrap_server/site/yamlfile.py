@@ -62,9 +62,12 @@ class Document(Generic[T]):
     value: T
     lines: dict[Steps, int]
 
+    def place(self, path: Steps) -> str:
+        """File and line of what was written at `path`, or of its nearest written parent."""
+        return f"{self.name}:{_line(self.lines, path)}"
+
     def problem(self, path: Steps, message: str, *, hint: str = "") -> BadInput:
-        """The complaint about what was written at `path`, or at its nearest written parent."""
-        return BadInput(f"{self.name}:{_line(self.lines, path)}: {message}", hint=hint)
+        return BadInput(f"{self.place(path)}: {message}", hint=hint)
 
 
 def load(path: Path, kind: type[T], *, name: str) -> Document[T]:
