@@ -114,16 +114,33 @@ def _layout_findings(layout: Layout) -> Iterator[Finding]:
 
 
 def _layout_place(layout: Layout, message: str) -> Steps:
-    """Where in the file `message`, which names disk and partition, belongs."""
+    """Where in the file `message`, which says what it is about, belongs."""
+    path: Steps = ()
+    rest = message
+    # What lies deeper comes later, and begins with the place above it.
+    for place, steps in _layout_places(layout):
+        if message.startswith((f"{place}: ", f"{place} ")):
+            path, rest = steps, message.removeprefix(place).removeprefix(": ")
+    return (*path, rest.partition(":")[0])
+
+
+def _layout_places(layout: Layout) -> Iterator[tuple[str, Steps]]:
     for d, disk in enumerate(layout.disks):
-        prefix = f"disk {disk.id}: "
-        if message.startswith(prefix):
-            rest = message.removeprefix(prefix)
-            for p, partition in enumerate(disk.partitions):
-                if rest.startswith(f"partition {partition.label}: "):
-                    return ("disks", d, "partitions", p)
-            return ("disks", d)
-    return (message.partition(":")[0],)
+        yield f"disk {disk.id}", ("disks", d)
+        for p, partition in enumerate(disk.partitions):
+            place = f"disk {disk.id}: partition {partition.label}"
+            yield place, ("disks", d, "partitions", p)
+    for a, array in enumerate(layout.raid):
+        yield f"raid {array.name}", ("raid", a)
+    for n, volume in enumerate(layout.luks):
+        yield f"luks {volume.name}", ("luks", n)
+    for g, group in enumerate(layout.volume_groups):
+        place = f"volume group {group.name}"
+        yield place, ("volume_groups", g)
+        for v, logical in enumerate(group.volumes):
+            yield f"{place}: volume {logical.name}", ("volume_groups", g, "volumes", v)
+        for q, pool in enumerate(group.pools):
+            yield f"{place}: pool {pool.name}", ("volume_groups", g, "pools", q)
 
 
 def _node_findings(
