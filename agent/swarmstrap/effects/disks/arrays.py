@@ -24,7 +24,7 @@ def make(step: MakeArray) -> None:
 
 
 def start(step: MakeArray) -> None:
-    """The array that an earlier deployment made of these members; as many of them as there are."""
+    """The array that an earlier deployment made of these members, all of which must be there."""
     run(assemble_arguments(step, _members(step)), timeout=_SECONDS)
     udev.settle()
 
