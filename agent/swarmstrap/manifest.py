@@ -24,6 +24,8 @@ FORMAT = 2
 NetworkStack = Literal["netplan", "systemd-networkd", "networkmanager", "ifcfg", "ifupdown", "none"]
 # What makes /etc/resolv.conf; `none` where it is a file like any other.
 Resolver = Literal["systemd-resolved", "resolvconf", "none", "unknown"]
+# Where the image's GRUB keeps its configuration and modules.
+GrubFolder = Literal["boot/grub", "boot/grub2"]
 # `tree` is a filesystem's files; `disk` a whole disk, as one sparse file.
 ImageKind = Literal["tree", "disk"]
 PartitionTable = Literal["gpt", "dos", "none"]
@@ -35,6 +37,7 @@ DISK_FILE = b"disk.img"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 # These are pasted into what a boot loader reads.
 KERNEL_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
+KERNEL_ARGUMENT = re.compile(r"[A-Za-z0-9_.,=:/@+%~-]+")
 _BOOT_FILE = re.compile(r"(?:[A-Za-z0-9_+~-][A-Za-z0-9._+~-]*/)*[A-Za-z0-9_+~-][A-Za-z0-9._+~-]*")
 WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -56,11 +59,25 @@ class Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     initrd: str
 
 
+class SignedBoot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What firmware with Secure Boot starts, as the image's distribution signed it; relative to the
+    image root, `manager` may be empty. In `folder` of the ESP the signed GRUB looks for its
+    configuration, as in `EFI/debian`.
+    """
+
+    shim: str
+    grub: str
+    manager: str
+    folder: str
+
+
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What capture saw and the plan relies on.
 
     `grub_targets` are the platforms whose modules the image carries (`i386-pc`, `x86_64-efi`);
-    `cloud_init` is whether it carries a program that would configure the network, too.
+    `systemd_boot` is that program's path, empty without; `kernel_arguments` are what the image's
+    own boot loader gives every kernel. `cloud_init` is whether it carries a program that would
+    configure the network, too.
     """
 
     os_id: str = ""
@@ -68,6 +85,10 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     os_version: str = ""
     kernels: tuple[Kernel, ...] = ()
     grub_targets: tuple[str, ...] = ()
+    grub_folder: GrubFolder = "boot/grub"
+    signed_boot: SignedBoot | None = None
+    systemd_boot: str = ""
+    kernel_arguments: tuple[str, ...] = ()
     network_stack: NetworkStack = "none"
     resolver: Resolver = "unknown"
     cloud_init: bool = False
@@ -200,6 +221,13 @@ def _formed(manifest: Manifest) -> Iterator[tuple[str, re.Pattern[str], str]]:
         yield kernel.image, _BOOT_FILE, "kernel"
         if kernel.initrd:
             yield kernel.initrd, _BOOT_FILE, "initrd"
+    for word in manifest.facts.kernel_arguments:
+        yield word, KERNEL_ARGUMENT, "kernel argument"
+    if manifest.facts.systemd_boot:
+        yield manifest.facts.systemd_boot, _BOOT_FILE, "boot loader"
+    if signed := manifest.facts.signed_boot:
+        for path in filter(None, (signed.shim, signed.grub, signed.manager, signed.folder)):
+            yield path, _BOOT_FILE, "boot loader"
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -10,7 +10,8 @@ from tests.trees import ELF_X86_64, files, small_system
 
 from swarmstrap.errors import BadInput
 from swarmstrap.manifest import Kernel
-from swarmstrap_server.images.facts import inside, natural, read_architecture, read_facts
+from swarmstrap_server.images.facts import natural, read_architecture, read_facts
+from swarmstrap_server.images.looking import inside
 from swarmstrap_server.images.sources.directory import Directory
 
 

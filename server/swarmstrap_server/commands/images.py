@@ -144,9 +144,17 @@ def _system(facts: Facts) -> dict[str, str]:
     return {
         "system": facts.os_name,
         "kernels": ", ".join(kernel.version for kernel in facts.kernels) or "none found",
-        "boots by": ", ".join(facts.grub_targets) or "no GRUB platform found",
+        "boots by": _loaders(facts) or "no boot loader found",
+        "arguments": " ".join(facts.kernel_arguments) or "none of its own",
         "network": facts.network_stack,
     }
+
+
+def _loaders(facts: Facts) -> str:
+    found = [f"GRUB for {target}" for target in facts.grub_targets]
+    found += ["shim and GRUB signed for Secure Boot"] if facts.signed_boot else []
+    found += ["systemd-boot"] if facts.systemd_boot else []
+    return ", ".join(found)
 
 
 def _disk(disk: DiskFacts) -> dict[str, str]:

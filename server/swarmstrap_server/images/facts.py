@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from swarmstrap.errors import BadInput
-from swarmstrap.index import ROOT, Entry
 from swarmstrap.manifest import (
     KERNEL_VERSION,
     WORD,
@@ -19,7 +18,9 @@ from swarmstrap.manifest import (
     Resolver,
 )
 from swarmstrap.units import KiB
-from swarmstrap_server.images.source import Source, joined
+from swarmstrap_server.images import loaders
+from swarmstrap_server.images.looking import first_bytes, look, names, there
+from swarmstrap_server.images.source import Source
 
 ByteOrder: TypeAlias = Literal["big", "little"]
 
@@ -39,9 +40,7 @@ _MACHINES: dict[tuple[int, ByteOrder], str] = {
 _PROGRAMS = ("bin/sh", "usr/bin/sh", "sbin/init", "usr/lib/systemd/systemd")
 _KERNEL_NAMES = ("vmlinuz-", "vmlinux-", "Image-")
 _INITRD_NAMES = ("initrd.img-{}", "initramfs-{}.img", "initrd-{}", "initrd-{}.img")
-_GRUB_PLACES = ("usr/lib/grub", "usr/share/grub2", "usr/lib/grub2")
 _WANTS = ("multi-user.target.wants", "network-online.target.wants", "sysinit.target.wants")
-_MAX_LINKS = 40
 _MAX_RELEASE = 64 * KiB
 _ELF_HEAD = 20
 
@@ -64,15 +63,20 @@ def about_tree(source: Source) -> About:
 def read_facts(source: Source) -> Facts:
     release = _os_release(source)
     os_id = release.get("ID", "")
+    os_id = os_id if WORD.fullmatch(os_id) else ""
     return Facts(
-        os_id=os_id if WORD.fullmatch(os_id) else "",
+        os_id=os_id,
         os_name=release.get("PRETTY_NAME", release.get("NAME", "")),
         os_version=release.get("VERSION_ID", ""),
         kernels=_kernels(source),
-        grub_targets=_grub_targets(source),
+        grub_targets=loaders.grub_targets(source),
+        grub_folder=loaders.grub_folder(source),
+        signed_boot=loaders.signed_boot(source, os_id),
+        systemd_boot=loaders.systemd_boot(source),
+        kernel_arguments=loaders.kernel_arguments(source),
         network_stack=_network_stack(source),
         resolver=_resolver(source),
-        cloud_init=_there(source, "etc/cloud/cloud.cfg"),
+        cloud_init=there(source, "etc/cloud/cloud.cfg"),
     )
 
 
@@ -89,48 +93,6 @@ def read_architecture(source: Source) -> str:
         f"(looked for {', '.join(_PROGRAMS)})",
         hint="name the root of an installed system",
     )
-
-
-def inside(source: Source, path: str) -> Entry | None:
-    """What is at `path` with links followed as if the source were `/`; None when nothing is."""
-    pending = os.fsencode(path).split(b"/")[::-1]
-    done = [ROOT]
-    links = 0
-    while pending:
-        name = pending.pop()
-        if name in (b"", b"."):
-            continue
-        if name == b"..":
-            done = done[:-1] or done
-            continue
-        place = joined(done[-1], name)
-        entry = look(source, place)
-        if entry is None:
-            return None
-        if entry.kind != "l":
-            done.append(place)
-            continue
-        links += 1
-        if links > _MAX_LINKS:
-            return None
-        if entry.target.startswith(b"/"):
-            done = [ROOT]
-        pending.extend(entry.target.split(b"/")[::-1])
-    return look(source, done[-1])
-
-
-def look(source: Source, path: bytes) -> Entry | None:
-    found = source.look(path)
-    return None if found is None else found.entry
-
-
-def first_bytes(source: Source, path: str, size: int) -> bytes | None:
-    """Of the file at `path`, links followed; None when there is no such file."""
-    entry = inside(source, path)
-    if entry is None or entry.kind != "f":
-        return None
-    with source.open(entry) as data:
-        return data.pread(size, 0)
 
 
 def natural(text: str) -> list[tuple[int, int | str]]:
@@ -153,9 +115,9 @@ def _os_release(source: Source) -> dict[str, str]:
 
 def _kernels(source: Source) -> tuple[Kernel, ...]:
     """Newest first; rescue images are none."""
-    names = _names(source, "boot")
+    boot = names(source, "boot")
     kernels = []
-    for name in names:
+    for name in boot:
         version = next((name.removeprefix(n) for n in _KERNEL_NAMES if name.startswith(n)), "")
         image = look(source, os.fsencode(f"boot/{name}"))
         if not KERNEL_VERSION.fullmatch(version) or "rescue" in version:
@@ -163,35 +125,14 @@ def _kernels(source: Source) -> tuple[Kernel, ...]:
         if image is None or image.kind == "l":
             continue
         initrds = (initrd.format(version) for initrd in _INITRD_NAMES)
-        initrd = next((initrd for initrd in initrds if initrd in names), "")
+        initrd = next((initrd for initrd in initrds if initrd in boot), "")
         kernels.append(Kernel(version, f"boot/{name}", initrd and f"boot/{initrd}"))
     return tuple(sorted(kernels, key=lambda kernel: natural(kernel.version), reverse=True))
 
 
-def _grub_targets(source: Source) -> tuple[str, ...]:
-    return tuple(
-        sorted(
-            {
-                name
-                for place in _GRUB_PLACES
-                for name in _names(source, place)
-                if WORD.fullmatch(name) and inside(source, f"{place}/{name}/normal.mod") is not None
-            }
-        )
-    )
-
-
-def _names(source: Source, directory: str) -> list[str]:
-    """Of what is in a directory, links followed; none when there is no such directory."""
-    entry = inside(source, directory)
-    if entry is None or entry.kind != "d":
-        return []
-    return [os.fsdecode(name) for name in source.names(entry.path)]
-
-
 def _network_stack(source: Source) -> NetworkStack:
     # It makes the files of the two that follow, and would not see any other.
-    if _there(source, "usr/sbin/netplan"):
+    if there(source, "usr/sbin/netplan"):
         return "netplan"
     # Distributions enable the others by themselves: networkd was somebody's choice.
     if _enabled(source, "systemd-networkd.service"):
@@ -199,12 +140,12 @@ def _network_stack(source: Source) -> NetworkStack:
     if _enabled(source, "NetworkManager.service"):
         return "networkmanager"
     # A System V service, which chkconfig enables.
-    if _there(source, "etc/sysconfig/network-scripts/ifup-eth") and any(
+    if there(source, "etc/sysconfig/network-scripts/ifup-eth") and any(
         name.endswith("network") and name.startswith("S")
-        for name in _names(source, "etc/rc.d/rc3.d")
+        for name in names(source, "etc/rc.d/rc3.d")
     ):
         return "ifcfg"
-    if _enabled(source, "networking.service") and _there(source, "sbin/ifup"):
+    if _enabled(source, "networking.service") and there(source, "sbin/ifup"):
         return "ifupdown"
     return "none"
 
@@ -212,11 +153,7 @@ def _network_stack(source: Source) -> NetworkStack:
 def _resolver(source: Source) -> Resolver:
     if _enabled(source, "systemd-resolved.service"):
         return "systemd-resolved"
-    return "resolvconf" if _there(source, "sbin/resolvconf") else "none"
-
-
-def _there(source: Source, path: str) -> bool:
-    return inside(source, path) is not None
+    return "resolvconf" if there(source, "sbin/resolvconf") else "none"
 
 
 def _enabled(source: Source, unit: str) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from swarmstrap.errors import BadInput
-from swarmstrap_server.images.facts import first_bytes, inside
+from swarmstrap_server.images.looking import first_bytes, inside
 from swarmstrap_server.images.source import Source
 from swarmstrap_server.images.sources.pages import (
     MAX_PAGE,

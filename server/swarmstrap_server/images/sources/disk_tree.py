@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from swarmstrap.command import CommandFailed
 from swarmstrap.manifest import DiskFacts, DiskPartition
-from swarmstrap_server.images.facts import inside
+from swarmstrap_server.images.looking import inside
 from swarmstrap_server.images.source import CaptureFailed
 from swarmstrap_server.images.sources.architecture import ROOTS
 from swarmstrap_server.images.sources.blocks import is_clean

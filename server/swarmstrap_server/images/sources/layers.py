@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from swarmstrap.index import ROOT
-from swarmstrap_server.images.facts import inside
+from swarmstrap_server.images.looking import inside
 from swarmstrap_server.images.source import CaptureFailed, Data, Report, Source, joined
 from swarmstrap_server.images.sources import spool, tar
 from swarmstrap_server.images.sources.container import Layer, read_layers

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from swarmstrap.units import MiB
-from swarmstrap_server.images.facts import first_bytes
+from swarmstrap_server.images.looking import first_bytes
 from swarmstrap_server.images.source import CaptureFailed, Source
 
 MAX_PAGE = 8 * MiB
