@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Filesystems made on image files, and trees of them mounted from loop devices."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from swarmstrap.effects.hardware import udev
 from swarmstrap.effects.run import run
 from swarmstrap.errors import StepFailed
 from swarmstrap.layout import Format
-from swarmstrap.steps.storage import MakeFilesystem, MountVolume
+from swarmstrap.steps.storage import MakeFilesystem, MakeSubvolumes, MountVolume
 from swarmstrap.units import MiB
 from swarmstrap.volumes import DiskId, PartitionVolume, PlannedPartition
 
@@ -78,6 +79,45 @@ def test_vfat(size: int, sector: int, version: str, sparse: Sparse, attach: Atta
 def test_swap(sparse: Sparse) -> None:
     found = made(sparse(64 * MiB), "swap", 64 * MiB)
     assert (found["TYPE"], found["UUID"]) == ("swap", UUID)
+
+
+def test_subvolumes_of_a_btrfs(
+    sparse: Sparse, attach: Attach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, whole = sparse(256 * MiB), volume(256 * MiB)
+    assert made(path, "btrfs", 256 * MiB)["UUID"] == UUID
+    node = attach(path, 512)
+    monkeypatch.setattr(udev, "partition_node", lambda wanted: node)
+    filesystems.make_subvolumes(
+        MakeSubvolumes(whole, ("@", "nested/@home")), tmp_path / "meanwhile"
+    )
+    assert mount_points(tmp_path / "meanwhile") == []
+    root = tmp_path / "new system"
+    filesystems.mount(MountVolume(whole, "btrfs", "/", "subvol=@"), root)
+    filesystems.mount(MountVolume(whole, "btrfs", "/home", "subvol=nested/@home,noatime"), root)
+    (root / "home/here").write_text("x")
+    assert [path.name for path in root.iterdir()] == ["home"]
+    filesystems.settle(root)
+
+
+def signatures(path: Path) -> set[str]:
+    command = ["wipefs", "--noheadings", "--output=TYPE", str(path)]
+    return set(subprocess.check_output(command, text=True).split())
+
+
+def test_what_an_older_member_left_at_the_end_is_gone(
+    sparse: Sparse, attach: Attach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mkfs leaves it, and blkid would see both."""
+    path = sparse(256 * MiB)
+    with path.open("r+b") as file:
+        file.seek(-512, os.SEEK_END)
+        file.write(b"$XIDE$")
+    assert signatures(path) == {"lsi_mega_raid_member"}
+    node = attach(path, 512)
+    monkeypatch.setattr(udev, "partition_node", lambda wanted: node)
+    filesystems.make(MakeFilesystem(volume(256 * MiB), "ext4", "root", UUID, 0))
+    assert signatures(path) == {"ext4"}
 
 
 @pytest.fixture
