@@ -108,7 +108,7 @@ def signatures(path: Path) -> set[str]:
 def test_what_an_older_member_left_at_the_end_is_gone(
     sparse: Sparse, attach: Attach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """mkfs leaves it, and blkid would see both."""
+    """mkfs.vfat leaves it, and blkid would see both."""
     path = sparse(256 * MiB)
     with path.open("r+b") as file:
         file.seek(-512, os.SEEK_END)
@@ -116,8 +116,8 @@ def test_what_an_older_member_left_at_the_end_is_gone(
     assert signatures(path) == {"lsi_mega_raid_member"}
     node = attach(path, 512)
     monkeypatch.setattr(udev, "partition_node", lambda wanted: node)
-    filesystems.make(MakeFilesystem(volume(256 * MiB), "ext4", "root", UUID, 0))
-    assert signatures(path) == {"ext4"}
+    filesystems.make(MakeFilesystem(volume(256 * MiB), "vfat", "ESP", "B699-3DF7", 524288))
+    assert signatures(path) == {"vfat"}
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ _FLUSH_SECONDS = 1800.0
 def make(step: MakeFilesystem) -> None:
     """Blocking; up to minutes on a slow disk of many TB."""
     node = volumes.node(step.volume)
-    # mkfs does not look at the end, where arrays and pools put marks, too.
+    # mkfs.vfat does not look at the end, where arrays and pools have their marks.
     volumes.clear(node)
     run(mkfs_arguments(step, node), timeout=_MKFS_SECONDS)
 
