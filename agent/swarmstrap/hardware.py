@@ -3,8 +3,9 @@
 
 Where it differs from Ironic's:
 
-* What Ironic lacks is added: Secure Boot, the permanent MAC, signatures and holders of a disk, its
-  other names, whether it is removable; `uuid` stands in `system_vendor`, beside the serial number.
+* What Ironic lacks is added: Secure Boot, the permanent MAC, of a disk its signatures, partitions
+  and holders, its other names, whether it is removable; `uuid` stands in `system_vendor`, beside
+  the serial number.
 * `logical_sector` and `physical_sector` are in the singular, for they are sizes and not counts.
 * `wwn` is the one that lsblk shows; its halves with and without extension are left out.
 * `addresses` is all of a NIC's addresses with their masks, not one for each protocol.
@@ -58,6 +59,23 @@ class Boot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     secure_boot: bool | None = None
 
 
+class FoundPartition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A partition that is there. `start` and `size` in bytes; `type` and `uuid` of its entry in the
+    table as blkid says them (a GUID, or `0x83`), and so is what lies in it: `filesystem` may be
+    `ext4` or `LVM2_member`.
+    """
+
+    number: int
+    start: int
+    size: int
+    type: str = ""
+    uuid: str = ""
+    name: str = ""
+    filesystem: str = ""
+    filesystem_uuid: str = ""
+    label: str = ""
+
+
 class Disk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One device that the kernel calls a disk, as the kernel and udev describe it.
 
@@ -86,6 +104,7 @@ class Disk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     boot_medium: bool = False
     optimal_io: int = 0
     signatures: tuple[str, ...] = ()
+    partitions: tuple[FoundPartition, ...] = ()
     holders: tuple[str, ...] = ()
 
 

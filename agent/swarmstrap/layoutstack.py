@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What must be true of arrays, LUKS volumes and volume groups before any disk is known.
 
-What lies on what can have no circle: arrays are made of partitions, LUKS volumes of a partition or
-an array, groups of any of these.
+Arrays are made of partitions, LUKS volumes of a partition, an array or a logical volume (as
+`group/volume`), groups of any but the last. An array may have the name of the partitions it is of.
 """
 
 import difflib
@@ -53,7 +53,8 @@ def check_stack(layout: Layout) -> None:
         with at(f"volume group {group.name}"):
             stack.check_group(group)
     stack.check_all_used()
-    _check_names(layout, stack.partitions)
+    stack.check_no_circle()
+    _check_names(layout)
     _check_boot(layout)
 
 
@@ -68,7 +69,13 @@ class _Stack:
                 self.partitions[partition.label].append((disk, partition))
         self.arrays = {array.name: array for array in layout.raid}
         self.luks = {volume.name: volume for volume in layout.luks}
-        self.users: dict[str, str] = {}
+        self.volumes = {
+            f"{group.name}/{volume.name}": volume
+            for group in layout.volume_groups
+            for volume in group.volumes
+        }
+        # Of labels, and of the names of what is made.
+        self.users: tuple[dict[str, str], dict[str, str]] = ({}, {})
 
     def check_array(self, array: Raid) -> None:
         check_array_name(array.name)
@@ -87,7 +94,7 @@ class _Stack:
         check_mapped_name(volume.name)
         if volume.key == "tpm2":
             raise BadInput("key: tpm2 cannot be made here yet", hint="write `key: server`")
-        self._take(f"luks {volume.name}", "luks", [volume.device], self.arrays)
+        self._take(f"luks {volume.name}", "luks", [volume.device], {**self.arrays, **self.volumes})
         if volume.device in self.partitions and self._count(volume.device) > 1:
             raise BadInput(
                 f"{volume.device} is a partition of several disks",
@@ -114,7 +121,9 @@ class _Stack:
     def check_all_used(self) -> None:
         for label, found in self.partitions.items():
             for disk, partition in found:
-                if partition.type in _STACKED and not (partition.preserve or label in self.users):
+                if partition.type in _STACKED and not (
+                    partition.preserve or label in self.users[0]
+                ):
                     raise BadInput(
                         f"disk {disk.id}: partition {label}: is of type {partition.type}, and "
                         "nothing is made of it",
@@ -122,8 +131,30 @@ class _Stack:
                     )
         for what, names in (("raid", self.arrays), ("luks", self.luks)):
             for name, holder in names.items():
-                if not holder.format and name not in self.users:
+                if not holder.format and name not in self.users[1]:
                     contradiction(f"{what} {name} holds nothing", "a format, or a volume group")
+
+    def check_no_circle(self) -> None:
+        """Only a LUKS volume and the group it lies in can be below each other."""
+        for volume in self.layout.luks:
+            below, seen = [volume.device], set[str]()
+            while below:
+                device = below.pop()
+                if device == volume.name and device not in self.partitions:
+                    raise BadInput(
+                        f"luks {volume.name} lies on itself", hint="see `device` and `devices`"
+                    )
+                if device in seen:
+                    continue
+                seen.add(device)
+                below += self._made_of(device)
+
+    def _made_of(self, device: str) -> tuple[str, ...]:
+        if device in self.luks:
+            return (self.luks[device].device,)
+        group, slash, _ = device.partition("/")
+        groups = self.layout.volume_groups if slash else ()
+        return next((found.devices for found in groups if found.name == group), ())
 
     def _count(self, label: str) -> int:
         return sum(disk.count for disk, _ in self.partitions[label])
@@ -141,12 +172,17 @@ class _Stack:
             raise BadInput("devices: none", hint="name what it is made of")
         for device in taken:
             _known("device", device, [*self.partitions, *others])
-            if device in self.users:
+            if device in self.partitions and device in others:
                 raise BadInput(
-                    f"{device} belongs to {self.users[device]} already",
-                    hint="make another partition",
+                    f"device {device} is a partition, and also what is made of one",
+                    hint="give each its own name",
                 )
-            self.users[device] = user
+            users = self.users[device in others]
+            if device in users:
+                raise BadInput(
+                    f"{device} belongs to {users[device]} already", hint="make another partition"
+                )
+            users[device] = user
             if device in others:
                 _check_bare(device, others[device])
             for _, partition in self.partitions.get(device, ()):
@@ -177,12 +213,11 @@ def _check_below(partition: Partition, wanted: PartitionType) -> None:
         contradiction(f"partition {partition.label} is to be preserved", "`preserve: false`")
 
 
-def _check_names(layout: Layout, labels: Iterable[str]) -> None:
+def _check_names(layout: Layout) -> None:
     """A name stands for one thing, in the layout and below /dev."""
     once("group", (group.name for group in layout.volume_groups))
-    arrays = [array.name for array in layout.raid]
     luks = [volume.name for volume in layout.luks]
-    once("name", [*labels, *arrays, *luks])
+    once("name", [*luks, *(array.name for array in layout.raid)])
     # Device mapper joins group and volume by a hyphen, and doubles those that are in them.
     mapped = (
         f"{group.name.replace('-', '--')}-{name.replace('-', '--')}"

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from swarmstrap.errors import Unplannable
-from swarmstrap.hardware import Disk
+from swarmstrap.foreign import check_wipe
+from swarmstrap.hardware import Disk, FoundPartition
 from swarmstrap.hints import Match
 from swarmstrap.layout import (
     DiskLayout,
@@ -23,7 +24,9 @@ from swarmstrap.layout import (
 )
 from swarmstrap.layoutcheck import format_of
 from swarmstrap.partitioning import BIOS_BOOT, Extent, place
+from swarmstrap.preserved import find_preserved
 from swarmstrap.selectors import select
+from swarmstrap.units import Bytes
 from swarmstrap.volumes import DiskId, PartitionVolume, PlannedPartition, Volume
 
 # Any fixed value does; this one was drawn once.
@@ -52,7 +55,10 @@ class PlacedMount:
 
 @dataclass(frozen=True, slots=True)
 class PlacedVolume:
-    """`size` and `sector` in bytes; `uuid` is the filesystem's. `type` is a partition's."""
+    """`size` and `sector` in bytes; `uuid` is the filesystem's. `type` is a partition's.
+
+    One that is `preserved` is there already: the new system mounts it, its installer does not.
+    """
 
     volume: Volume
     label: str
@@ -62,17 +68,38 @@ class PlacedVolume:
     format: Format | None
     uuid: str
     mounts: tuple[PlacedMount, ...]
+    preserved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedDisk:
-    """`uuid` is that of its new partition table."""
+    """`uuid` is that of its new partition table, `found` are the partitions of the present one;
+    `active` is the number of the partition by which an MBR boots.
+    """
 
     id: DiskId
     uuid: str
     table: Table
     signatures: tuple[str, ...]
+    found: tuple[FoundPartition, ...]
     volumes: tuple[PlacedVolume, ...]
+    active: int
+
+    @property
+    def own(self) -> bool:
+        """Whether the table is the planned one, in blkid's words: an earlier attempt wrote it."""
+        return f"{'gpt' if self.table == 'gpt' else 'dos'} {self.uuid}" in self.signatures
+
+    @property
+    def present(self) -> bool:
+        """Whether every partition of an own table is where it is to be."""
+        there = {(p.number, p.start, p.size, p.uuid.lower()) for p in self.found}
+        return self.own and there == {(p.number, p.start, p.size, p.uuid) for p in self.partitions}
+
+    @property
+    def kept(self) -> tuple[PlannedPartition, ...]:
+        volumes = (placed.volume for placed in self.volumes if placed.preserved)
+        return tuple(v.partition for v in volumes if isinstance(v, PartitionVolume))
 
     @property
     def partitions(self) -> tuple[PlannedPartition, ...]:
@@ -83,11 +110,15 @@ class PlacedDisk:
 def place_disks(
     layout: Layout, disks: Sequence[Disk], identity: Identity, skip: Sequence[Match] = ()
 ) -> list[PlacedDisk]:
-    """Raises Unplannable when a disk is missing, ambiguous, too small or not to be wiped."""
+    """Raises Unplannable when a disk is missing, ambiguous, too small or not to be wiped, and when
+    what is to be preserved is not there.
+    """
     placed = []
-    for wanted, key, disk, first in _chosen(layout, disks, skip):
-        check_wipe(wanted, disk, _table(wanted, key, identity))
-        placed.append(_place_disk(wanted, key, disk, first, identity))
+    for chosen in _chosen(layout, disks, skip):
+        disk = _place_disk(chosen, identity)
+        kept = [partition.number for partition in disk.kept]
+        check_wipe(chosen.layout, chosen.disk, own=disk.own, kept=kept)
+        placed.append(disk)
     return placed
 
 
@@ -95,12 +126,9 @@ def find_disks(
     layout: Layout, disks: Sequence[Disk], identity: Identity, skip: Sequence[Match] = ()
 ) -> list[PlacedDisk]:
     """As they were placed before; raises Unplannable when their tables are not there."""
-    placed = [
-        _place_disk(wanted, key, disk, first, identity)
-        for wanted, key, disk, first in _chosen(layout, disks, skip)
-    ]
+    placed = [_place_disk(chosen, identity) for chosen in _chosen(layout, disks, skip)]
     for disk in placed:
-        if _signature(disk.table, disk.uuid) not in disk.signatures:
+        if not disk.own:
             raise Unplannable(
                 f"{disk.id.name} holds {', '.join(disk.signatures) or 'nothing'}, and not what "
                 f"deployment {identity.deployment} wrote for {identity.node}",
@@ -109,10 +137,17 @@ def find_disks(
     return placed
 
 
-def _chosen(
-    layout: Layout, disks: Sequence[Disk], skip: Sequence[Match]
-) -> Iterator[tuple[DiskLayout, str, Disk, bool]]:
-    """Each chosen disk with its entry, a key of its own and whether it is the entry's first."""
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A disk, the entry it was chosen for and whether it is the first of that; its own `key`."""
+
+    layout: DiskLayout
+    key: str
+    disk: Disk
+    first: bool
+
+
+def _chosen(layout: Layout, disks: Sequence[Disk], skip: Sequence[Match]) -> Iterator[_Chosen]:
     counts = [entry.count for entry in layout.disks]
     selections = select(layout.disks, disks, counts=counts, skip=skip)
     for entry, selection in zip(layout.disks, selections, strict=True):
@@ -120,73 +155,93 @@ def _chosen(
         alike = sorted(selection.disks, key=lambda d: (d.serial, d.wwn, d.by_path, d.name))
         for number, disk in enumerate(alike, start=1):
             key = entry.id if entry.count == 1 else f"{entry.id}-{number}"
-            yield entry, key, disk, number == 1
+            yield _Chosen(entry, key, disk, number == 1)
 
 
-def _table(layout: DiskLayout, key: str, identity: Identity) -> str:
-    table = identity.derive(key, "table")
-    return str(table) if layout.ptable == "gpt" else table.hex[:8]
-
-
-def _signature(table: Table, uuid: str) -> str:
-    """How the inventory shows a disk with that table: in blkid's words."""
-    return f"{'gpt' if table == 'gpt' else 'dos'} {uuid}"
-
-
-def _place_disk(
-    layout: DiskLayout, key: str, disk: Disk, first: bool, identity: Identity
-) -> PlacedDisk:
+def _place_disk(chosen: _Chosen, identity: Identity) -> PlacedDisk:
+    layout, disk = chosen.layout, chosen.disk
+    stays = find_preserved(layout, disk)
+    kept = [
+        Extent(partition, there.number, Bytes(there.start), Bytes(there.size))
+        for partition in layout.partitions
+        if (there := stays.get(partition.label))
+    ]
     try:
         extents = place(
             partitions_of(layout),
             disk_size=disk.size,
             logical_sector=disk.logical_sector,
             optimal_io=disk.optimal_io,
+            table=layout.ptable,
+            kept=kept,
         )
     except Unplannable as error:
         raise Unplannable(
             f"{layout.id} does not fit on {disk.name}: {error.message}", hint=error.hint
         ) from error
-    found = identify(disk)
-    table = _table(layout, key, identity)
-    volumes = []
-    for number, extent in enumerate(extents, start=1):
-        named = f"{table}-{number:02x}" if layout.ptable == "msdos" else ""
-        volumes.append(_place_partition(key, found, number, extent, identity, named, first))
-    return PlacedDisk(found, table, layout.ptable, disk.signatures, tuple(volumes))
+    table = identity.derive(chosen.key, "table")
+    uuid = str(table) if layout.ptable == "gpt" else table.hex[:8]
+    return PlacedDisk(
+        id=identify(disk),
+        uuid=uuid,
+        table=layout.ptable,
+        signatures=disk.signatures,
+        found=disk.partitions,
+        volumes=tuple(
+            _place_partition(chosen, extent, identity, uuid, stays.get(extent.partition.label))
+            for extent in extents
+        ),
+        active=_active(extents) if layout.ptable == "msdos" else 0,
+    )
 
 
 def partitions_of(layout: DiskLayout) -> tuple[Partition, ...]:
     """With the one where GRUB may have to boot from: a layout serves BIOS and UEFI."""
+    partitions = layout.partitions
     bootable = any(
-        p.mount in ("/", "/boot") or p.type in ("root", "raid", "lvm", "luks") or p.subvolumes
-        for p in layout.partitions
+        {"/", "/boot"} & _targets(p) or p.type in ("root", "raid", "lvm", "luks")
+        for p in partitions
     )
-    has_one = any(p.type == BIOS_BOOT.type for p in layout.partitions)
-    if layout.ptable == "gpt" and bootable and not has_one:
-        return (BIOS_BOOT, *layout.partitions)
-    return layout.partitions
+    has_one = any(p.type == BIOS_BOOT.type for p in partitions)
+    if layout.ptable == "msdos" or has_one or not bootable:
+        return partitions
+    # Before a partition that is there already may be no room.
+    first = next((i for i, p in enumerate(partitions) if not p.preserve), len(partitions))
+    return (*partitions[:first], BIOS_BOOT, *partitions[first:])
+
+
+def _active(extents: Sequence[Extent]) -> int:
+    """Some BIOSes start no disk without an active partition: the one with /boot, or below it."""
+
+    def rank(extent: Extent) -> int:
+        targets = _targets(extent.partition)
+        built_upon = extent.partition.type in ("raid", "lvm", "luks")
+        return 3 if "/boot" in targets else 2 if "/" in targets else 1 if built_upon else 0
+
+    best = max(extents, key=rank, default=None)
+    return best.number if best and rank(best) else 0
 
 
 def _place_partition(
-    key: str,
-    disk: DiskId,
-    number: int,
-    extent: Extent,
-    identity: Identity,
-    msdos_uuid: str,
-    first: bool,
+    chosen: _Chosen, extent: Extent, identity: Identity, table: str, stays: FoundPartition | None
 ) -> PlacedVolume:
-    partition = extent.partition
+    partition, key, disk = extent.partition, chosen.key, identify(chosen.disk)
+    form = format_of(partition)
+    filesystem = filesystem_id(form, identity.derive(key, partition.label, "filesystem"))
+    if chosen.layout.ptable == "msdos":
+        uuid = f"{table}-{extent.number:02x}"  # as the kernel and blkid make it up
+    elif stays:
+        uuid = stays.uuid.lower()
+    else:
+        uuid = str(identity.derive(key, partition.label, "partition"))
     planned = PlannedPartition(
-        number=number,
+        number=extent.number,
         label=partition.label,
         type=partition.type,
         start=extent.start,
         size=extent.size,
-        uuid=msdos_uuid or str(identity.derive(key, partition.label, "partition")),
+        uuid=uuid,
     )
-    form = format_of(partition)
     return PlacedVolume(
         volume=PartitionVolume(disk, planned),
         label=partition.label,
@@ -194,10 +249,15 @@ def _place_partition(
         size=extent.size,
         sector=disk.logical_sector,
         format=form,
-        uuid=filesystem_id(form, identity.derive(key, partition.label, "filesystem")),
+        uuid=stays.filesystem_uuid if stays else filesystem,
         # Of disks that are alike, what the first one holds is mounted.
-        mounts=mounts_of(partition) if first else (),
+        mounts=mounts_of(partition) if chosen.first else (),
+        preserved=stays is not None,
     )
+
+
+def _targets(partition: Partition) -> set[str]:
+    return {mount.target for mount in mounts_of(partition)}
 
 
 def mounts_of(holder: Holder) -> tuple[PlacedMount, ...]:
@@ -213,20 +273,6 @@ def mounts_of(holder: Holder) -> tuple[PlacedMount, ...]:
 
 def identify(disk: Disk) -> DiskId:
     return DiskId(disk.name, disk.size, disk.serial, disk.wwn, disk.by_path, disk.logical_sector)
-
-
-def check_wipe(layout: DiskLayout, disk: Disk, own_table: str = "") -> None:
-    """Raises Unplannable for foreign data. A table of this very deployment is none: an earlier
-    attempt wrote it.
-    """
-    own = own_table and _signature(layout.ptable, own_table) in disk.signatures
-    if layout.wipe == "anything" or not disk.signatures or own:
-        return
-    raise Unplannable(
-        f"{disk.name} holds {', '.join(disk.signatures)}, and the layout of {layout.id} only "
-        "takes an empty disk",
-        hint="write `wipe: anything` in the layout to replace it",
-    )
 
 
 def filesystem_id(form: Format | None, filesystem: uuid.UUID) -> str:

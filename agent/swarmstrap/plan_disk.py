@@ -9,11 +9,12 @@ from typing import Literal
 
 from swarmstrap.configuring import hooks
 from swarmstrap.errors import Unplannable
+from swarmstrap.foreign import check_wipe
 from swarmstrap.hardware import Disk, Inventory
 from swarmstrap.layout import DiskLayout
 from swarmstrap.manifest import DiskFacts, DiskPartition, Manifest
 from swarmstrap.partitioning import usable
-from swarmstrap.placing import check_wipe, identify
+from swarmstrap.placing import identify
 from swarmstrap.selectors import choose
 from swarmstrap.staging import fits_memory, memory_room, staged_size, too_large_for_memory
 from swarmstrap.steps import Step

@@ -17,7 +17,7 @@ from swarmstrap.deployed import record
 from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
-from swarmstrap.placing import Identity, place_disks
+from swarmstrap.placing import Identity, PlacedDisk, place_disks
 from swarmstrap.render import mount_options
 from swarmstrap.stacking import Placed, stack
 from swarmstrap.staging import fits_memory, memory_room, staged_size, too_large_for_memory
@@ -28,6 +28,7 @@ from swarmstrap.steps.storage import (
     MakeFilesystem,
     MakeSubvolumes,
     MountVolume,
+    ProveTable,
     ReleaseDisks,
     WipeDisk,
     WritePartitionTable,
@@ -72,7 +73,8 @@ def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[St
 
 def _check_room(manifest: Manifest, placed: Placed) -> None:
     """The manifest does not say what lies below which mount, so all filesystems count together."""
-    room = sum(v.size for v in placed.volumes if v.mounts and v.format != "vfat")
+    new = (volume for volume in placed.volumes if not volume.preserved)
+    room = sum(volume.size for volume in new if volume.mounts and volume.format != "vfat")
     need = int(manifest.unpacked * SLACK)
     if need > room:
         raise Unplannable(
@@ -104,10 +106,11 @@ def _storage(inventory: Inventory, system: System) -> Iterator[Step]:
     if placed.making or any(disk.holders for disk in inventory.disks if disk.name in names):
         yield ReleaseDisks(tuple(disk.id for disk in placed.disks))
     for disk in placed.disks:
-        yield WipeDisk(disk.id, disk.signatures)
-        yield WritePartitionTable(disk.id, disk.uuid, disk.partitions, disk.table)
+        yield from _table(disk, built_upon=bool(placed.making))
     yield from placed.making
     for volume in placed.volumes:
+        if volume.preserved:
+            continue
         if volume.format:
             yield MakeFilesystem(
                 volume=volume.volume,
@@ -122,12 +125,27 @@ def _storage(inventory: Inventory, system: System) -> Iterator[Step]:
     yield from mount_steps(system)
 
 
+def _table(disk: PlacedDisk, *, built_upon: bool) -> Iterator[Step]:
+    """Nothing is written where an earlier attempt left this very table, but when something is to be
+    made of its partitions: what md, LUKS and LVM left in them would come to life again.
+    """
+    if disk.present and not built_upon:
+        yield ProveTable(disk.id, disk.uuid, disk.partitions)
+        return
+    yield WipeDisk(disk.id, disk.signatures, disk.kept)
+    kept = tuple(partition.number for partition in disk.kept)
+    yield WritePartitionTable(
+        disk.id, disk.uuid, disk.partitions, disk.table, kept=kept, active=disk.active
+    )
+
+
 def mount_steps(system: System) -> Iterator[Step]:
+    """Not what is preserved: the image's files there stay below it, on the filesystem above."""
     mounted = [
         (mount, volume, volume.format)
         for volume in system.placed.volumes
         for mount in volume.mounts
-        if volume.format
+        if volume.format and not volume.preserved
     ]
     # A path sorts after every path above it, so parents are mounted first.
     for mount, volume, form in sorted(mounted, key=lambda entry: entry[0].target):
@@ -135,4 +153,5 @@ def mount_steps(system: System) -> Iterator[Step]:
 
 
 def mounts(system: System) -> tuple[str, ...]:
-    return tuple(sorted(mount.target for v in system.placed.volumes for mount in v.mounts))
+    new = (volume for volume in system.placed.volumes if not volume.preserved)
+    return tuple(sorted(mount.target for volume in new for mount in volume.mounts))

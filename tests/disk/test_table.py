@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from swarmstrap.effects.disks import claim, disk
-from swarmstrap.effects.disks.disk import ROOT_GUIDS, TYPE_GUIDS
 from swarmstrap.errors import StepFailed
 from swarmstrap.steps.storage import WritePartitionTable
+from swarmstrap.tables import ROOT_GUIDS, TYPE_GUIDS, sgdisk_arguments
 from swarmstrap.units import GiB, MiB
 from swarmstrap.volumes import DiskId, PlannedPartition
 
@@ -92,7 +92,7 @@ def test_a_table_that_came_out_otherwise_is_noticed(
     sparse: Sparse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = sparse(2 * GiB)
-    other = disk.sgdisk_arguments(table(2 * GiB, root_size=513 * MiB), str(path), "x86_64")
+    other = sgdisk_arguments(table(2 * GiB, root_size=513 * MiB), str(path), "x86_64")
     monkeypatch.setattr(disk, "sgdisk_arguments", lambda *_: other)
     with pytest.raises(StepFailed, match="is not the planned one"):
         disk.write_table_to(str(path), table(2 * GiB))

@@ -66,7 +66,16 @@ disks:
 """
 
 
-@pytest.mark.parametrize("text", [MIRRORED, LVM_ON_RAID, ENCRYPTED, SUBVOLUMES])
+# Names may be those of the partitions, and volumes of a group may be encrypted one by one.
+NAMED_ALIKE = MIRRORED.replace("name: root", "name: mirror")
+LOCKED_VOLUME = LVM_ON_RAID.replace(
+    "{name: home, size: 1TiB, pool: thin, format: xfs, mount: /home}", "{name: home, size: 1GiB}"
+).replace("volume_groups:", "luks: [{name: home, device: vg/home, format: xfs}]\nvolume_groups:")
+
+
+@pytest.mark.parametrize(
+    "text", [MIRRORED, LVM_ON_RAID, ENCRYPTED, SUBVOLUMES, NAMED_ALIKE, LOCKED_VOLUME]
+)
 def test_layouts_that_many_have(text: str) -> None:
     check_layout(layout(text))
 
@@ -93,7 +102,20 @@ def test_layouts_that_many_have(text: str) -> None:
         (MIRRORED.replace("type: raid", "type: raid, preserve: true"), "to be preserved"),
         (MIRRORED.replace("type: raid", "type: raid, format: ext4"), "and holds a filesystem"),
         (MIRRORED.replace("format: ext4, mount: /}", "}"), "nothing is mounted at /"),
-        (MIRRORED.replace("name: root", "name: mirror"), "name mirror is there twice"),
+        (
+            LVM_ON_RAID.replace("disks]", "mirror]").replace("name: disks", "name: mirror"),
+            "device mirror is a partition, and also what is made of one",
+        ),
+        (
+            MIRRORED.replace("name: root", "name: mirror").replace("ext4, mount: /}", "ext4}"),
+            "nothing is mounted at /",
+        ),
+        (
+            ENCRYPTED.replace("device: locked", "device: vg/swap")
+            .replace("type: luks", "type: linux")
+            .replace(", format: swap", ""),
+            "luks opened lies on itself",
+        ),
         (MIRRORED.replace("type: raid", "type: linux, format: xfs, mount: /srv"), "on 2 disks"),
         (MIRRORED.replace("format: ext4", "format: vfat"), "raid root: holds / on vfat"),
         (LVM_ON_RAID.replace("[disks]", "[thin]"), "volume group vg: device thin is not there"),

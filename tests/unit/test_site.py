@@ -146,7 +146,7 @@ def test_what_is_wrong_with_the_settings(root: Path, line: str, expected: str) -
     ("old", "new", "expected"),
     [
         ("size_min: 1GiB", "size_min: 1 GiBi", "4: disk system: partition root: not a size"),
-        ("mount: /}", "mount: /a}", "1: no partition is mounted at /"),
+        ("mount: /}", "mount: /a}", "1: nothing is mounted at /"),
         ("- id: system", "- id: system\n  match: {sizee: 1}", "2: disk system: "),
         ("disks:", "kernel_arguments: a'b\ndisks:", '1: kernel_arguments: "a\'b" has characters'),
     ],

@@ -29,18 +29,22 @@ class ReleaseDisks:
 
 @dataclass(frozen=True, slots=True)
 class WipeDisk:
+    """Of a disk with `kept` partitions only the others are wiped, and not its table."""
+
     disk: DiskId
     signatures: tuple[str, ...]
+    kept: tuple[PlannedPartition, ...] = ()
 
     def __str__(self) -> str:
         found = ", ".join(self.signatures) or "nothing known"
-        return f"wipe {self.disk}, which holds {found}"
+        kept = f" but for {_listed(part.label for part in self.kept)}" if self.kept else ""
+        return f"wipe {self.disk}{kept}, which holds {found}"
 
 
 @dataclass(frozen=True, slots=True)
 class WritePartitionTable:
     """`uuid` is the GUID of a GPT, 8 hex digits in an MBR. `kept` are the numbers of partitions
-    that stay as they are; then the table is changed and not made anew.
+    that are there and stay as they are; `active` is that of the one by which an MBR boots.
     """
 
     disk: DiskId
@@ -48,6 +52,7 @@ class WritePartitionTable:
     partitions: tuple[PlannedPartition, ...]
     table: Table
     kept: tuple[int, ...] = ()
+    active: int = 0
 
     def __str__(self) -> str:
         new = [part for part in self.partitions if part.number not in self.kept]

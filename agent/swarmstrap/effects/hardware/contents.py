@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What lies on a disk, and what uses it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from swarmstrap.command import Completed
 from swarmstrap.effects.hardware import sysfs
 from swarmstrap.effects.hardware.sysfs import text
 from swarmstrap.effects.run import run
+from swarmstrap.hardware import FoundPartition
 
 _PROBE_SECONDS = 60.0
 _BLKID_NOTHING = 2
@@ -27,14 +28,16 @@ class Contents:
     disk or in its partitions; `labels` are those of filesystems.
     """
 
-    signatures: tuple[str, ...]
-    labels: frozenset[str]
+    signatures: tuple[str, ...] = ()
+    labels: frozenset[str] = frozenset()
+    partitions: tuple[FoundPartition, ...] = ()
 
 
 def probe(disk: Path) -> Contents:
     """Reads the disk of the sysfs folder `disk`. Blocking."""
     signatures: list[str] = []
     labels: set[str] = set()
+    partitions: list[FoundPartition] = []
     for path in (disk, *parts(disk)):
         probed = _blkid(path)
         if probed.returncode == _BLKID_AMBIVALENT:
@@ -49,7 +52,25 @@ def probe(disk: Path) -> Contents:
             signatures.append(f"{found['TYPE']} ({path.name}{label})")
         if "LABEL" in found:
             labels.add(found["LABEL"])
-    return Contents(tuple(signatures), frozenset(labels))
+        if path != disk:
+            partitions.append(_partition(path, found))
+    in_order = sorted(partitions, key=lambda partition: partition.start)
+    return Contents(tuple(signatures), frozenset(labels), tuple(in_order))
+
+
+def _partition(path: Path, found: Mapping[str, str]) -> FoundPartition:
+    start, size = sysfs.extent(path)
+    return FoundPartition(
+        number=sysfs.number(path / "partition"),
+        start=start,
+        size=size,
+        type=found.get("PART_ENTRY_TYPE", ""),
+        uuid=found.get("PART_ENTRY_UUID", ""),
+        name=found.get("PART_ENTRY_NAME", ""),
+        filesystem=found.get("TYPE", ""),
+        filesystem_uuid=found.get("UUID", ""),
+        label=found.get("LABEL", ""),
+    )
 
 
 def marks(disk: Path) -> Iterator[tuple[str, str]]:

@@ -125,7 +125,7 @@ def _disk(device: pyudev.Device) -> Disk:
     size, logical_sector, serial, wwn, by_path = _identity(device)
     scsi = device.find_parent("scsi", "scsi_device")
     # A drive without a medium has nothing to probe.
-    found = contents.probe(path) if size else contents.Contents((), frozenset())
+    found = contents.probe(path) if size else contents.Contents()
     model = _ESCAPED.sub(
         lambda match: chr(int(match[1], 16)), device.properties.get("ID_MODEL_ENC", "")
     )
@@ -150,6 +150,7 @@ def _disk(device: pyudev.Device) -> Disk:
         boot_medium=MEDIUM_LABEL in found.labels,
         optimal_io=number(path / "queue/optimal_io_size"),
         signatures=found.signatures,
+        partitions=found.partitions,
         holders=tuple(contents.users(path)),
     )
 
