@@ -72,10 +72,7 @@ class Target:
                     except FileExistsError:
                         self._passages.directory(entry.path)  # or is it none?
                 case "f":
-                    with opened(name, _NEW_FILE, parent, entry.mode & 0o777) as file:
-                        if entry.size:
-                            os.ftruncate(file, entry.size)
-                        self._describe(file, entry)
+                    self._create(entry, (), memoryview(b""))
                 case "l":
                     os.symlink(entry.target, name, dir_fd=parent)
                     self._describe_name(parent, name, entry)
@@ -105,18 +102,8 @@ class Target:
 
     def write(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None:
         """A whole new file with all its metadata; `data` is the frame that `segments` lie in."""
-        # Nearly all entries come here; a context manager in Python costs as much as a system call.
         try:
-            parent, name = self._passages.place(entry.path)
-            file = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=parent)
-            try:
-                if segments[-1].file_offset + segments[-1].length < entry.size:
-                    os.ftruncate(file, entry.size)
-                _write_segments(file, segments, data)
-                owned = (entry.uid, entry.gid) == self._owner
-                self._describe(file, entry, owned=owned and self._passages.gives_our_group(parent))
-            finally:
-                os.close(file)
+            self._create(entry, segments, data)
         except OSError as error:
             raise failed(entry.path, error) from error
 
@@ -138,6 +125,20 @@ class Target:
     def sync(self) -> None:
         """Everything written is on its disks; raises StepFailed naming where it is not."""
         sync(self._path)
+
+    # Nearly all entries come here, and a context manager in Python costs as much as a system call.
+    def _create(self, entry: Entry, segments: tuple[Segment, ...], data: memoryview) -> None:
+        parent, name = self._passages.place(entry.path)
+        file = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=parent)
+        try:
+            end = segments[-1].file_offset + segments[-1].length if segments else 0
+            if end < entry.size:
+                os.ftruncate(file, entry.size)
+            _write_segments(file, segments, data)
+            owned = (entry.uid, entry.gid) == self._owner
+            self._describe(file, entry, owned=owned and self._passages.gives_our_group(parent))
+        finally:
+            os.close(file)
 
     def _describe(
         self, file: int, entry: Entry, *, whole_mode: bool = False, owned: bool = False

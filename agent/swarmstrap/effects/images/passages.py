@@ -18,6 +18,7 @@ class Passages:
     def __init__(self, root: Path) -> None:
         self._root = os.open(root, _PASSAGE)
         self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._group = os.getegid()
         self._strange: set[int] = set()
         self._note_group(self._root)
 
@@ -55,7 +56,7 @@ class Passages:
         self._open.clear()
 
     def _note_group(self, directory: int) -> None:
-        if os.fstat(directory).st_gid != os.getegid():
+        if os.fstat(directory).st_gid != self._group:
             self._strange.add(directory)
 
     def _forget(self, directory: int) -> None:
