@@ -22,6 +22,7 @@ from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.netboot import boot_api, dhcp
+from swarmstrap_server.netboot.grub import GrubFolder
 from swarmstrap_server.site import pki
 from swarmstrap_server.site.checks import dhcp_settings
 from swarmstrap_server.site.reading import Site, read_site
@@ -50,6 +51,8 @@ async def _serve(site: Site, store: Store, ready: Callable[[str], None]) -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     services = make_services(site, store)
+    if site.settings.dhcp.secure_boot:
+        GrubFolder(services.deployments).keep()
     async with listeners(site, services):
         services.publish()
         jobs: list[Coroutine[None, None, object]] = [
@@ -59,7 +62,8 @@ async def _serve(site: Site, store: Store, ready: Callable[[str], None]) -> None
         ]
         wanted = dhcp_settings(site.settings)
         if wanted is not None:
-            jobs.append(dhcp.serve(wanted, site.paths.run))
+            tftp = site.paths.boot if wanted.secure_boot else dhcp.IPXE
+            jobs.append(dhcp.serve(wanted, site.paths.run, tftp=tftp))
         ready(f"ready boot={site.boot_url} node={site.node_url} operator={site.paths.socket}")
         await _first_to_end(jobs)
 

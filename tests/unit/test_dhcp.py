@@ -2,6 +2,7 @@
 """What dnsmasq is told, in its own judgement, and what is never written into a boot file."""
 
 import asyncio
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -34,7 +35,10 @@ LAB = DhcpSettings(
 )
 
 
-@pytest.mark.parametrize("settings", [FULL, PROXY, LAB], ids=["full", "proxy", "lab"])
+SIGNED = [replace(settings, secure_boot=True) for settings in (FULL, PROXY, LAB)]
+
+
+@pytest.mark.parametrize("settings", [FULL, PROXY, LAB, *SIGNED])
 def test_dnsmasq_accepts_what_is_rendered(tmp_path: Path, settings: DhcpSettings) -> None:
     config = tmp_path / "dnsmasq.conf"
     config.write_text(render(settings, tmp_path))
@@ -84,22 +88,35 @@ def test_settings_that_do_not_belong_together_are_refused(change: dict[str, obje
         DhcpSettings(**{**given, **change})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("settings", SIGNED)
+def test_uefi_firmware_gets_the_signed_program_from_the_site(settings: DhcpSettings) -> None:
+    text = render(settings, Path("/state"), Path("/site/boot"))
+    assert "tftp-root=/site/boot\n" in text
+    assert "shimx64.efi" in text
+    assert "undionly.kpxe" in text
+    assert "snponly.efi" not in text
+
+
+@pytest.mark.parametrize("secure_boot", [False, True])
 @pytest.mark.parametrize("flavour", ["dnsmasq", "isc", "kea"])
-def test_lines_for_another_dhcp_server_name_script_and_boot_files(flavour: dhcp.Flavour) -> None:
-    text = lines_for(flavour, SERVER, 8080)
+def test_lines_for_another_dhcp_server_name_script_and_boot_files(
+    flavour: dhcp.Flavour, secure_boot: bool
+) -> None:
+    text = lines_for(flavour, SERVER, 8080, secure_boot=secure_boot)
     for word in (
         "http://192.0.2.1:8080/boot/entry.ipxe",
         "undionly.kpxe",
-        "snponly.efi",
+        "shimx64.efi" if secure_boot else "snponly.efi",
         "192.0.2.1",
     ):
         assert word in text
     assert "@" not in text
 
 
-def test_our_lines_for_dnsmasq_are_lines_for_dnsmasq(tmp_path: Path) -> None:
+@pytest.mark.parametrize("secure_boot", [False, True])
+def test_our_lines_for_dnsmasq_are_lines_for_dnsmasq(tmp_path: Path, secure_boot: bool) -> None:
     config = tmp_path / "dnsmasq.conf"
-    config.write_text(lines_for("dnsmasq", SERVER, 8080))
+    config.write_text(lines_for("dnsmasq", SERVER, 8080, secure_boot=secure_boot))
     run(["dnsmasq", "--test", f"--conf-file={config}"], timeout=10)
 
 

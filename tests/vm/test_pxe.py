@@ -165,7 +165,7 @@ async def test_an_unarmed_uefi_node_boots_its_own_disk(tmp_path: Path) -> None:
     image = f"-i{files.system.path}"
     run(["mformat", image, "::"], timeout=10)
     run(["mmd", image, "::EFI", "::EFI/BOOT"], timeout=10)
-    run(["mcopy", image, dhcp.TFTP_ROOT / "snponly.efi", "::EFI/BOOT/BOOTX64.EFI"], timeout=10)
+    run(["mcopy", image, dhcp.IPXE / "snponly.efi", "::EFI/BOOT/BOOTX64.EFI"], timeout=10)
     async with network(1) as net, served(net, tmp_path, "local.ipxe.in", "full"):
         heard = await power_on(UEFI, files, net, "proof")
     assert heard.ended.good, (heard.ended, heard.lines[-20:])

@@ -148,7 +148,9 @@ def _initramfs(args: argparse.Namespace) -> int:
 
 def _dhcp(args: argparse.Namespace) -> int:
     settings = read_site(args.site).settings
-    print(dhcp.lines_for(args.flavour, IPv4Address(settings.address), settings.ports.boot), end="")
+    address, port = IPv4Address(settings.address), settings.ports.boot
+    lines = dhcp.lines_for(args.flavour, address, port, secure_boot=settings.dhcp.secure_boot)
+    print(lines, end="")
     return 0
 
 

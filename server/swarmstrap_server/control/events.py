@@ -16,6 +16,7 @@ from swarmstrap_server.control.store import Store
 log = logging.getLogger(__name__)
 
 Viewer = Callable[[str], NodeView]
+Follower = Callable[[str], None]
 
 # Records that a listener may lag behind before it is cut off: some minutes of a thousand nodes.
 _BACKLOG = 10_000
@@ -55,6 +56,13 @@ class Feed:
         self._store = store
         self._view = view
         self._listeners: set[Listener] = set()
+        self._followers: list[Follower] = []
+
+    def follow(self, follower: Follower) -> None:
+        """Call it with a node's name whenever the server grants the node something or takes it
+        back, before whoever caused that is answered.
+        """
+        self._followers.append(follower)
 
     @contextlib.contextmanager
     def listen(self) -> Iterator[Listener]:
@@ -111,6 +119,8 @@ class Feed:
             hint=hint,
         )
         log.info("%s: %s", node, description)
+        for follower in self._followers:
+            follower(node)
         self._tell(node, [self._store.add_event(node, event, now)])
 
     def _tell(self, node: str, records: Sequence[Record]) -> None:

@@ -24,7 +24,7 @@ Mode = Literal["full", "proxy"]
 Flavour = Literal["dnsmasq", "isc", "kea"]
 
 # Debian's ipxe package; dnsmasq serves undionly.kpxe and snponly.efi straight from there.
-TFTP_ROOT = Path("/usr/lib/ipxe")
+IPXE = Path("/usr/lib/ipxe")
 _NIC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _CHECK_SECONDS = 10.0
 _RESTARTS = 5
@@ -38,7 +38,8 @@ class DhcpSettings:
 
     `pool` (first and last address to lease) belongs to mode full, and so do `router` and `dns`:
     left out, nodes are told of none. `ipv6_prefix` makes dnsmasq announce that prefix, which
-    spares Debian's iPXE a wait of 16 s; only for a network with nobody else on it.
+    spares Debian's iPXE a wait of 16 s; only for a network with nobody else on it. `secure_boot`
+    gives UEFI firmware a signed boot program (`netboot.grub`).
     Raises BadInput for values that do not belong together.
     """
 
@@ -51,6 +52,7 @@ class DhcpSettings:
     router: IPv4Address | None = None
     dns: tuple[IPv4Address, ...] = ()
     ipv6_prefix: IPv6Network | None = None
+    secure_boot: bool = False
 
     def __post_init__(self) -> None:
         if not _NIC_NAME.fullmatch(self.interface):
@@ -67,15 +69,18 @@ class DhcpSettings:
             raise BadInput(f"dhcp: the range {self.pool[0]} to {self.pool[1]} is backwards")
 
 
-def render(settings: DhcpSettings, state: Path) -> str:
-    """The configuration of the supervised dnsmasq, which keeps leases and pid file in `state`."""
+def render(settings: DhcpSettings, state: Path, tftp: Path = IPXE) -> str:
+    """The configuration of the supervised dnsmasq, which keeps leases and pid file in `state`.
+
+    `tftp` is the folder with the boot programs; dnsmasq reads it as a user without rights.
+    """
     first, last = settings.pool or ("", "")
     prefix = settings.ipv6_prefix
     values = {
-        **_boot_values(settings.server, settings.boot_port),
+        **_boot_values(settings.server, settings.boot_port, secure_boot=settings.secure_boot),
         "INTERFACE": settings.interface,
         "STATE": str(state),
-        "TFTP": str(TFTP_ROOT),
+        "TFTP": str(tftp),
         "FIRST": str(first),
         "LAST": str(last),
         "NETWORK": str(settings.network.network_address),
@@ -93,16 +98,23 @@ def render(settings: DhcpSettings, state: Path) -> str:
             parts += ["dnsmasq-proxy.conf.in"]
     if prefix:
         parts += ["dnsmasq-ipv6.conf.in"]
+    if settings.secure_boot:
+        parts += ["dnsmasq-signed.conf.in"]
     return "".join(fill(template(part), values) for part in parts)
 
 
-def lines_for(flavour: Flavour, server: IPv4Address, boot_port: int) -> str:
+def lines_for(
+    flavour: Flavour, server: IPv4Address, boot_port: int, *, secure_boot: bool = False
+) -> str:
     """What to add to a DHCP server of one's own; `server` must then also be its TFTP server."""
-    text = fill(template(f"dhcp-{flavour}.in"), _boot_values(server, boot_port))
+    values = _boot_values(server, boot_port, secure_boot=secure_boot)
+    text = fill(template(f"dhcp-{flavour}.in"), values)
     return text.lstrip("\n")
 
 
-async def serve(settings: DhcpSettings, state: Path, *, netns: str | None = None) -> NoReturn:
+async def serve(
+    settings: DhcpSettings, state: Path, *, tftp: Path = IPXE, netns: str | None = None
+) -> NoReturn:
     """Run dnsmasq until cancelled, starting it again a few times when it ends by itself.
 
     It runs in the network namespace `netns`, or where the server runs.
@@ -111,7 +123,7 @@ async def serve(settings: DhcpSettings, state: Path, *, netns: str | None = None
     """
     state.mkdir(parents=True, exist_ok=True)
     config = state / "dnsmasq.conf"
-    config.write_text(render(settings, state))
+    config.write_text(render(settings, state, tftp))
     run(["dnsmasq", "--test", f"--conf-file={config}"], timeout=_CHECK_SECONDS)
     argv = ["dnsmasq", "--keep-in-foreground", f"--conf-file={config}"]
     restarts = 0
@@ -141,5 +153,9 @@ def _end_leftover(state: Path) -> None:
             os.kill(pid, signal.SIGTERM)
 
 
-def _boot_values(server: IPv4Address, boot_port: int) -> dict[str, str]:
-    return {"SERVER": str(server), "SCRIPT": f"http://{server}:{boot_port}/boot/entry.ipxe"}
+def _boot_values(server: IPv4Address, boot_port: int, *, secure_boot: bool) -> dict[str, str]:
+    return {
+        "SERVER": str(server),
+        "SCRIPT": f"http://{server}:{boot_port}/boot/entry.ipxe",
+        "UEFI": "shimx64.efi" if secure_boot else "snponly.efi",
+    }

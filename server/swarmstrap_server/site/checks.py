@@ -90,6 +90,7 @@ def dhcp_settings(settings: Settings) -> DhcpSettings | None:
         router=ipaddress.IPv4Address(dhcp.router) if dhcp.router else None,
         dns=tuple(map(ipaddress.IPv4Address, dhcp.dns)),
         ipv6_prefix=ipaddress.IPv6Network(dhcp.ipv6_prefix) if dhcp.ipv6_prefix else None,
+        secure_boot=dhcp.secure_boot,
     )
 
 

@@ -33,6 +33,7 @@ class Dhcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     router: str = ""
     dns: tuple[str, ...] = ()
     ipv6_prefix: str = ""
+    secure_boot: bool = False
 
 
 class Swarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
