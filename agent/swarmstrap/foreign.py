@@ -15,44 +15,44 @@ from swarmstrap.layout import DiskLayout
 
 # blkid's types (util-linux, libblkid/src/superblocks), and what to call them.
 _KINDS = {
-    "linux_raid_member": "member of an MD array",
-    "LVM1_member": "physical volume of LVM",
-    "LVM2_member": "physical volume of LVM",
-    "zfs_member": "member of a ZFS pool",
-    "ceph_bluestore": "Ceph OSD",
-    "VMFS": "VMFS of VMware",
-    "VMFS_volume_member": "member of a VMFS of VMware",
-    "gpfs": "GPFS disk",
-    "drbd": "DRBD replica",
-    "drbdproxy_datalog": "DRBD replica",
-    "drbdmanage_control_volume": "DRBD replica",
-    "bcache": "bcache device",
-    "mpath_member": "path of a multipath device",
-    "crypto_LUKS": "LUKS volume",
-    "cs_fvault2": "FileVault volume",
-    "BitLocker": "BitLocker volume",
-    "stratis": "member of a Stratis pool",
-    "vdo": "VDO device",
-    "oracleasm": "Oracle ASM disk",
-    "DM_integrity": "dm-integrity device",
-    "DM_verity_hash": "dm-verity device",
-    "DM_snapshot_cow": "snapshot of another device",
-    "gfs": "cluster filesystem",
-    "gfs2": "cluster filesystem",
-    "ocfs": "cluster filesystem",
-    "ocfs2": "cluster filesystem",
+    "linux_raid_member": "a member of an MD array",
+    "LVM1_member": "a physical volume of LVM",
+    "LVM2_member": "a physical volume of LVM",
+    "zfs_member": "a member of a ZFS pool",
+    "ceph_bluestore": "a Ceph OSD",
+    "VMFS": "a VMFS of VMware",
+    "VMFS_volume_member": "a member of a VMFS of VMware",
+    "gpfs": "a GPFS disk",
+    "drbd": "a DRBD replica",
+    "drbdproxy_datalog": "a DRBD replica",
+    "drbdmanage_control_volume": "a DRBD replica",
+    "bcache": "a bcache device",
+    "mpath_member": "a path of a multipath device",
+    "crypto_LUKS": "a LUKS volume",
+    "cs_fvault2": "a FileVault volume",
+    "BitLocker": "a BitLocker volume",
+    "stratis": "a member of a Stratis pool",
+    "vdo": "a VDO device",
+    "oracleasm": "an Oracle ASM disk",
+    "DM_integrity": "a dm-integrity device",
+    "DM_verity_hash": "a dm-verity device",
+    "DM_snapshot_cow": "a snapshot of another device",
+    "gfs": "a cluster filesystem",
+    "gfs2": "a cluster filesystem",
+    "ocfs": "a cluster filesystem",
+    "ocfs2": "a cluster filesystem",
     "several kinds of data": "several kinds of data",
     "unreadable data": "data that cannot be read",
 }
 # GPT types of what blkid sees nothing of (util-linux, include/pt-gpt-partnames.h).
 _TYPES = {
-    "37affc90-ef7d-4e96-91c3-2d7ae055b174": "GPFS disk",
-    "4fbd7e29-9d25-41b8-afd0-062c0ceff05d": "Ceph OSD",
-    "aa31e02a-400f-11db-9590-000c2911d1b8": "VMFS of VMware",
-    "381cfccc-7288-11e0-92ee-000c2911d0b2": "vSAN disk of VMware",
-    "e75caf8f-f680-4cee-afa3-b001e56efc2d": "member of Windows Storage Spaces",
-    "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3": "dynamic disk of Windows",
-    "af9b60a0-1431-4f62-bc68-3311714a69ad": "dynamic disk of Windows",
+    "37affc90-ef7d-4e96-91c3-2d7ae055b174": "a GPFS disk",
+    "4fbd7e29-9d25-41b8-afd0-062c0ceff05d": "a Ceph OSD",
+    "aa31e02a-400f-11db-9590-000c2911d1b8": "a VMFS of VMware",
+    "381cfccc-7288-11e0-92ee-000c2911d0b2": "a vSAN disk of VMware",
+    "e75caf8f-f680-4cee-afa3-b001e56efc2d": "a member of Windows Storage Spaces",
+    "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3": "a dynamic disk of Windows",
+    "af9b60a0-1431-4f62-bc68-3311714a69ad": "a dynamic disk of Windows",
 }
 _FIRMWARE_RAID = "_raid_member"
 _SIGNATURE = re.compile(r"(.+) \(([^ ,)]+)(?:, label (.*))?\)")
@@ -77,15 +77,16 @@ def check_wipe(
     """
     if layout.wipe == "anything" or own:
         return
+    special = tuple(extraordinary(disk, kept))
     if layout.wipe == "ordinary":
-        found, takes = tuple(extraordinary(disk, kept)), "ordinary data"
+        found, takes = special, "a disk without such data"
     else:
         found, takes = tuple(everything(disk, kept)), "an empty disk"
     if not found:
         return
     raise Unplannable(
         f"{disk.name} holds {', '.join(found)}, and the layout of {layout.id} only takes {takes}",
-        hint="write `wipe: anything` in the layout to replace it",
+        hint=f"write `wipe: {'anything' if special else 'ordinary'}` in the layout to replace it",
     )
 
 
@@ -115,10 +116,10 @@ def extraordinary(disk: Disk, kept: Sequence[int] = ()) -> Iterator[str]:
         kind = _kind(data.kind) if data else None
         if data and kind and data.where not in names:
             of = f" {data.label}" if data.label else ""
-            yield f"a {kind}{of} ({data.where})"
+            yield f"{kind}{of} ({data.where})"
     for part in disk.partitions:
         if part.number not in kept and (kind := _TYPES.get(part.type.lower())):
-            yield f"a {kind} ({part_name(disk, part.number)})"
+            yield f"{kind} ({part_name(disk, part.number)})"
 
 
 def part_name(disk: Disk, number: int) -> str:
@@ -135,5 +136,5 @@ def _parse(signature: str) -> Data | None:
 
 def _kind(kind: str) -> str | None:
     if kind.endswith(_FIRMWARE_RAID) and kind not in _KINDS:
-        return f"member of a firmware RAID ({kind.removesuffix(_FIRMWARE_RAID)})"
+        return f"a member of a firmware RAID ({kind.removesuffix(_FIRMWARE_RAID)})"
     return _KINDS.get(kind)

@@ -38,9 +38,9 @@ def _find(table: Table, disk: Disk, label: str) -> FoundPartition:
     if len(fitting) == 1:
         return fitting[0]
     there = ", ".join(filter(None, (_label(table, p) for p in disk.partitions)))
+    count = f"{len(fitting)} partitions" if fitting else "no partition"
     raise Unplannable(
-        f"{disk.name} has {len(fitting) or 'no'} partitions {label} to preserve, of "
-        f"{there or 'none with a label'}",
+        f"{disk.name} has {count} {label} to preserve; labels there are {there or 'none'}",
         hint="take another disk, or make the partition anew without `preserve`",
     )
 
