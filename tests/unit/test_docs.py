@@ -10,17 +10,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from swarmstrap import cmdline, hints
-from swarmstrap.layout import (
-    DiskLayout,
-    Format,
-    Layout,
-    Partition,
-    PartitionType,
-    Prefer,
-    Unused,
-    Wipe,
-)
+from swarmstrap import cmdline
 from swarmstrap.manifest import NetworkStack
 from swarmstrap.networks.checks import network_findings
 from swarmstrap.networks.values import Bond, BondMode, Bridge, Interface, NicMatch, Route, Vlan
@@ -32,8 +22,8 @@ from swarmstrap_server.site.settings import DhcpMode, Node, NodesFile, Settings
 from swarmstrap_server.site.yamlfile import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
-SITE, LAYOUTS, REHEARSAL, NETWORK = (
-    (DOCS / f"{page}.md").read_text() for page in ("site", "layouts", "rehearsal", "network")
+SITE, REHEARSAL, NETWORK = (
+    (DOCS / f"{page}.md").read_text() for page in ("site", "rehearsal", "network")
 )
 
 
@@ -98,32 +88,8 @@ def test_the_network_of_the_page_is_right() -> None:
     assert network_findings(node.network) == []
 
 
-@pytest.mark.parametrize(
-    ("heading", "kind"),
-    [
-        ("key of a layout", Layout),
-        ("key of a disk", DiskLayout),
-        ("key of a partition", Partition),
-    ],
-)
-def test_layout_files(heading: str, kind: type[msgspec.Struct]) -> None:
-    assert first_column(LAYOUTS, heading) == words(kind)
-
-
-def test_match() -> None:
-    assert first_column(LAYOUTS, "key of `match`") == set(hints.KEYS)
-
-
 def test_values_that_are_words() -> None:
     assert set(get_args(DhcpMode) + get_args(Finish) + get_args(OnFailure)) <= spans(SITE)
-    written = (
-        get_args(PartitionType)
-        + get_args(Format)
-        + get_args(Prefer)
-        + get_args(Wipe)
-        + get_args(Unused)
-    )
-    assert set(written) <= spans(LAYOUTS)
 
 
 def test_kernel_arguments() -> None:

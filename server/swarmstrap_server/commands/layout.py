@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about layouts: check, schema, import. They work on files, and need no site."""
+"""Commands about layouts: check, explain, import, schema. They work on files, and need no site."""
 
 import argparse
 import json
@@ -7,14 +7,21 @@ import sys
 from pathlib import Path
 from typing import TypeAlias
 
+import msgspec
+
 from swarmstrap.errors import BadInput
+from swarmstrap.hardware import Inventory
 from swarmstrap.layout import Layout
 from swarmstrap.layoutcheck import check_layout
+from swarmstrap_server.control.store import Store
+from swarmstrap_server.layouts.explain import explain
 from swarmstrap_server.layouts.importing.choose import READERS
 from swarmstrap_server.layouts.importing.reading import Losses
+from swarmstrap_server.layouts.placement import explain_on
 from swarmstrap_server.layouts.schema import layout_schema
 from swarmstrap_server.layouts.writing import layout_yaml
 from swarmstrap_server.site.checks import layout_problems
+from swarmstrap_server.site.reading import read_site
 from swarmstrap_server.site.yamlfile import load
 
 _LOSSES = 3
@@ -29,6 +36,13 @@ def add_commands(commands: Commands) -> None:
     check.add_argument("file", nargs="+", type=Path)
     check.add_argument("--json", action="store_true", help="problems as JSON")
     check.set_defaults(run=_check)
+
+    words = actions.add_parser("explain", help="say in words what a layout means")
+    words.add_argument("file", type=Path)
+    machine = words.add_mutually_exclusive_group()
+    machine.add_argument("--inventory", type=Path, metavar="FILE", help="on this machine")
+    machine.add_argument("--node", metavar="NAME", help="on this node of the site")
+    words.set_defaults(run=_explain)
 
     convert = actions.add_parser("import", help="make a layout of what another tool reads")
     convert.add_argument("--from", dest="format", choices=sorted(READERS), required=True)
@@ -56,6 +70,43 @@ def _problems(path: Path) -> list[BadInput]:
         return layout_problems(load(path, Layout, name=str(path)))
     except BadInput as error:
         return [error]
+
+
+def _explain(args: argparse.Namespace) -> int:
+    layout = _load(args.file)
+    machine = _machine(args)
+    for line in explain(layout) if machine is None else explain_on(layout, machine):
+        print(line)
+    return 0
+
+
+def _load(path: Path) -> Layout:
+    """Raises BadInput with the first problem of the file."""
+    document = load(path, Layout, name=str(path))
+    for problem in layout_problems(document):
+        raise problem
+    return document.value
+
+
+def _machine(args: argparse.Namespace) -> Inventory | None:
+    if args.inventory:
+        try:
+            return msgspec.json.decode(args.inventory.read_bytes(), type=Inventory)
+        except msgspec.DecodeError as error:
+            raise BadInput(
+                f"{args.inventory}: not an inventory: {error}",
+                hint="swarmstrap-agent inventory --json prints one",
+            ) from error
+        except OSError as error:
+            raise BadInput(f"{args.inventory}: cannot be read: {error.strerror}") from error
+    if args.node:
+        inventory = Store(read_site(args.site).paths.database).inventory(args.node)
+        if inventory is None:
+            raise BadInput(
+                f"the hardware of {args.node} is not known", hint="boot it over the network once"
+            )
+        return inventory
+    return None
 
 
 def _import(args: argparse.Namespace) -> int:

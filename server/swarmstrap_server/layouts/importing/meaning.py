@@ -7,22 +7,13 @@ from typing import TypedDict
 
 from swarmstrap.errors import BadInput
 from swarmstrap.layout import Format, PartitionType, RaidLevel
+from swarmstrap.tables import ROOT_GUIDS, TYPE_GUIDS
 from swarmstrap.units import GiB, KiB, MiB, TiB
 
-# GPT partition types: UEFI 2.10, 5.3.3, and the Discoverable Partitions Specification.
+# GPT partition types as the node writes them.
 TYPES: Mapping[str, PartitionType] = {
-    "c12a7328-f81f-11d2-ba4b-00a0c93ec93b": "esp",
-    "21686148-6449-6e6f-744e-656564454649": "bios-boot",
-    "4f68bce3-e8cd-4db1-96e7-fbcaf984b709": "root",
-    "b921b045-1df0-41c3-af44-4c6f280d3fae": "root",
-    "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f": "swap",
-    "933ac7e1-2eb4-4f13-b844-0e14e2aef915": "home",
-    "4d21b016-b534-45c2-a9fb-5c16e091fd2d": "var",
-    "3b8f8425-20e0-4f3b-907f-1a25a76f98e8": "srv",
-    "0fc63daf-8483-4772-8e79-3d69d8477de4": "linux",
-    "a19d880f-05fc-4d3b-a006-743f0f84911e": "raid",
-    "e6d6d379-f507-44c2-a23c-238f2a3df928": "lvm",
-    "ca7d7ccb-63ed-4c53-861c-1742536059cc": "luks",
+    **{guid: kind for kind, guid in TYPE_GUIDS.items()},
+    **dict.fromkeys(ROOT_GUIDS.values(), "root"),
 }
 _FORMATS: Mapping[str, Format] = {
     **dict.fromkeys(("vfat", "fat", "fat12", "fat16", "fat32"), "vfat"),

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`swarmstrap layout check`, `explain` and `schema`.
+
+layout_explained/ has what is to be said: `LAYOUT.txt` of an example in docs/layouts, and
+`LAYOUT@MACHINE.txt` of it on one of tests/inventories. A new case is a new file, even an empty one;
+`pytest tests/unit/test_layout_tools.py --update` fills it for review.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from swarmstrap_server.cli import main
+
+TREE = Path(__file__).parents[2]
+EXAMPLES = TREE / "docs/layouts"
+INVENTORIES = TREE / "tests/inventories"
+EXPLAINED = sorted((Path(__file__).parent / "layout_explained").glob("*.txt"))
+
+
+@pytest.mark.parametrize("expected", EXPLAINED, ids=lambda path: path.stem)
+def test_explain(
+    expected: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout, _, machine = expected.stem.partition("@")
+    on = ["--inventory", str(INVENTORIES / f"{machine}.json")] if machine else []
+    status = main(["layout", "explain", str(EXAMPLES / f"{layout}.yaml"), *on])
+    shown = capsys.readouterr()
+    assert (status == 0) == (shown.err == "")
+    if request.config.getoption("--update"):
+        expected.write_text(shown.out + shown.err)
+    assert expected.read_text() == shown.out + shown.err
+
+
+def test_every_example_is_explained() -> None:
+    explained = {path.stem.partition("@")[0] for path in EXPLAINED}
+    assert explained == {path.stem for path in EXAMPLES.glob("*.yaml")}
+
+
+def test_explain_needs_an_inventory_that_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "machine.json"
+    path.write_text('{"cpu": {}}')
+    layout = str(EXAMPLES / "one-disk.yaml")
+    assert main(["layout", "explain", layout, "--inventory", str(path)]) == 1
+    assert "machine.json: not an inventory" in capsys.readouterr().err
+
+
+def test_check_finds_nothing_wrong_in_the_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["layout", "check", *map(str, EXAMPLES.glob("*.yaml"))]) == 0
+    assert capsys.readouterr().out == "nothing wrong\n"
+
+
+DISK = "disks:\n- id: a\n  partitions:\n  - {label: r, type: root, format: ext4, mount: /}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (DISK.replace("label", "lable"), ":4: unknown key 'lable' in a partition, did you mean"),
+        (DISK.replace("ext4", "ext3"), ":4: format: 'ext3' is none of"),
+        (DISK.replace("- id: a", "- id: a\n  match: {seriel: X}"), ":2: disk a: unknown key"),
+        (f"{DISK}raid:\n- {{name: m, level: 1, devices: [q]}}\n", ":6: raid m: device q"),
+        (f"{DISK}luks:\n- {{name: s, device: r}}\n", ":6: luks s: "),
+        (
+            f"{DISK}volume_groups:\n- name: v\n  devices: [r]\n  volumes: []\n",
+            ":6: volume group v: ",
+        ),
+    ],
+)
+def test_check_says_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, complaint: str
+) -> None:
+    path = tmp_path / "layout.yaml"
+    path.write_text(text)
+    assert main(["layout", "check", str(path), str(EXAMPLES / "one-disk.yaml")]) == 1
+    assert f"{path}{complaint}" in capsys.readouterr().err
+    assert main(["layout", "check", "--json", str(path)]) == 1
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert problem.startswith(f"{path}{complaint}")
+
+
+def test_schema_is_the_one_that_is_shipped(
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = EXAMPLES / "layout.schema.json"
+    assert main(["layout", "schema"]) == 0
+    shown = capsys.readouterr().out
+    if request.config.getoption("--update"):
+        shipped.write_text(shown)
+    assert shipped.read_text() == shown
