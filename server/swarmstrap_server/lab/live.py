@@ -78,7 +78,7 @@ def doing(progress: Progress) -> str:
     """In words: what the node is at, by what the server and the lab know of it."""
     match progress.stage:
         case "waiting":
-            return "getting its disks"
+            return "not yet powered on"
         case "installing":
             return _installing(progress.deployment)
         case "starting":
