@@ -17,22 +17,13 @@ from swarmstrap.deployed import record
 from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
-from swarmstrap.placing import Identity, PlacedDisk, place_disks
-from swarmstrap.render import mount_options
+from swarmstrap.placing import Identity, place_disks
+from swarmstrap.plan_storage import mounts, storage_steps
 from swarmstrap.stacking import Placed, stack
 from swarmstrap.staging import fits_memory, memory_room, staged_size, too_large_for_memory
 from swarmstrap.steps import Step
 from swarmstrap.steps.image import FetchImage, VerifyTree
 from swarmstrap.steps.leaving import Seed, Settle
-from swarmstrap.steps.storage import (
-    MakeFilesystem,
-    MakeSubvolumes,
-    MountVolume,
-    ProveTable,
-    ReleaseDisks,
-    WipeDisk,
-    WritePartitionTable,
-)
 from swarmstrap.units import human
 from swarmstrap.wire import Job
 
@@ -47,7 +38,7 @@ def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[St
     system = make_system(placed, identity, job, manifest)
     _check_room(manifest, placed)
     staging = choose_staging(inventory, manifest, system)
-    yield from _storage(inventory, system)
+    yield from storage_steps(inventory, placed)
     yield FetchImage(
         name=manifest.name,
         version=manifest.version,
@@ -57,7 +48,7 @@ def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[St
         room=memory_room(inventory),
     )
     if job.verify == "full":
-        yield VerifyTree(mounts=mounts(system), preserve=None)
+        yield VerifyTree(mounts=mounts(placed), preserve=None)
     yield remove_clones()
     configured = list(configuration(inventory, job, manifest, system))
     yield from configured
@@ -98,60 +89,3 @@ def choose_staging(
         f"{human(room)} of root partition",
         hint="raise size_min of the root partition, or the node's memory",
     )
-
-
-def _storage(inventory: Inventory, system: System) -> Iterator[Step]:
-    placed = system.placed
-    names = {disk.id.name for disk in placed.disks}
-    if placed.making or any(disk.holders for disk in inventory.disks if disk.name in names):
-        yield ReleaseDisks(tuple(disk.id for disk in placed.disks))
-    for disk in placed.disks:
-        yield from _table(disk, built_upon=bool(placed.making))
-    yield from placed.making
-    for volume in placed.volumes:
-        if volume.preserved:
-            continue
-        if volume.format:
-            yield MakeFilesystem(
-                volume=volume.volume,
-                format=volume.format,
-                label=volume.label,
-                uuid=volume.uuid,
-                sectors=volume.size // volume.sector,
-            )
-        subvolumes = tuple(mount.subvolume for mount in volume.mounts if mount.subvolume)
-        if subvolumes:
-            yield MakeSubvolumes(volume.volume, subvolumes)
-    yield from mount_steps(system)
-
-
-def _table(disk: PlacedDisk, *, built_upon: bool) -> Iterator[Step]:
-    """Nothing is written where an earlier attempt left this very table, but when something is to be
-    made of its partitions: what md, LUKS and LVM left in them would come to life again.
-    """
-    if disk.present and not built_upon:
-        yield ProveTable(disk.id, disk.uuid, disk.partitions)
-        return
-    yield WipeDisk(disk.id, disk.signatures, disk.kept)
-    kept = tuple(partition.number for partition in disk.kept)
-    yield WritePartitionTable(
-        disk.id, disk.uuid, disk.partitions, disk.table, kept=kept, active=disk.active
-    )
-
-
-def mount_steps(system: System) -> Iterator[Step]:
-    """Not what is preserved: the image's files there stay below it, on the filesystem above."""
-    mounted = [
-        (mount, volume, volume.format)
-        for volume in system.placed.volumes
-        for mount in volume.mounts
-        if volume.format and not volume.preserved
-    ]
-    # A path sorts after every path above it, so parents are mounted first.
-    for mount, volume, form in sorted(mounted, key=lambda entry: entry[0].target):
-        yield MountVolume(volume.volume, form, mount.target, mount_options(mount))
-
-
-def mounts(system: System) -> tuple[str, ...]:
-    new = (volume for volume in system.placed.volumes if not volume.preserved)
-    return tuple(sorted(mount.target for volume in new for mount in volume.mounts))

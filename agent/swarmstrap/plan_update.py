@@ -9,7 +9,8 @@ from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
 from swarmstrap.placing import Identity, find_disks
-from swarmstrap.plan_tree import choose_staging, mount_steps, mounts
+from swarmstrap.plan_storage import mount_steps, mounts
+from swarmstrap.plan_tree import choose_staging
 from swarmstrap.preserving import check_pattern
 from swarmstrap.stacking import stack
 from swarmstrap.steps import Step
@@ -39,7 +40,7 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
     for made in placed.making:
         if isinstance(made, MakeArray | MakeCrypt | MakeGroup):
             yield OpenAgain(made)
-    yield from mount_steps(system)
+    yield from mount_steps(placed)
     yield UpdateTree(
         name=manifest.name,
         version=manifest.version,
@@ -48,7 +49,7 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
         staging=staging,
         deployment=identity.deployment,
         node=identity.node,
-        mounts=mounts(system),
+        mounts=mounts(placed),
         preserve=preserve,
         checksum=job.verify == "full",
         allow_older=job.allow_older,
@@ -57,7 +58,7 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
     # Only now: the new kernel is there, and grub.cfg names it.
     yield TidyTree()
     if job.verify == "full":
-        yield VerifyTree(mounts(system), preserve)
+        yield VerifyTree(mounts(placed), preserve)
     yield record(identity, job, manifest, placed.volumes, configured)
     yield from hooks(job)
     yield RefreshGrub(grub(inventory, manifest, system))
