@@ -9,6 +9,7 @@ import pytest
 from tests.disk.conftest import Attach
 
 from swarmstrap.effects.hardware import contents
+from swarmstrap.hardware import FoundPartition
 from swarmstrap.units import MiB
 
 Sparse = Callable[[int], Path]
@@ -20,7 +21,7 @@ def folder(node: str) -> Path:
 
 def test_an_empty_disk(sparse: Sparse, attach: Attach) -> None:
     node = attach(sparse(8 * MiB), 512)
-    assert contents.probe(folder(node)) == contents.Contents((), frozenset())
+    assert contents.probe(folder(node)) == contents.Contents()
     assert list(contents.users(folder(node))) == []
     assert not contents.is_path(folder(node))
 
@@ -63,3 +64,30 @@ def test_a_mounted_btrfs_is_known_by_all_its_devices(
     finally:
         subprocess.run(["umount", place], check=True)
     assert [list(contents.users(folder(node))) for node in nodes] == [[], []]
+
+
+def test_a_partition_is_what_sysfs_and_blkid_say(tmp_path: Path) -> None:
+    for name, number in (("partition", 3), ("start", 2048), ("size", 4096)):
+        (tmp_path / name).write_text(f"{number}\n")
+    found = contents.partition(
+        tmp_path,
+        {
+            "PART_ENTRY_TYPE": "0fc63daf-8483-4772-8e79-3d69d8477de4",
+            "PART_ENTRY_UUID": "0a1b2c3d-0000-4000-8000-000000000003",
+            "PART_ENTRY_NAME": "home",
+            "TYPE": "xfs",
+            "UUID": "0a1b2c3d-0000-4000-8000-000000000103",
+            "LABEL": "data",
+        },
+    )
+    assert found == FoundPartition(
+        number=3,
+        start=MiB,
+        size=2 * MiB,
+        type="0fc63daf-8483-4772-8e79-3d69d8477de4",
+        uuid="0a1b2c3d-0000-4000-8000-000000000003",
+        name="home",
+        filesystem="xfs",
+        filesystem_uuid="0a1b2c3d-0000-4000-8000-000000000103",
+        label="data",
+    )

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,96 @@ def test_a_table_that_came_out_otherwise_is_noticed(
 def test_a_disk_too_small_for_the_table(sparse: Sparse) -> None:
     with pytest.raises(StepFailed, match="sgdisk ended with status"):
         disk.write_table_to(str(sparse(128 * MiB)), table(128 * MiB))
+
+
+def mbr(size: int, sector: int = 512) -> WritePartitionTable:
+    return WritePartitionTable(
+        DiskId("/dev/vda", size, "x", "", "", sector),
+        "0badcafe",
+        (
+            PlannedPartition(1, "boot", "linux", MiB, 64 * MiB, "0badcafe-01"),
+            PlannedPartition(2, "leg", "raid", 65 * MiB, 64 * MiB, "0badcafe-02"),
+            PlannedPartition(4, "swap", "swap", 200 * MiB, 56 * MiB, "0badcafe-04"),
+        ),
+        "msdos",
+        active=1,
+    )
+
+
+def read_mbr(path: str | Path) -> tuple[str, list[tuple[int, int, int, int]]]:
+    """Disk id and (status, type, first, count) of the four entries, in sectors (UEFI 2.10, 5.2)."""
+    with open(path, "rb") as file:
+        sector = file.read(512)
+    assert sector[510:] == b"\x55\xaa"
+    entries = [struct.unpack("<B3xB3xII", sector[at : at + 16]) for at in range(446, 510, 16)]
+    return f"{struct.unpack('<I', sector[440:444])[0]:08x}", entries
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_mbr(sector: int, sparse: Sparse, attach: Attach) -> None:
+    node = attach(sparse(2 * GiB), sector)
+    disk.write_table_to(node, mbr(2 * GiB, sector))
+    unit = MiB // sector
+    assert read_mbr(node) == (
+        "0badcafe",
+        [
+            (0x80, 0x83, unit, 64 * unit),
+            (0, 0xFD, 65 * unit, 64 * unit),
+            (0, 0, 0, 0),
+            (0, 0x82, 200 * unit, 56 * unit),
+        ],
+    )
+
+
+def test_an_mbr_takes_the_place_of_a_gpt_that_was_wiped(sparse: Sparse) -> None:
+    path = sparse(GiB)
+    disk.write_table_to(str(path), table(GiB))
+    disk.wipe_node(str(path))
+    disk.write_table_to(str(path), mbr(GiB))
+    assert signatures(path) == {"dos"}
+
+
+def changed(step: WritePartitionTable, kept: int) -> WritePartitionTable:
+    """As when a layout preserves one partition: the others are all different."""
+    old = next(part for part in step.partitions if part.number == kept)
+    new = PlannedPartition(1, "new", "linux", MiB, MiB, str(uuid.UUID(int=7)))
+    return replace(step, partitions=(new, old), kept=(kept,), uuid=str(uuid.UUID(int=8)))
+
+
+def test_a_partition_that_is_kept_keeps_its_entry(sparse: Sparse) -> None:
+    path, first = sparse(2 * GiB), table(2 * GiB)
+    disk.write_table_to(str(path), first)
+    step = changed(first, kept=3)
+    disk.write_table_to(str(path), step)
+    assert read_gpt(path, 512) == expected(step)
+    assert read_gpt(path, 512)[1][-1] == expected(first)[1][-1]
+
+
+def test_a_partition_that_is_kept_is_not_where_it_was(sparse: Sparse) -> None:
+    path, first = sparse(2 * GiB), table(2 * GiB)
+    disk.write_table_to(str(path), first)
+    before = path.read_bytes()[: 2 * MiB]
+    moved = table(2 * GiB, root_size=513 * MiB)
+    with pytest.raises(StepFailed, match="is not the planned one"):
+        disk.write_table_to(str(path), changed(moved, kept=3))
+    assert path.read_bytes()[: 2 * MiB] == before, "nothing was written"
+
+
+def test_what_is_wiped_beside_what_is_kept(tmp_path: Path) -> None:
+    parts = []
+    for number, start, size in ((1, 2048, 2048), (2, 4096, 131072), (3, 135168, 1048576)):
+        part = tmp_path / f"vda{number}"
+        part.mkdir()
+        for name, value in (("partition", number), ("start", start), ("size", size)):
+            (part / name).write_text(f"{value}\n")
+        parts.append(part)
+    esp, root = table(2 * GiB).partitions[1:]
+    assert list(disk.beside("/dev/vda", parts, [root])) == parts[:2]
+    assert list(disk.beside("/dev/vda", parts, [esp, root])) == parts[:1]
+    with pytest.raises(StepFailed, match="partition 3 of /dev/vda, which is to stay, is not"):
+        list(disk.beside("/dev/vda", parts, [replace(root, size=MiB)]))
+    with pytest.raises(StepFailed, match="partition 2 of /dev/vda"):
+        list(disk.beside("/dev/vda", parts[::2], [esp]))
 
 
 def signatures(path: Path) -> set[str]:

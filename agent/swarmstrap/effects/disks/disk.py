@@ -45,7 +45,7 @@ def wipe_node(node: str, kept: Sequence[PlannedPartition] = ()) -> None:
     with claimed(node) as disk:
         parts = contents.parts(Path("/sys/class/block", Path(node).name))
         if kept:
-            parts = list(_others(node, parts, kept))
+            parts = list(beside(node, parts, kept))
         whole = [] if kept else [(0, os.lseek(disk, 0, os.SEEK_END))]
         # --force: the claim that wipefs would make is the one that is held here.
         for target in (*(f"/dev/{part.name}" for part in parts), *([] if kept else [node])):
@@ -58,7 +58,7 @@ def wipe_node(node: str, kept: Sequence[PlannedPartition] = ()) -> None:
         read_table_again(disk, node)
 
 
-def _others(node: str, parts: Sequence[Path], kept: Sequence[PlannedPartition]) -> Iterator[Path]:
+def beside(node: str, parts: Sequence[Path], kept: Sequence[PlannedPartition]) -> Iterator[Path]:
     """The partitions to wipe beside those that are kept, when all of these are in their places."""
     places = {partition.number: (partition.start, partition.size) for partition in kept}
     for part in parts:

@@ -53,12 +53,13 @@ def probe(disk: Path) -> Contents:
         if "LABEL" in found:
             labels.add(found["LABEL"])
         if path != disk:
-            partitions.append(_partition(path, found))
-    in_order = sorted(partitions, key=lambda partition: partition.start)
+            partitions.append(partition(path, found))
+    in_order = sorted(partitions, key=lambda found: found.start)
     return Contents(tuple(signatures), frozenset(labels), tuple(in_order))
 
 
-def _partition(path: Path, found: Mapping[str, str]) -> FoundPartition:
+def partition(path: Path, found: Mapping[str, str]) -> FoundPartition:
+    """Of a sysfs folder and of what blkid found there."""
     start, size = sysfs.extent(path)
     return FoundPartition(
         number=sysfs.number(path / "partition"),
