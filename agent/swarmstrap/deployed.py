@@ -5,10 +5,13 @@ from collections.abc import Iterable
 
 import msgspec
 
+from swarmstrap.arguments import merged
 from swarmstrap.errors import Refused
 from swarmstrap.manifest import Manifest
 from swarmstrap.placing import Identity, PlacedVolume
 from swarmstrap.render import grub_cfg, holder, kernel_arguments, newest
+from swarmstrap.stackfiles import assembling
+from swarmstrap.stacking import Placed
 from swarmstrap.steps import Step
 from swarmstrap.steps.system import WriteFile
 from swarmstrap.wire import Job
@@ -17,7 +20,9 @@ FOLDER = "/var/lib/swarmstrap"
 RECORD = f"{FOLDER}/deployed.json"
 # Is there while an update is under way, and after one that was interrupted.
 UPDATING = f"{FOLDER}/updating"
-GRUB_CFG = "/boot/grub/grub.cfg"
+
+
+_DEPLOY_UPDATE = "swarmstrap deploy --mode update does it"
 
 
 class Deployed(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +55,7 @@ def record(
     identity: Identity,
     job: Job,
     manifest: Manifest,
-    volumes: tuple[PlacedVolume, ...],
+    placed: Placed,
     steps: Iterable[Step],
 ) -> WriteFile:
     """`steps` are those that make the system this node's."""
@@ -64,8 +69,8 @@ def record(
         own=tuple(step.path for step in steps if isinstance(step, WriteFile)),
         hooks=tuple(hook.name for hook in job.hooks if hook.where == "chroot"),
         preserve=job.preserve,
-        kernel_arguments=job.layout.kernel_arguments,
-        volumes=volumes,
+        kernel_arguments=" ".join([*assembling(placed.making), job.layout.kernel_arguments]),
+        volumes=placed.volumes,
     )
     return write_record(deployed)
 
@@ -99,6 +104,17 @@ def check_update(found: Deployed, manifest: Manifest, *, allow_older: bool) -> N
         )
 
 
+def check_live(found: Deployed, *, own_initramfs: bool) -> None:
+    """Raises Refused when more has to be made than grub.cfg for the system to start again."""
+    if own_initramfs:
+        why = "its initramfs was made on the node, and the image's might not find its root"
+    elif not any(path.endswith("/grub.cfg") for path in found.own):
+        why = "its kernel is started from the ESP, which only a deployment writes"
+    else:
+        return
+    raise Refused(f"{found.title} cannot be updated here: {why}", hint=_DEPLOY_UPDATE)
+
+
 def check_identity(found: Deployed, identity: Identity) -> None:
     """Raises Refused when what is there was deployed for another node, or at another time."""
     if (found.deployment, found.node) != (identity.deployment, identity.node):
@@ -122,9 +138,11 @@ def updated(found: Deployed, manifest: Manifest) -> Deployed:
 
 def boot_configuration(found: Deployed, manifest: Manifest) -> WriteFile | None:
     """grub.cfg for the kernel of the image; None when there is none, or when we do not write it."""
-    if GRUB_CFG not in found.own or not manifest.facts.kernels:
+    facts = manifest.facts
+    path = f"/{facts.grub_folder}/grub.cfg"
+    if path not in found.own or not facts.kernels:
         return None
-    kernel = newest(manifest.facts.kernels)
-    arguments = kernel_arguments(holder("/", found.volumes), kernel, found.kernel_arguments)
-    cfg = grub_cfg(manifest.facts, kernel, found.volumes, arguments)
-    return WriteFile(GRUB_CFG, cfg, 0o644)
+    kernel = newest(facts.kernels)
+    wanted = merged(facts.kernel_arguments, found.kernel_arguments.split())
+    arguments = kernel_arguments(holder("/", found.volumes), kernel, wanted)
+    return WriteFile(path, grub_cfg(facts, kernel, found.volumes, arguments), 0o644)

@@ -83,6 +83,7 @@ class Disk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     across boots; `links` are its lasting names below /dev/disk. `size` and sectors are in bytes.
     `holders` is what uses it now: devices on top of it, mount points, swap. `multipath` marks a
     path that a multipath device has taken, `boot_medium` what the installer was started from.
+    `drivers` are the kernel modules of the disk and of all that it is attached to.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Disk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     signatures: tuple[str, ...] = ()
     partitions: tuple[FoundPartition, ...] = ()
     holders: tuple[str, ...] = ()
+    drivers: tuple[str, ...] = ()
 
 
 class Neighbour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -4,11 +4,11 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from swarmstrap.booting import boot_steps
 from swarmstrap.configuring import (
     System,
     configuration,
     finish,
-    grub,
     hooks,
     make_system,
     remove_clones,
@@ -52,10 +52,10 @@ def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[St
     yield remove_clones()
     configured = list(configuration(inventory, job, manifest, system))
     yield from configured
-    yield record(identity, job, manifest, placed.volumes, configured)
+    yield record(identity, job, manifest, placed, configured)
     yield from hooks(job)
     # Last of all that is written, so that a disk on which anything failed does not boot.
-    yield grub(inventory, manifest, system)
+    yield from boot_steps(inventory, job, manifest, system)
     leave: list[Step] = [Settle(), Seed(job.seed_seconds)]
     # A payload that lies on the new filesystem is served before that is unmounted.
     yield from leave if staging == "memory" else reversed(leave)

@@ -3,7 +3,8 @@
 
 from collections.abc import Iterator
 
-from swarmstrap.configuring import configuration, finish, grub, hooks, make_system
+from swarmstrap.booting import boot_steps
+from swarmstrap.configuring import configuration, finish, hooks, make_system
 from swarmstrap.deployed import record
 from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Inventory
@@ -17,7 +18,7 @@ from swarmstrap.steps import Step
 from swarmstrap.steps.image import TidyTree, UpdateTree, VerifyTree
 from swarmstrap.steps.leaving import Seed, Settle
 from swarmstrap.steps.storage import MakeArray, MakeCrypt, MakeGroup, OpenAgain, ProveTable
-from swarmstrap.steps.system import RefreshGrub, WriteFile
+from swarmstrap.steps.system import EndUpdate, InstallGrub, RefreshGrub, WriteFile
 from swarmstrap.wire import Job
 
 
@@ -59,9 +60,11 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
     yield TidyTree()
     if job.verify == "full":
         yield VerifyTree(mounts(placed), preserve)
-    yield record(identity, job, manifest, placed.volumes, configured)
+    yield record(identity, job, manifest, placed, configured)
     yield from hooks(job)
-    yield RefreshGrub(grub(inventory, manifest, system))
+    for step in boot_steps(inventory, job, manifest, system):
+        yield RefreshGrub(step) if isinstance(step, InstallGrub) else step
+    yield EndUpdate()
     leave: list[Step] = [Settle(), Seed(job.seed_seconds)]
     yield from leave if staging == "memory" else reversed(leave)
     yield finish(job, system)

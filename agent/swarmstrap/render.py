@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from swarmstrap.errors import BadInput, Unplannable
+from swarmstrap.grub import grub_modules
 from swarmstrap.manifest import Facts, Kernel
 from swarmstrap.placing import PlacedMount, PlacedVolume
 from swarmstrap.volumes import PartitionVolume
@@ -15,7 +16,6 @@ _HOSTNAME = re.compile(
 )
 _GRUB_TITLE = re.compile(r"[^A-Za-z0-9 ./()+_-]")
 _GRUB_SECONDS = 2
-_GRUB_MODULES = {"ext4": "ext2", "xfs": "xfs", "vfat": "fat", "btrfs": "btrfs"}
 
 
 def check_hostname(name: str) -> str:
@@ -97,12 +97,9 @@ def kernel_arguments(root: PlacedVolume, kernel: Kernel, wanted: str) -> str:
                 hint="install initramfs-tools or dracut before capturing the image",
             )
         where = f"PARTUUID={root.volume.partition.uuid}"
-    flags = [
-        f"rootflags={mount_options(mount)}"
-        for mount in root.mounts
-        if mount.subvolume and mount.target == "/"
-    ]
-    return " ".join(["root=" + where, *flags, "ro", own_arguments(wanted)])
+    seen = next(mount for mount in root.mounts if mount.target == "/")
+    flags = f" rootflags=subvol={seen.subvolume}" if seen.subvolume else ""
+    return f"root={where}{flags} ro {own_arguments(wanted)}"
 
 
 def own_arguments(wanted: str) -> str:
@@ -119,14 +116,14 @@ def grub_cfg(facts: Facts, kernel: Kernel, volumes: Sequence[PlacedVolume], argu
     what the plan knows already. A machine without a serial port keeps its screen.
     """
     boot = holder(f"/{kernel.image}", volumes)
+    modules = "\n".join(f"insmod {module}" for module in grub_modules(boot))
     title = _GRUB_TITLE.sub("", facts.os_name or facts.os_id) or "Linux"
     initrd = f"    initrd {inside(boot, kernel.initrd)}\n" if kernel.initrd else ""
     return f"""\
 # Written by Swarmstrap; update-grub replaces it.
 set default=0
 set timeout={_GRUB_SECONDS}
-insmod part_gpt
-insmod {_GRUB_MODULES[boot.format or "ext4"]}
+{modules}
 if serial --unit=0 --speed=115200; then
     terminal_input console serial
     terminal_output console serial
@@ -164,9 +161,10 @@ def _above(
 def grub_defaults(arguments: str) -> str:
     """/etc/default/grub.d/50-swarmstrap.cfg: the same when update-grub runs one day."""
     return f"""\
-# Written by Swarmstrap, read by update-grub after /etc/default/grub.
+# Written by Swarmstrap, read by update-grub after /etc/default/grub: its arguments are in here.
 GRUB_TIMEOUT={_GRUB_SECONDS}
 GRUB_CMDLINE_LINUX="{arguments}"
+GRUB_CMDLINE_LINUX_DEFAULT=""
 GRUB_TERMINAL="console serial"
 GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
 """

@@ -29,6 +29,8 @@ Result = Literal["", "success", "warning", "fail"]
 Mode = Literal["deploy", "update"]
 # `written`: what was written had its hash; `full`: read back from the disk, it has it still.
 Verify = Literal["written", "full"]
+# Whether firmware goes on asking the network before it starts the system on the disk.
+BootOrder = Literal["network-first", "disk-first"]
 
 
 class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -104,6 +106,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     finish: Finish = "reboot"
     failure: Failure = Failure()
     seed_seconds: float = 600.0
+    boot_order: BootOrder = "network-first"
     mode: Mode = "deploy"
     origin: str = ""
     preserve: tuple[str, ...] = ()

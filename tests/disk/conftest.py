@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Image files, and loop devices where a test needs the kernel (and so root)."""
+"""Image files, loop devices where a test needs the kernel (and so root), and a system to enter."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,3 +42,20 @@ def attach() -> Iterator[Attach]:
     yield to_loop
     for node in nodes:
         subprocess.run(["losetup", "--detach", node], check=True)
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Path:
+    """A root whose only program is a static busybox."""
+    busybox = shutil.which("busybox")
+    if os.geteuid() != 0:
+        pytest.skip("chroot needs root")
+    if busybox is None or subprocess.run(["ldd", busybox], capture_output=True).returncode == 0:
+        pytest.skip("needs busybox-static")
+    root = tmp_path / "root"
+    for folder in ("bin", "dev", "proc", "sys", "run", "etc", "usr/sbin", "usr/bin", "tmp"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy(busybox, root / "bin/busybox")
+    for name in ("sh", "ps", "ls", "env", "cat", "sleep", "touch", "cp"):
+        (root / "bin" / name).symlink_to("busybox")
+    return root

@@ -2,20 +2,15 @@
 """The installed system from outside: its symlinks lead nowhere else, its programs see little."""
 
 import os
-import shutil
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from swarmstrap.effects.disks.mounts import mount_points
-from swarmstrap.effects.hardware import udev
-from swarmstrap.effects.system import bootloader
 from swarmstrap.effects.system.chroot import inside, remove_files, run_in, write_file
 from swarmstrap.errors import StepFailed
-from swarmstrap.steps.system import InstallGrub, RemoveFiles, WriteFile
-from swarmstrap.volumes import DiskId
+from swarmstrap.steps.system import RemoveFiles, WriteFile
 
 
 @pytest.mark.parametrize(
@@ -72,23 +67,6 @@ def test_removing_takes_the_symlink_not_its_target(tmp_path: Path) -> None:
     remove_files(RemoveFiles(("/etc/key", "/etc/absent", "/no/such/folder"), "test"), root)
     assert outside.exists()
     assert list((root / "etc").iterdir()) == []
-
-
-@pytest.fixture
-def system(tmp_path: Path) -> Path:
-    """A root whose only program is a static busybox."""
-    busybox = shutil.which("busybox")
-    if os.geteuid() != 0:
-        pytest.skip("chroot needs root")
-    if busybox is None or subprocess.run(["ldd", busybox], capture_output=True).returncode == 0:
-        pytest.skip("needs busybox-static")
-    root = tmp_path / "root"
-    for folder in ("bin", "dev", "proc", "sys", "run", "etc", "usr/sbin", "usr/bin", "tmp"):
-        (root / folder).mkdir(parents=True)
-    shutil.copy(busybox, root / "bin/busybox")
-    for name in ("sh", "ps", "ls", "env", "cat", "sleep", "touch"):
-        (root / "bin" / name).symlink_to("busybox")
-    return root
 
 
 def script(path: Path, text: str) -> None:
@@ -149,51 +127,3 @@ def test_failure_and_deadline_clean_up(system: Path) -> None:
     with pytest.raises(StepFailed, match=r"^sleep did not end within 1 s"):
         run_in(system, ["/bin/sleep", "60"], timeout=1)
     assert mount_points(system) == []
-
-
-GRUB = InstallGrub(
-    disk=DiskId("/dev/vda", 1, "x", "", "", 512),
-    targets=("i386-pc", "x86_64-efi"),
-    efi_directory="/boot/efi",
-    nvram=True,
-    bootloader_id="debian",
-)
-
-
-def test_grub_for_every_platform(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(udev, "find", lambda disk: "/dev/vdb")
-    script(system / "usr/sbin/grub-install", 'echo "$@" >> /tmp/said')
-    assert bootloader.install(GRUB, system) == ()
-    assert (system / "tmp/said").read_text().splitlines() == [
-        "--target=i386-pc /dev/vdb",
-        "--target=x86_64-efi --efi-directory=/boot/efi --removable --no-nvram",
-        "--target=x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian",
-    ]
-
-
-def test_firmware_that_takes_no_entry_is_a_warning(
-    system: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(udev, "find", lambda disk: "/dev/vdb")
-    refuse = 'case "$*" in *bootloader-id*) echo EFI variables are not supported >&2; exit 1;; esac'
-    script(system / "usr/sbin/grub-install", refuse)
-    (warning,) = bootloader.install(GRUB, system)
-    assert warning.startswith("no NVRAM entry was written, the removable path boots: ")
-    assert "EFI variables are not supported" in warning
-
-
-def test_grub_that_fails_otherwise_fails_the_step(
-    system: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(udev, "find", lambda disk: "/dev/vdb")
-    script(system / "usr/sbin/grub-install", "echo no space left >&2; exit 1")
-    with pytest.raises(StepFailed, match="no space left"):
-        bootloader.install(GRUB, system)
-    assert mount_points(system) == []
-
-
-def test_host_keys_come_from_the_image(system: Path) -> None:
-    bootloader.make_host_keys(system)  # an image without SSH is no error
-    script(system / "usr/bin/ssh-keygen", 'echo "$@" > /tmp/said')
-    bootloader.make_host_keys(system)
-    assert (system / "tmp/said").read_text() == "-A\n"

@@ -109,3 +109,37 @@ def test_nics_are_what_a_cable_goes_into(machine: Path, monkeypatch: pytest.Monk
         "0x1af4",
         "0x1000",
     )
+
+
+def attach(machine: Path, device: str, module: str) -> None:
+    (machine / "module" / module).mkdir(parents=True, exist_ok=True)
+    driver = machine / "drivers" / module
+    driver.mkdir(parents=True, exist_ok=True)
+    (driver / "module").symlink_to(machine / "module" / module)
+    (machine / device).mkdir(parents=True, exist_ok=True)
+    (machine / device / "driver").symlink_to(driver)
+
+
+def test_drivers_from_the_bus_down_to_the_disk(machine: Path) -> None:
+    controller = "devices/pci0000:00/0000:00:05.0"
+    disk = f"{controller}/host0/target0:2:0/0:2:0:0"
+    attach(machine, controller, "megaraid_sas")
+    attach(machine, disk, "sd_mod")
+    # Built in: a driver without a module.
+    (machine / "drivers/pcieport").mkdir()
+    (machine / "devices/pci0000:00/driver").symlink_to(machine / "drivers/pcieport")
+    (machine / disk / "block/sda").mkdir(parents=True)
+    (machine / "block").mkdir()
+    (machine / "block/sda").symlink_to(machine / disk / "block/sda")
+    assert sysfs.drivers(machine / "block/sda") == ("megaraid_sas", "sd_mod")
+
+
+def test_drivers_of_a_namespace_of_several_controllers(machine: Path) -> None:
+    subsystem = machine / "devices/virtual/nvme-subsystem/nvme-subsys0"
+    (subsystem / "nvme0n1").mkdir(parents=True)
+    for number in (0, 1):
+        controller = f"devices/pci0000:00/0000:0{number}:00.0"
+        attach(machine, controller, "nvme" if number else "vmd")
+        (machine / controller / f"nvme/nvme{number}").mkdir(parents=True)
+        (subsystem / f"nvme{number}").symlink_to(machine / controller / f"nvme/nvme{number}")
+    assert sorted(sysfs.drivers(subsystem / "nvme0n1")) == ["nvme", "vmd"]

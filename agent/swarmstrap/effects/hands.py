@@ -16,7 +16,7 @@ from swarmstrap.effects import log as logs
 from swarmstrap.effects.departure import Departure
 from swarmstrap.effects.disks import clones, disk, filesystems, grow
 from swarmstrap.effects.images.imaging import Imaging
-from swarmstrap.effects.system import bootloader, chroot, hooks, records
+from swarmstrap.effects.system import bootloader, chroot, efi, hooks, initramfs, records
 from swarmstrap.effects.telling import lines_from_thread
 from swarmstrap.effects.transfer.download import Download, Source
 from swarmstrap.errors import StepFailed, SwarmstrapError
@@ -37,8 +37,13 @@ from swarmstrap.steps.storage import (
     WritePartitionTable,
 )
 from swarmstrap.steps.system import (
+    AddBootEntries,
+    BootStep,
+    EndUpdate,
+    FillEsps,
     InstallGrub,
     MakeHostKeys,
+    ReadyInitramfs,
     RefreshGrub,
     RemoveFiles,
     RunHook,
@@ -121,11 +126,12 @@ class Deployer:
                 await asyncio.to_thread(chroot.remove_files, step, self._root)
             case MakeHostKeys():
                 await asyncio.to_thread(bootloader.make_host_keys, self._root)
-            case InstallGrub():
-                await self._install_grub(step)
+            case ReadyInitramfs() | InstallGrub() | FillEsps() | AddBootEntries():
+                await self._make_bootable(step)
             case RefreshGrub():
                 if self._imaging.grub_differs:
-                    await self._install_grub(step.install)
+                    await self._make_bootable(step.install)
+            case EndUpdate():
                 await asyncio.to_thread(records.end, self._root)
             case RunHook():
                 await self._run_hook(step)
@@ -154,9 +160,19 @@ class Deployer:
             except (SwarmstrapError, OSError):
                 log.exception("cleaning up after a failure")
 
-    async def _install_grub(self, step: InstallGrub) -> None:
-        for warning in await asyncio.to_thread(bootloader.install, step, self._root):
-            self._report.warn(warning)
+    async def _make_bootable(self, step: BootStep) -> None:
+        match step:
+            case ReadyInitramfs():
+                self._report.log(await asyncio.to_thread(initramfs.ready, step, self._root))
+            case InstallGrub():
+                await asyncio.to_thread(bootloader.install_grub, step, self._root)
+            case FillEsps():
+                await asyncio.to_thread(bootloader.fill_esps, step, self._root)
+            case AddBootEntries():
+                for warning in await asyncio.to_thread(efi.add_entries, step):
+                    self._report.warn(warning)
+            case _:
+                assert_never(step)
 
     async def _run_hook(self, step: RunHook) -> None:
         decided = self._decided

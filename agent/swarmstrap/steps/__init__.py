@@ -40,8 +40,12 @@ from swarmstrap.steps.storage import (
     WritePartitionTable,
 )
 from swarmstrap.steps.system import (
+    AddBootEntries,
+    EndUpdate,
+    FillEsps,
     InstallGrub,
     MakeHostKeys,
+    ReadyInitramfs,
     RefreshGrub,
     RemoveFiles,
     RunHook,
@@ -83,7 +87,9 @@ def phase(step: Step) -> Phase:
             return "configure"
         case RunHook():
             return "hooks"
-        case InstallGrub() | RefreshGrub():
+        case ReadyInitramfs() | InstallGrub() | FillEsps() | AddBootEntries():
+            return "bootloader"
+        case RefreshGrub() | EndUpdate():
             return "bootloader"
         case Settle():
             return "settle"

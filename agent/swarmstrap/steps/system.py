@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Steps that make one node's own system of a copy: files, keys, hooks, boot loader."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from swarmstrap.volumes import DiskId
+from swarmstrap.volumes import DiskId, PartitionVolume
+from swarmstrap.wire import BootOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +40,93 @@ class MakeHostKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class InstallGrub:
-    """`targets` are GRUB platforms; `disk` carries the BIOS boot code; `nvram` adds an entry."""
+class Need:
+    """A kernel module or program, `name`, that the initramfs must have for the sake of `user`."""
 
-    disk: DiskId
-    targets: tuple[str, ...]
-    efi_directory: str
-    nvram: bool
-    bootloader_id: str
+    name: str
+    user: str
 
     def __str__(self) -> str:
-        entry = " and an NVRAM entry" if self.nvram else ""
-        return f"install GRUB for {' and '.join(self.targets)} on {self.disk}{entry}"
+        return f"{self.name}, needed by {self.user}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyInitramfs:
+    """The `initrd` of kernel `version` must be able to find and mount the root. `always` is why
+    it is made anew whatever it has.
+    """
+
+    version: str
+    initrd: str
+    modules: tuple[Need, ...]
+    programs: tuple[Need, ...]
+    always: str = ""
+
+    def __str__(self) -> str:
+        if self.always:
+            return f"make {self.initrd} anew: {self.always}"
+        needs = ", ".join(dict.fromkeys(need.name for need in (*self.modules, *self.programs)))
+        return f"see that {self.initrd} has {needs}, and make it anew if not"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallGrub:
+    """For the BIOS onto `disks`, or for UEFI onto `esps`, where firmware looks without an entry.
+    `folder` is where the image keeps what GRUB reads, as in `/boot/grub`.
+    """
+
+    target: str
+    folder: str
+    disks: tuple[DiskId, ...] = ()
+    esps: tuple[PartitionVolume, ...] = ()
+
+    def __str__(self) -> str:
+        return f"install GRUB for {self.target} on {_listed((*self.disks, *self.esps))}"
+
+
+@dataclass(frozen=True, slots=True)
+class EspCopy:
+    """`source` is absolute in the installed system, `path` relative to the top of the ESP."""
+
+    source: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class EspText:
+    path: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class FillEsps:
+    """Boot loader `what` on each ESP; of `absent`, which would change its way, nothing stays."""
+
+    what: str
+    esps: tuple[PartitionVolume, ...]
+    copies: tuple[EspCopy, ...]
+    texts: tuple[EspText, ...]
+    absent: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"put {self.what} on {_listed(self.esps)}"
+
+
+@dataclass(frozen=True, slots=True)
+class AddBootEntries:
+    """One for each ESP, so that the firmware knows the loss of one of them. `loader` is relative to
+    the top of the ESP; `netbooted` says that the entry of this boot came by the network.
+    """
+
+    label: str
+    esps: tuple[PartitionVolume, ...]
+    loader: str
+    order: BootOrder
+    netbooted: bool
+
+    def __str__(self) -> str:
+        place = "behind those of the network" if self.order == "network-first" else "first of all"
+        return f"make boot entry {self.label} for {_listed(self.esps)}, {place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +137,12 @@ class RefreshGrub:
 
     def __str__(self) -> str:
         return f"{self.install}, if the image has another one"
+
+
+@dataclass(frozen=True, slots=True)
+class EndUpdate:
+    def __str__(self) -> str:
+        return "note that the update is complete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +159,9 @@ class RunHook:
         return f"run hook {self.name} {place} (at most {self.timeout:.0f} s)"
 
 
-SystemStep = WriteFile | RemoveFiles | MakeHostKeys | InstallGrub | RefreshGrub | RunHook
+BootStep = ReadyInitramfs | InstallGrub | FillEsps | AddBootEntries
+SystemStep = WriteFile | RemoveFiles | MakeHostKeys | RunHook | BootStep | RefreshGrub | EndUpdate
+
+
+def _listed(things: Iterable[object]) -> str:
+    return " and ".join(map(str, things))

@@ -70,6 +70,21 @@ def driverless() -> Iterator[str]:
             yield f"{kind} {vendor}:{device} at {path.name}"
 
 
+def drivers(device: Path) -> tuple[str, ...]:
+    """The kernel modules of the device at `device` and of those that it is attached to, from the
+    bus downwards. What is built into this kernel has no module that could be named, and is taken
+    to be built into others, too.
+    """
+    real = device.resolve()
+    ends = [real]
+    if real.parent.name.startswith("nvme-subsys"):
+        # A namespace that several controllers may have hangs on none of them.
+        ends += [path.resolve() for path in sorted(real.parent.glob("nvme*")) if path.is_symlink()]
+    modules = (path / "driver/module" for end in ends for path in (end, *end.parents))
+    names = [module.resolve().name for module in modules if module.exists()]
+    return tuple(dict.fromkeys(reversed(names)))
+
+
 def text(path: Path) -> str:
     """A sysfs attribute, or nothing: which of them exist depends on kernel, driver and device."""
     try:
@@ -88,15 +103,20 @@ def extent(partition: Path) -> tuple[int, int]:
     return number(partition / "start") * SECTOR, number(partition / "size") * SECTOR
 
 
-def _secure_boot() -> bool | None:
-    """Four bytes of attributes, then the value; an initramfs has nobody else to mount efivarfs."""
-    variables = SYS / "firmware/efi/efivars"
-    if variables.is_dir() and not any(variables.iterdir()):
+def efi_variables() -> Path:
+    """Where the firmware's variables are; an initramfs has nobody else to mount them."""
+    folder = SYS / "firmware/efi/efivars"
+    if folder.is_dir() and not any(folder.iterdir()):
         run(["modprobe", "--quiet", "efivarfs"], timeout=_MOUNT_SECONDS, check=False)
-        mount = ["mount", "-t", "efivarfs", "efivarfs", str(variables)]
+        mount = ["mount", "-t", "efivarfs", "efivarfs", str(folder)]
         run(mount, timeout=_MOUNT_SECONDS, check=False)
+    return folder
+
+
+def _secure_boot() -> bool | None:
+    """Four bytes of attributes, then the value."""
     try:
-        value = (variables / _SECURE_BOOT).read_bytes()[4:]
+        value = (efi_variables() / _SECURE_BOOT).read_bytes()[4:]
     except OSError:
         return None
     return value == b"\1" if value else None

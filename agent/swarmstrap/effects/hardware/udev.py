@@ -152,6 +152,7 @@ def _disk(device: pyudev.Device) -> Disk:
         signatures=found.signatures,
         partitions=found.partitions,
         holders=tuple(contents.users(path)),
+        drivers=sysfs.drivers(path),
     )
 
 

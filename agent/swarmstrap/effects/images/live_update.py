@@ -19,7 +19,7 @@ from swarmstrap.effects.images.image_files import Folder, ImageFiles, Web
 from swarmstrap.effects.images.unpack import Writers
 from swarmstrap.effects.images.updating import ExistingTree, Terms, look
 from swarmstrap.effects.images.zstd import index_from
-from swarmstrap.effects.system import records
+from swarmstrap.effects.system import initramfs, records
 from swarmstrap.effects.system.chroot import inside, write_file
 from swarmstrap.effects.transfer.fetch import writer_count
 from swarmstrap.effects.trust import verify_signature
@@ -128,6 +128,7 @@ def _admit(wish: Wish, files: ImageFiles) -> tuple[Deployed, Manifest]:
         raise Refused(f"image {manifest.name} {manifest.version} is a whole disk")
     check_architecture(manifest, os.uname().machine)
     deployed.check_update(found, manifest, allow_older=wish.allow_older)
+    deployed.check_live(found, own_initramfs=initramfs.made_here(wish.root))
     return found, manifest
 
 

@@ -2,13 +2,18 @@
 """Decompression with every size known, and every digest checked, before memory is taken for it."""
 
 import hashlib
+import io
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import zstandard
 
 from swarmstrap.errors import SwarmstrapError, Untrusted
 from swarmstrap.index import MAX_INDEX, Index, check, decode
 from swarmstrap.manifest import INDEX_FILE, Manifest
+
+# What reading from `open_stream` raises for bytes that are damaged.
+Damaged = zstandard.ZstdError
 
 
 class NotYetReadable(SwarmstrapError):
@@ -55,3 +60,9 @@ def index_from(data: bytes, manifest: Manifest) -> Index:
     index = decode(decompress(data, size))
     check(index, manifest)
     return index
+
+
+def open_stream(file: BinaryIO) -> BinaryIO:
+    """The content of a run of frames whose sizes nobody promised, to be read a little at a time."""
+    stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+    return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", stream)))
