@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the server makes of an order to update: identifiers, layout and list of its origin."""
 
+import dataclasses
+
 import pytest
 from msgspec.structs import replace
 from tests.http.conftest import Live
@@ -68,3 +70,13 @@ async def test_what_makes_no_sense(live: Live, change: dict[str, object], compla
     ended(live, order(live, Arm(nodes=("n1",), image="tiny")), "deployed")
     with pytest.raises(BadInput, match=complaint):
         order(live, replace(UPDATE, **change))
+
+
+async def test_the_site_says_what_firmware_tries_first(live: Live) -> None:
+    deployment = order(live, Arm(nodes=("n1",), image="tiny"))
+    deployments = live.services.deployments
+    site, image = deployments.site, deployments.images.get("tiny")
+    assert make_job(site, image.directory, deployment, "").boot_order == "network-first"
+    defaults = replace(site.settings.defaults, boot_order="disk-first")
+    site = dataclasses.replace(site, settings=replace(site.settings, defaults=defaults))
+    assert make_job(site, image.directory, deployment, "").boot_order == "disk-first"

@@ -102,6 +102,7 @@ def make_job(
         finish=deployment.finish,
         failure=(spec.failure if spec else None) or defaults.failure,
         seed_seconds=defaults.seed_seconds,
+        boot_order=defaults.boot_order,
         mode=deployment.mode,
         origin=deployment.origin,
         preserve=deployment.preserve,

@@ -7,7 +7,7 @@ import msgspec
 
 from swarmstrap import preserving
 from swarmstrap.networks.values import Interface
-from swarmstrap.wire import Failure, Finish, Verify
+from swarmstrap.wire import BootOrder, Failure, Finish, Verify
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 DhcpMode = Literal["off", "full", "proxy"]
@@ -58,6 +58,7 @@ class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     authorized_keys: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^\n]+$")], ...] = ()
     preserve: tuple[str, ...] = preserving.DEFAULT
     verify: Verify = "written"
+    boot_order: BootOrder = "network-first"
 
 
 class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
