@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`swarmstrap layout check`, `explain` and `schema`.
+"""`swarmstrap layout check`, `explain`, `render` and `schema`.
 
 layout_explained/ has what is to be said: `LAYOUT.txt` of an example in docs/layouts, and
 `LAYOUT@MACHINE.txt` of it on one of tests/inventories. A new case is a new file, even an empty one;
@@ -9,8 +9,11 @@ layout_explained/ has what is to be said: `LAYOUT.txt` of an example in docs/lay
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from swarmstrap.hardware import Boot, Cpu, Disk, Inventory
+from swarmstrap.units import GiB
 from swarmstrap_server.cli import main
 
 TREE = Path(__file__).parents[2]
@@ -46,6 +49,65 @@ def test_explain_needs_an_inventory_that_is_one(
     layout = str(EXAMPLES / "one-disk.yaml")
     assert main(["layout", "explain", layout, "--inventory", str(path)]) == 1
     assert "machine.json: not an inventory" in capsys.readouterr().err
+
+
+def render(capsys: pytest.CaptureFixture[str], layout: str, machine: str, shape: str) -> str:
+    inventory = str(INVENTORIES / f"{machine}.json")
+    source = str(EXAMPLES / f"{layout}.yaml")
+    assert main(["layout", "render", source, "--inventory", inventory, "--as", shape]) == 0
+    return capsys.readouterr().out
+
+
+def test_render_a_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = render(capsys, "raid1", "like-disks", "plan").splitlines()
+    assert lines[0].startswith("stop whatever uses /dev/sdi (447.1 GiB")
+    assert [line.split()[0] for line in lines] == [
+        *("stop", "wipe", "write", "wipe", "write"),
+        *("make", "make", "make", "make", "make", "make", "mount", "mount"),
+    ]
+
+
+def test_render_json_has_the_steps_of_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = json.loads(render(capsys, "raid1", "like-disks", "json"))
+    assert len(steps) == len(render(capsys, "raid1", "like-disks", "plan").splitlines())
+    (root,) = [step for name, step in steps if name == "MountVolume" and step["target"] == "/"]
+    assert root["volume"] == {"type": "array", "name": "root", "uuid": root["volume"]["uuid"]}
+
+
+def test_render_an_fstab(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [line.split() for line in render(capsys, "btrfs", "nvme-only", "fstab").splitlines()[1:]]
+    assert {row[1]: row[3] for row in rows} == {
+        "/": "subvol=@,noatime,compress=zstd",
+        "/boot/efi": "umask=0077",
+        "/home": "subvol=@home,noatime,compress=zstd",
+        "/var/log": "subvol=@log,defaults",
+    }
+
+
+def test_a_whole_disk_is_rendered_by_its_image(capsys: pytest.CaptureFixture[str]) -> None:
+    source, machine = EXAMPLES / "whole-disk.yaml", INVENTORIES / "virtio.json"
+    assert main(["layout", "render", str(source), "--inventory", str(machine)]) == 1
+    assert "is decided by the image" in capsys.readouterr().err
+
+
+def test_explain_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    disk = Disk(name="/dev/vda", size=6 * GiB)
+    machine = Inventory(
+        boot=Boot(current_boot_mode="bios"), cpu=Cpu(architecture="x86_64"), disks=(disk,)
+    )
+    inventory, layout = tmp_path / "machine.json", tmp_path / "layout.yaml"
+    inventory.write_bytes(msgspec.json.encode(machine))
+    layout.write_text(
+        "disks:\n- id: a\n  partitions:\n"
+        "  - {label: root, type: root, size_min: 4GiB, size_max: 5GiB, format: ext4, mount: /}\n"
+        "  - {label: swap, type: swap, size_min: 2GiB, priority: 7}\n"
+        "  - {label: home, type: home, size: 10%, format: xfs, mount: /home}\n"
+    )
+    assert main(["layout", "explain", str(layout), "--inventory", str(inventory)]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert "left out: too little room for every minimum (priority 7)" in lines["swap"]
+    assert "its maximum, 5GiB" in lines["2"]
+    assert "size: 10%" in lines["3"]
 
 
 def test_check_finds_nothing_wrong_in_the_examples(capsys: pytest.CaptureFixture[str]) -> None:

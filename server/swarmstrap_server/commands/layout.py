@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about layouts: check, explain, import, schema. They work on files, and need no site."""
+"""Commands about layouts: check, explain, render, import, schema; on files, without a site."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import msgspec
 
@@ -18,6 +18,7 @@ from swarmstrap_server.layouts.explain import explain
 from swarmstrap_server.layouts.importing.choose import READERS
 from swarmstrap_server.layouts.importing.reading import Losses
 from swarmstrap_server.layouts.placement import explain_on
+from swarmstrap_server.layouts.rendering import Shape, rendered
 from swarmstrap_server.layouts.schema import layout_schema
 from swarmstrap_server.layouts.writing import layout_yaml
 from swarmstrap_server.site.checks import layout_problems
@@ -38,11 +39,16 @@ def add_commands(commands: Commands) -> None:
     check.set_defaults(run=_check)
 
     words = actions.add_parser("explain", help="say in words what a layout means")
-    words.add_argument("file", type=Path)
-    machine = words.add_mutually_exclusive_group()
-    machine.add_argument("--inventory", type=Path, metavar="FILE", help="on this machine")
-    machine.add_argument("--node", metavar="NAME", help="on this node of the site")
     words.set_defaults(run=_explain)
+
+    drawn = actions.add_parser("render", help="show what a layout becomes on a machine")
+    drawn.add_argument("--as", dest="shape", choices=get_args(Shape), default="plan")
+    drawn.set_defaults(run=_render)
+    for command in (words, drawn):
+        command.add_argument("file", type=Path)
+        machine = command.add_mutually_exclusive_group(required=command is drawn)
+        machine.add_argument("--inventory", type=Path, metavar="FILE", help="on this machine")
+        machine.add_argument("--node", default="", metavar="NAME", help="on this node of the site")
 
     convert = actions.add_parser("import", help="make a layout of what another tool reads")
     convert.add_argument("--from", dest="format", choices=sorted(READERS), required=True)
@@ -74,9 +80,15 @@ def _problems(path: Path) -> list[BadInput]:
 
 def _explain(args: argparse.Namespace) -> int:
     layout = _load(args.file)
-    machine = _machine(args)
-    for line in explain(layout) if machine is None else explain_on(layout, machine):
+    on_machine = args.inventory or args.node
+    for line in explain_on(layout, _machine(args)) if on_machine else explain(layout):
         print(line)
+    return 0
+
+
+def _render(args: argparse.Namespace) -> int:
+    layout = _load(args.file)
+    sys.stdout.write(rendered(layout, _machine(args), args.shape, node=args.node))
     return 0
 
 
@@ -88,25 +100,23 @@ def _load(path: Path) -> Layout:
     return document.value
 
 
-def _machine(args: argparse.Namespace) -> Inventory | None:
-    if args.inventory:
-        try:
-            return msgspec.json.decode(args.inventory.read_bytes(), type=Inventory)
-        except msgspec.DecodeError as error:
-            raise BadInput(
-                f"{args.inventory}: not an inventory: {error}",
-                hint="swarmstrap-agent inventory --json prints one",
-            ) from error
-        except OSError as error:
-            raise BadInput(f"{args.inventory}: cannot be read: {error.strerror}") from error
+def _machine(args: argparse.Namespace) -> Inventory:
     if args.node:
-        inventory = Store(read_site(args.site).paths.database).inventory(args.node)
-        if inventory is None:
+        known = Store(read_site(args.site).paths.database).inventory(args.node)
+        if known is None:
             raise BadInput(
                 f"the hardware of {args.node} is not known", hint="boot it over the network once"
             )
-        return inventory
-    return None
+        return known
+    try:
+        return msgspec.json.decode(args.inventory.read_bytes(), type=Inventory)
+    except msgspec.DecodeError as error:
+        raise BadInput(
+            f"{args.inventory}: not an inventory: {error}",
+            hint="swarmstrap-agent inventory --json prints one",
+        ) from error
+    except OSError as error:
+        raise BadInput(f"{args.inventory}: cannot be read: {error.strerror}") from error
 
 
 def _import(args: argparse.Namespace) -> int:
