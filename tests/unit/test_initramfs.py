@@ -98,6 +98,7 @@ def test_what_follows_an_archive_is_its_callers() -> None:
         ({"lib/raid1.ko", "sbin/mdadm"}, {"megaraid_sas"}, ""),
         ({"lib/raid1.ko", "sbin/mdadm"}, set(), "megaraid_sas"),
         ({"lib/megaraid-sas.ko", "etc/raid1"}, {"raid1"}, "mdadm"),
+        ({"lib/megaraid-sas.ko", "etc/mdadm", "scripts/local-block/mdadm"}, {"raid1"}, "mdadm"),
         (set(), set(), "raid1 megaraid_sas mdadm"),
     ],
 )

@@ -30,6 +30,7 @@ _COMPRESSED: tuple[tuple[bytes, Callable[[BinaryIO], BinaryIO]], ...] = (
 )
 # What does the work of a program whose name it does not have.
 _STAND_INS = {"cryptsetup": ("systemd-cryptsetup",)}
+_PROGRAM_FOLDERS = ("bin", "sbin", "systemd")
 _DRACUT_MODULES = {"cryptsetup": "crypt", "lvm": "lvm", "mdadm": "mdraid"}
 
 
@@ -95,14 +96,16 @@ def made_here(root: Path) -> bool:
 
 def lacking(step: ReadyInitramfs, names: Set[str], built_in: Set[str]) -> tuple[Need, ...]:
     """What is neither among the paths of the initrd nor built into the kernel."""
-    there = {PurePosixPath(name).name for name in names}
-    drivers = {_module(name) for name in there if ".ko" in name} | built_in
+    paths = [PurePosixPath(name) for name in names]
+    drivers = {_module(path.name) for path in paths if ".ko" in path.name} | built_in
+    # Scripts and folders of configuration have the names of programs, too.
+    programs = {path.name for path in paths if path.parent.name in _PROGRAM_FOLDERS}
     return (
         *(need for need in step.modules if need.name not in drivers),
         *(
             need
             for need in step.programs
-            if there.isdisjoint((need.name, *_STAND_INS.get(need.name, ())))
+            if programs.isdisjoint((need.name, *_STAND_INS.get(need.name, ())))
         ),
     )
 
