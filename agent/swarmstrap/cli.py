@@ -20,8 +20,9 @@ from swarmstrap.failure import explain
 from swarmstrap.hardware import Inventory
 from swarmstrap.lldp import with_neighbours
 from swarmstrap.manifest import parse_manifest
-from swarmstrap.plan import make_plan
+from swarmstrap.plan import choices, make_plan
 from swarmstrap.reporter import Reporter
+from swarmstrap.selectors import verdict_lines
 from swarmstrap.story import run
 from swarmstrap.wire import Job
 
@@ -135,8 +136,9 @@ def show_inventory(listen: int, *, as_json: bool) -> None:
 
 def show_plan(inventory: Path, job: Path) -> None:
     """The plan that a node with this inventory would make; signatures are the node's to check."""
-    wanted = _decode(job, Job)
-    plan = make_plan(_decode(inventory, Inventory), wanted, parse_manifest(wanted.manifest))
+    wanted, found = _decode(job, Job), _decode(inventory, Inventory)
+    print("\n".join(verdict_lines(choices(found, wanted))))
+    plan = make_plan(found, wanted, parse_manifest(wanted.manifest))
     for number, line in enumerate(plan.lines(), start=1):
         print(f"{number:3}. {line}")
     print(f"digest {plan.digest}")

@@ -148,8 +148,7 @@ class _Chosen:
 
 
 def _chosen(layout: Layout, disks: Sequence[Disk], skip: Sequence[Match]) -> Iterator[_Chosen]:
-    counts = [entry.count for entry in layout.disks]
-    selections = select(layout.disks, disks, counts=counts, skip=skip)
+    selections = select(layout.disks, disks, skip=skip)
     for entry, selection in zip(layout.disks, selections, strict=True):
         # By what stays with a disk, for names change from boot to boot.
         alike = sorted(selection.disks, key=lambda d: (d.serial, d.wwn, d.by_path, d.name))

@@ -16,6 +16,7 @@ from swarmstrap.manifest import Manifest, check_architecture
 from swarmstrap.plan_disk import plan_disk
 from swarmstrap.plan_tree import plan_tree
 from swarmstrap.plan_update import plan_update
+from swarmstrap.selectors import Selection, select
 from swarmstrap.steps import Plan, Step
 from swarmstrap.wire import Job
 
@@ -34,6 +35,11 @@ def make_plan(inventory: Inventory, job: Job, manifest: Manifest) -> Plan:
     else:
         steps = tuple(plan_disk(inventory, job, manifest, manifest.disk))
     return Plan(steps, digest(steps))
+
+
+def choices(inventory: Inventory, job: Job) -> tuple[Selection, ...]:
+    """Why each disk of the layout is the one it is; raises Unplannable when there is none."""
+    return select(job.layout.disks, inventory.disks, skip=job.skip_block_devices)
 
 
 def digest(steps: Sequence[Step]) -> str:

@@ -39,7 +39,7 @@ def plan_disk(
 ) -> Iterator[Step]:
     """Raises Unplannable as `make_plan` says."""
     (layout,) = job.layout.disks
-    (disk,) = choose(job.layout.disks, inventory.disks)
+    (disk,) = choose(job.layout.disks, inventory.disks, skip=job.skip_block_devices)
     check_wipe(layout, disk)
     _check_size(manifest, facts, disk)
     _check_wishes(job, manifest)

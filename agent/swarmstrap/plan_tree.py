@@ -34,7 +34,8 @@ SLACK = 1.1
 def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[Step]:
     """Raises BadInput and Unplannable as `make_plan` says."""
     identity = Identity(job.deployment, job.node)
-    placed = stack(job.layout, place_disks(job.layout, inventory.disks, identity), identity)
+    disks = place_disks(job.layout, inventory.disks, identity, job.skip_block_devices)
+    placed = stack(job.layout, disks, identity)
     system = make_system(placed, identity, job, manifest)
     _check_room(manifest, placed)
     staging = choose_staging(inventory, manifest, system)

@@ -30,7 +30,8 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
             hint="deploy it afresh",
         )
     identity = Identity(job.origin, job.node)
-    placed = stack(job.layout, find_disks(job.layout, inventory.disks, identity), identity)
+    disks = find_disks(job.layout, inventory.disks, identity, job.skip_block_devices)
+    placed = stack(job.layout, disks, identity)
     system = make_system(placed, identity, job, manifest)
     staging = choose_staging(inventory, manifest, system)
     configured = list(configuration(inventory, job, manifest, system))

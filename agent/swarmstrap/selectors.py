@@ -61,27 +61,35 @@ def choose(
 
 
 def select(
-    layouts: Sequence[DiskLayout],
-    disks: Sequence[Disk],
-    *,
-    counts: Sequence[int] = (),
-    skip: Sequence[Match] = (),
+    layouts: Sequence[DiskLayout], disks: Sequence[Disk], *, skip: Sequence[Match] = ()
 ) -> tuple[Selection, ...]:
-    """For each layout one disk, or as many as `counts` says. A disk that fits an entry of `skip`
-    is none of them.
+    """For each layout as many disks as its `count` says. A disk that fits an entry of `skip` is
+    none of them.
 
     Raises Unplannable, with the table of all verdicts, unless exactly as many disks fit as are
     wanted or `prefer` picks them without a tie; and BadInput for a hint that has no meaning.
     """
-    if any(not entry for entry in skip):
-        raise BadInput("an empty entry would skip every disk", hint="give it a key, or remove it")
-    skipped = tuple(parse_match(entry) for entry in skip)
+    skipped = parse_skip(skip)
     selections: list[Selection] = []
-    for layout, count in zip(layouts, counts or [1] * len(layouts), strict=True):
+    for layout in layouts:
         gone = {disk.name: earlier.id for earlier in selections for disk in earlier.disks}
         rules = _Rules(layout, parse_match(layout.match), disks, gone, skipped)
-        selections.append(_decide(rules, count))
+        selections.append(_decide(rules))
     return tuple(selections)
+
+
+def parse_skip(skip: Sequence[Match]) -> tuple[tuple[Hint, ...], ...]:
+    """Raises BadInput for an entry that has no meaning, or no key."""
+    if any(not entry for entry in skip):
+        raise BadInput("an empty entry would skip every disk", hint="give it a key, or remove it")
+    return tuple(parse_match(entry) for entry in skip)
+
+
+def verdict_lines(selections: Sequence[Selection]) -> Iterator[str]:
+    """Which rule took or rejected each disk, for people."""
+    for selection in selections:
+        yield f"disk {selection.id}:"
+        yield from selection.table()
 
 
 def unfit(disk: Disk, disks: Sequence[Disk]) -> str | None:
@@ -162,13 +170,13 @@ def _leg(disk: Disk) -> str | None:
     return None
 
 
-def _decide(rules: _Rules, count: int) -> Selection:
-    layout, disks = rules.layout, rules.disks
+def _decide(rules: _Rules) -> Selection:
+    layout, disks, count = rules.layout, rules.disks, rules.layout.count
     objections = {disk.name: rules.objection(disk) for disk in disks}
     fitting = [disk for disk in disks if objections[disk.name] is None]
     chosen = _preferred(fitting, layout.prefer, count) if layout.prefer else fitting
     if len(chosen) != count:
-        raise _refusal(layout, disks, objections, len(chosen), count)
+        raise _refusal(layout, disks, objections, len(chosen))
     names = {disk.name for disk in chosen}
     took = f"the {layout.prefer} of {len(fitting)} that fit" if layout.prefer else "fits"
     if rules.hints:
@@ -194,8 +202,8 @@ def _refusal(
     disks: Sequence[Disk],
     objections: Mapping[str, str | None],
     found: int,
-    count: int,
 ) -> Unplannable:
+    count = layout.count
     if not disks:
         return Unplannable(
             f"no disk for {layout.id}: this node has none that its kernel can see",

@@ -16,8 +16,9 @@ from swarmstrap.errors import SwarmstrapError
 from swarmstrap.failure import AFTER_A_DRY_RUN, BEFORE_A_JOB, Verdict, explain, judge
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
-from swarmstrap.plan import make_plan
+from swarmstrap.plan import choices, make_plan
 from swarmstrap.reporter import Reporter
+from swarmstrap.selectors import verdict_lines
 from swarmstrap.steps import Phase, Plan, Step, phase
 from swarmstrap.steps.image import ImageStep
 from swarmstrap.steps.leaving import FinishBoot, LeavingStep
@@ -82,6 +83,8 @@ async def run(host: Host, report: Reporter, settings: Settings) -> None:
         return
     if settings.dry_run:
         report.start(DRY_RUN, "dry run: stop before the first write")
+        for line in verdict_lines(choices(inventory, job)):
+            report.log(line)
         report.succeed("planned, nothing was written")
         await _follow(AFTER_A_DRY_RUN, host, report)
         return

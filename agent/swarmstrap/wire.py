@@ -87,6 +87,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     `trackers` and `web_seeds` are URLs of this site, which are not part of the image.
     `session` is the bearer of every later request. An update names as `origin` the deployment that
     partitioned the disks, from which their UUIDs derive; it leaves alone what `preserve` matches.
+    No disk that fits an entry of `skip_block_devices` is chosen, whatever the layout says.
     `secrets` are passphrases of LUKS volumes by name: known to nothing but memory and the volumes.
     """
 
@@ -97,6 +98,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     signature: bytes
     torrent: bytes
     layout: Layout
+    skip_block_devices: tuple[dict[str, str | int | bool], ...] = ()
     trackers: tuple[str, ...] = ()
     web_seeds: tuple[str, ...] = ()
     hostname: str = ""

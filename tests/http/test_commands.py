@@ -45,7 +45,10 @@ async def test_the_plan_on_the_server_is_the_nodes_own(live: Live, capsys: Captu
     token = (await live.api.register(register(), patience=0)).token
     job = await live.api.job(token, patience=0)
     plan = make_plan(inventory(), job, parse_manifest(job.manifest))
-    assert printed == {"digest": plan.digest, "lines": list(plan.lines())}
+    assert (printed["digest"], printed["lines"]) == (plan.digest, list(plan.lines()))
+    (verdict,) = (found for found in printed["disks"]["system"] if found["chosen"])
+    assert verdict["name"] == "/dev/vda"
+    assert verdict["reason"] == "the smallest of 1 that fit: size >= 4GiB"
     assert any(line.startswith("write a GPT to /dev/vda") for line in printed["lines"])
 
 

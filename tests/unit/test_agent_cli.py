@@ -27,7 +27,12 @@ def test_the_plan_is_the_one_that_the_node_makes(
     assert main(["plan", *files]) == 0
     shown = capsys.readouterr().out.splitlines()
     plan = plan_of(CASE)
-    assert [line.partition(". ")[2] for line in shown[:-1]] == list(plan.lines())
+    first = shown.index("disk system:")
+    last = next(place for place, line in enumerate(shown) if line.startswith("  1. "))
+    assert [line.split()[1] for line in shown[first:last] if line.startswith("* ")] == [
+        "/dev/nvme0n1"
+    ]
+    assert [line.partition(". ")[2] for line in shown[last:-1]] == list(plan.lines())
     assert shown[-1] == f"digest {plan.digest}"
 
 

@@ -36,9 +36,9 @@ def inventory(machine: str) -> Inventory:
 
 def ask(question: Question, disks: tuple[Disk, ...]) -> Selection:
     asked = {"id": "system", **question}
-    count, skip = question.get("count", 1), question.get("skip", [])
-    layout = msgspec.convert({k: asked[k] for k in asked.keys() - {"count", "skip"}}, DiskLayout)
-    return select((layout,), disks, counts=(count,), skip=skip)[0]
+    skip = question.get("skip", [])
+    layout = msgspec.convert({k: asked[k] for k in asked.keys() - {"skip"}}, DiskLayout)
+    return select((layout,), disks, skip=skip)[0]
 
 
 def answer(question: Question, disks: tuple[Disk, ...]) -> str:
@@ -145,37 +145,38 @@ LAYOUTS = st.builds(
     ),
     prefer=st.sampled_from([None, "smallest", "largest"]),
     wipe=st.sampled_from(["empty-only", "anything"]),
+    count=st.integers(1, 3),
 )
 
 
-def chosen(layout: DiskLayout, seen: list[Disk], count: int) -> set[str] | None:
+def chosen(layout: DiskLayout, seen: list[Disk]) -> set[str] | None:
     """The names of the disks chosen, after a look at whether they may be; nothing for a refusal."""
     try:
-        (selection,) = select((layout,), seen, counts=(count,))
+        (selection,) = select((layout,), seen)
     except Unplannable:
         return None
-    assert len(selection.disks) == count
+    assert len(selection.disks) == layout.count
     assert [verdict.disk for verdict in selection.verdicts] == seen
     assert all(verdict.reason for verdict in selection.verdicts)
     assert all(unfit(disk, seen) is None for disk in selection.disks)
     return {disk.name for disk in selection.disks}
 
 
-@given(layout=LAYOUTS, disks=DISKS, count=st.integers(1, 3), random=st.randoms())
+@given(layout=LAYOUTS, disks=DISKS, random=st.randoms())
 def test_as_many_as_wanted_or_none_in_whatever_order_the_kernel_found_them(
-    layout: DiskLayout, disks: list[Disk], count: int, random: Random
+    layout: DiskLayout, disks: list[Disk], random: Random
 ) -> None:
     shuffled = disks.copy()
     random.shuffle(shuffled)
-    assert chosen(layout, disks, count) == chosen(layout, shuffled, count)
+    assert chosen(layout, disks) == chosen(layout, shuffled)
 
 
 @given(layout=LAYOUTS, disks=DISKS)
 def test_a_refusal_names_every_disk_and_the_rule(layout: DiskLayout, disks: list[Disk]) -> None:
-    if chosen(layout, disks, 1) is not None:
+    if chosen(layout, disks) is not None:
         return
     with pytest.raises(Unplannable) as caught:
-        choose((layout,), disks)
+        select((layout,), disks)
     _, *rows = caught.value.message.splitlines()
     assert [row.split()[0] for row in rows] == [disk.name for disk in disks]
     assert all(len(row) < 80 and len(row.split()) > 3 for row in rows)

@@ -93,6 +93,7 @@ def make_job(
         signature=signature.read_bytes() if signature.exists() else b"",
         torrent=(image / TORRENT_FILE).read_bytes(),
         layout=_layout(site, deployment),
+        skip_block_devices=defaults.skip_block_devices,
         trackers=(f"{site.boot_url}/announce",),
         web_seeds=web_seeds(site, deployment.infohash),
         hostname=(spec.hostname if spec else "") or deployment.node,

@@ -31,8 +31,7 @@ def explain_on(layout: Layout, inventory: Inventory, skip: Sequence[Match] = ())
     """Lines of text. Raises Unplannable where the machine does not fit, after the lines that
     explain what does.
     """
-    counts = [entry.count for entry in layout.disks]
-    selections = select(layout.disks, inventory.disks, counts=counts, skip=skip)
+    selections = select(layout.disks, inventory.disks, skip=skip)
     for entry, selection in zip(layout.disks, selections, strict=True):
         yield f"disk {entry.id}: {which(entry)}"
         yield from (f"  {line}" for line in selection.table())

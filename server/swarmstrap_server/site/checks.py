@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from swarmstrap.errors import BadInput
+from swarmstrap.hints import Match
 from swarmstrap.layout import Layout
 from swarmstrap.layoutcheck import check_layout
 from swarmstrap.networks.checks import network_findings
+from swarmstrap.selectors import parse_skip
 from swarmstrap.units import parse_size
 from swarmstrap_server.netboot.dhcp import DhcpSettings
 from swarmstrap_server.site.settings import Node, NodesFile, Settings
@@ -69,6 +71,7 @@ def _settings_findings(settings: Settings, layouts: Sequence[str]) -> Iterator[F
     yield ("defaults", "layout"), _one_of(settings.defaults.layout, layouts, "layout")
     if settings.swarm.seeder_rate:
         yield ("swarm", "seeder_rate"), _size(settings.swarm.seeder_rate)
+    yield ("defaults", "skip_block_devices"), _skip(settings.defaults.skip_block_devices)
     ports = settings.ports
     if len({ports.boot, ports.node, ports.seeder}) < 3:
         yield ("ports",), "boot, node and seeder need three different ports"
@@ -187,6 +190,14 @@ def _one_of(name: str, known: Sequence[str], what: str) -> str:
 def _size(text: str) -> str:
     try:
         parse_size(text)
+    except BadInput as error:
+        return str(error)
+    return ""
+
+
+def _skip(entries: Sequence[Match]) -> str:
+    try:
+        parse_skip(entries)
     except BadInput as error:
         return str(error)
     return ""

@@ -58,6 +58,7 @@ class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     authorized_keys: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^\n]+$")], ...] = ()
     preserve: tuple[str, ...] = preserving.DEFAULT
     verify: Verify = "written"
+    skip_block_devices: tuple[dict[str, str | int | bool], ...] = ()
     boot_order: BootOrder = "network-first"
 
 
