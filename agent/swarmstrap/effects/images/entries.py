@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -28,6 +29,9 @@ _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 # Sent to the disk at once: it works while frames come, and less is left for the end. Files of this
 # size are 1 % of a Debian's and 60 % of its data; a disk of 300 MB/s took 8.7 s instead of 10.8.
 _LARGE = 256 * KiB
+# Not from the first moment on: what is written within seconds waits for the processor alone, which
+# has to feed a fast disk too. What takes longer waits for the network or for the disk.
+_EARLY_SECONDS = 3.0
 
 _HINTS = {
     errno.ENOSPC: "give the partition that holds this path more room in the layout",
@@ -54,6 +58,7 @@ class Target:
     ) -> None:
         self._path = root
         self._passages = Passages(root)
+        self._writeback_from = time.monotonic() + _EARLY_SECONDS
         # What a new file has by itself.
         self._owner = (os.geteuid(), os.getegid())
         self._ownerless = frozenset(ownerless)
@@ -112,7 +117,7 @@ class Target:
         with naming(entry.path):
             parent, name = self._passages.place(entry.path)
             with opened(name, _OLD_FILE, parent) as file:
-                _write_segments(file, segments, data)
+                _write_segments(file, segments, data, self._writeback_from)
 
     def seal(self, entry: Entry) -> None:
         """Final metadata of a directory or of a file that `reserve` made."""
@@ -134,7 +139,7 @@ class Target:
             end = segments[-1].file_offset + segments[-1].length if segments else 0
             if end < entry.size:
                 os.ftruncate(file, entry.size)
-            _write_segments(file, segments, data)
+            _write_segments(file, segments, data, self._writeback_from)
             owned = (entry.uid, entry.gid) == self._owner
             self._describe(file, entry, owned=owned and self._passages.gives_our_group(parent))
         finally:
@@ -171,7 +176,9 @@ class Target:
         return error.errno in (errno.EPERM, errno.EOPNOTSUPP) and device in self._ownerless
 
 
-def _write_segments(file: int, segments: tuple[Segment, ...], data: memoryview) -> None:
+def _write_segments(
+    file: int, segments: tuple[Segment, ...], data: memoryview, writeback_from: float
+) -> None:
     written = 0
     for segment in segments:
         done = 0
@@ -179,7 +186,7 @@ def _write_segments(file: int, segments: tuple[Segment, ...], data: memoryview) 
             begin, end = segment.frame_offset + done, segment.frame_offset + segment.length
             done += os.pwrite(file, data[begin:end], segment.file_offset + done)
         written += done
-    if written >= _LARGE:
+    if written >= _LARGE and time.monotonic() >= writeback_from:
         begin, end = segments[0].file_offset, segments[-1].file_offset + segments[-1].length
         libc.begin_writeback(file, begin, end - begin)
 
