@@ -20,7 +20,7 @@ from swarmstrap.staging import fits_memory, memory_room, staged_size, too_large_
 from swarmstrap.steps import Step
 from swarmstrap.steps.image import ClearRest, WriteDiskImage
 from swarmstrap.steps.leaving import FinishBoot, Seed
-from swarmstrap.steps.storage import CheckClones, GrowDisk, Growth, WipeDisk
+from swarmstrap.steps.storage import CheckClones, GrowDisk, Growth, ReleaseDisks, WipeDisk
 from swarmstrap.units import MiB, align_down, align_up, human
 from swarmstrap.wire import Job
 
@@ -46,6 +46,8 @@ def plan_disk(
     target = identify(disk)
     unused = layout.unused or "discard"
     staging = _staging(inventory, manifest, facts, disk, layout)
+    if disk.holders:
+        yield ReleaseDisks((target,))
     yield WipeDisk(target, disk.signatures)
     yield WriteDiskImage(
         disk=target,

@@ -25,6 +25,8 @@ _NO_DISK = (
 # A stick that somebody left in the machine is only chosen by a hint that singles it out.
 _NAMES_A_STICK = frozenset({"serial", "wwn", "by_path", "tran", "name"})
 _NAMES_A_PLACE = frozenset({"hctl", "by_path"})
+# The kernel's names of what is built on disks, and can be stopped.
+_BUILT = re.compile(r"(dm-|md)\d+")
 _LEG = re.compile(r"(\w+_raid_member) \((\w+)")
 _WIDTH = 79
 
@@ -92,8 +94,10 @@ def verdict_lines(selections: Sequence[Selection]) -> Iterator[str]:
         yield from selection.table()
 
 
-def unfit(disk: Disk, disks: Sequence[Disk]) -> str | None:
-    """Why nobody should install on `disk` of a node with `disks`, whatever hints say of it."""
+def unfit(disk: Disk, disks: Sequence[Disk], *, release: bool = False) -> str | None:
+    """Why nobody should install on `disk` of a node with `disks`, whatever hints say of it. Arrays,
+    volume groups and LUKS volumes that run on it are no reason when they are to be released.
+    """
     if kind := _no_disk(disk):
         return kind
     if disk.size == 0:
@@ -106,8 +110,9 @@ def unfit(disk: Disk, disks: Sequence[Disk]) -> str | None:
         return "one path of a multipath device"
     if disk.wwn and (other := _twin(disk, disks)):
         return f"the same disk as {other}, by another path"
-    if disk.holders:
-        return f"in use by {', '.join(disk.holders)}"
+    users = [user for user in disk.holders if not (release and _BUILT.fullmatch(user))]
+    if users:
+        return f"in use by {', '.join(users)}"
     return None
 
 
@@ -126,7 +131,7 @@ class _Rules:
 
     def _objections(self, disk: Disk) -> Iterator[str]:
         """Every rule that rejects `disk`, weightiest first."""
-        if reason := unfit(disk, self.disks):
+        if reason := unfit(disk, self.disks, release=self.layout.wipe == "anything"):
             yield reason
         if disk.name in self.gone:
             yield f"{self.gone[disk.name]} of the layout took it"
@@ -214,7 +219,8 @@ def _refusal(
         summary = f"no disk matches {layout.id}, of {len(disks)} seen"
         if found:
             summary = f"only {found} of the {count} disks of {layout.id} are there"
-        usable = any(unfit(disk, disks) is None for disk in disks)
+        release = layout.wipe == "anything"
+        usable = any(unfit(disk, disks, release=release) is None for disk in disks)
         first = "loosen `match` in the layout" if usable else "change its disks"
         hint = f"{first}, or deploy to another node"
     elif layout.prefer:

@@ -158,7 +158,8 @@ def chosen(layout: DiskLayout, seen: list[Disk]) -> set[str] | None:
     assert len(selection.disks) == layout.count
     assert [verdict.disk for verdict in selection.verdicts] == seen
     assert all(verdict.reason for verdict in selection.verdicts)
-    assert all(unfit(disk, seen) is None for disk in selection.disks)
+    release = layout.wipe == "anything"
+    assert all(unfit(disk, seen, release=release) is None for disk in selection.disks)
     return {disk.name for disk in selection.disks}
 
 
