@@ -14,7 +14,7 @@ from typing import assert_never
 from swarmstrap.effects import finish
 from swarmstrap.effects import log as logs
 from swarmstrap.effects.departure import Departure
-from swarmstrap.effects.disks import clones, disk, filesystems, grow
+from swarmstrap.effects.disks import clones, disk, filesystems, grow, stack
 from swarmstrap.effects.images.imaging import Imaging
 from swarmstrap.effects.system import bootloader, chroot, efi, hooks, initramfs, records
 from swarmstrap.effects.telling import lines_from_thread
@@ -30,6 +30,7 @@ from swarmstrap.steps.storage import (
     CheckClones,
     GrowDisk,
     MakeFilesystem,
+    MakeSubvolumes,
     MountVolume,
     ProveTable,
     StorageStep,
@@ -112,8 +113,10 @@ class Deployer:
                     self._report.warn(
                         warning, hint="the system may start from the wrong disk: change one of them"
                     )
+            case MakeSubvolumes():
+                await asyncio.to_thread(filesystems.make_subvolumes, step)
             case _:
-                raise StepFailed(f"cannot {step}", hint="use a layout of plain partitions")
+                await asyncio.to_thread(stack.carry_out, step, self._decided.job.secrets)
 
     async def image(self, step: ImageStep) -> None:
         await self._imaging.carry_out(step)
