@@ -12,6 +12,7 @@ from swarmstrap.deployed import (
     Deployed,
     boot_configuration,
     check_identity,
+    check_live,
     check_update,
     read_record,
     updated,
@@ -54,6 +55,22 @@ def test_the_boot_configuration_is_the_plan_s(found: Deployed) -> None:
     assert "linux /boot/vmlinuz-6.12.1-1-amd64 root=UUID=" in text.content
     foreign = replace(found, own=("/etc/fstab",))
     assert boot_configuration(foreign, newer) is None
+
+
+def test_the_arguments_of_the_new_image_are_its_own(found: Deployed) -> None:
+    facts = replace(MANIFEST.facts, kernel_arguments=("quiet", "console=tty1"))
+    words = replace(found, kernel_arguments="rd.md.uuid=1 console=ttyS1")
+    text = boot_configuration(words, replace(MANIFEST, facts=facts))
+    assert text is not None
+    assert " ro quiet rd.md.uuid=1 console=ttyS1\n" in text.content
+
+
+def test_what_a_running_system_cannot_make_of_itself(found: Deployed) -> None:
+    check_live(found, own_initramfs=False)
+    with pytest.raises(Refused, match=r"initramfs was made on the node.*--mode update does it"):
+        check_live(found, own_initramfs=True)
+    with pytest.raises(Refused, match="started from the ESP"):
+        check_live(replace(found, own=("/etc/kernel/cmdline",)), own_initramfs=False)
 
 
 def test_an_older_image_is_refused_unless_it_is_asked_for(found: Deployed) -> None:

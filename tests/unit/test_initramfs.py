@@ -2,6 +2,7 @@
 """Looking into an initramfs of any packing, and deciding whether it can start this node's root."""
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as some
 
 from swarmstrap import cpio
 from swarmstrap.effects.system.initramfs import lacking, read_names, ready
@@ -84,6 +87,17 @@ def test_what_cannot_be_looked_into(data: bytes, why: str, tmp_path: Path) -> No
     (tmp_path / "initrd").write_bytes(data)
     with pytest.raises(BadInput, match=why):
         read_names(tmp_path / "initrd")
+
+
+@given(
+    some.binary(max_size=300)
+    | some.tuples(some.integers(0, 400), some.binary(max_size=4)).map(
+        lambda edit: archive({"a": b"xyz"})[: edit[0]] + edit[1] + archive({"b": b""})[edit[0] :]
+    )
+)
+def test_whatever_is_read_ends(data: bytes) -> None:
+    with contextlib.suppress(BadInput):
+        cpio.names(io.BytesIO(data))
 
 
 def test_what_follows_an_archive_is_its_callers() -> None:
