@@ -35,7 +35,6 @@ _REMOVABLE = {"x86_64": "EFI/BOOT/BOOTX64.EFI", "aarch64": "EFI/BOOT/BOOTAA64.EF
 # Makes entries of its own, before all others, when it is there.
 _FALLBACK = ("EFI/BOOT/fbx64.efi", "EFI/BOOT/fbaa64.efi", "EFI/BOOT/fallback.efi")
 _RAID = {0: "raid0", 1: "raid1", 4: "raid456", 5: "raid456", 6: "raid456", 10: "raid10"}
-_MODULES = {"ext4": "ext4", "xfs": "xfs", "btrfs": "btrfs", "vfat": "vfat"}
 _BIOS_SECTOR = 512
 
 
@@ -64,51 +63,44 @@ def boot_steps(
 
 
 def _initramfs(inventory: Inventory, system: System) -> ReadyInitramfs:
+    """It opens all that is below / and /usr, and what the crypttab says, which is all of LUKS."""
     making = system.placed.making
     mounted = dict.fromkeys(holder(path, system.placed.volumes) for path in ("/", "/usr"))
     crypts = [step.volume for step in making if isinstance(step, MakeCrypt)]
-    roots = [placed.volume for placed in mounted]
-    volumes = list(dict.fromkeys(v for top in (*roots, *crypts) for v in below(top, making)))
-    modules = [need for volume in volumes for need in _modules(volume, making, inventory)]
-    for placed in mounted:
-        if placed.format in _MODULES:
-            modules.append(Need(_MODULES[placed.format], str(placed.volume)))
+    tops: list[Volume] = [*(placed.volume for placed in mounted), *crypts]
+    volumes = {volume for top in tops for volume in below(top, making)}
+    names = {v.disk.name for v in volumes if isinstance(v, PartitionVolume)}
+    modules = [
+        Need(driver, disk.name)
+        for disk in inventory.disks
+        if disk.name in names
+        for driver in disk.drivers
+    ]
+    programs = []
+    for step in making:
+        if isinstance(step, MakeArray | MakeCrypt | MakeLogical) and step.volume in volumes:
+            module, program = _opens(step)
+            modules.append(Need(module, str(step.volume)))
+            programs.append(Need(program, str(step.volume)))
+    modules += [Need(p.format, str(p.volume)) for p in mounted if p.format]
     return ReadyInitramfs(
         version=system.kernel.version,
         initrd=f"/{system.kernel.initrd}",
         modules=_once(modules),
-        programs=_once(need for volume in volumes for need in _programs(volume, making)),
+        programs=_once(programs),
         always="the crypttab of this node goes into it" if crypts else "",
     )
 
 
-def _modules(volume: Volume, making: Iterable[Making], inventory: Inventory) -> Iterator[Need]:
-    if isinstance(volume, PartitionVolume):
-        disk = next(disk for disk in inventory.disks if disk.name == volume.disk.name)
-        yield from (Need(driver, disk.name) for driver in disk.drivers)
-    for step in making:
-        match step:
-            case MakeArray() if step.volume == volume:
-                yield Need(_RAID[step.level], str(volume))
-            case MakeCrypt() if step.volume == volume:
-                yield Need("dm_crypt", str(volume))
-            case MakeLogical() if step.volume == volume:
-                yield Need("dm_thin_pool" if step.pool else "dm_mod", str(volume))
-            case _:
-                pass
-
-
-def _programs(volume: Volume, making: Iterable[Making]) -> Iterator[Need]:
-    for step in making:
-        match step:
-            case MakeArray() if step.volume == volume:
-                yield Need("mdadm", str(volume))
-            case MakeCrypt() if step.volume == volume:
-                yield Need("cryptsetup", str(volume))
-            case MakeLogical() if step.volume == volume:
-                yield Need("lvm", str(volume))
-            case _:
-                pass
+def _opens(step: MakeArray | MakeCrypt | MakeLogical) -> tuple[str, str]:
+    """The module and the program by which what it made is opened again."""
+    match step:
+        case MakeArray():
+            return _RAID[step.level], "mdadm"
+        case MakeCrypt():
+            return "dm_crypt", "cryptsetup"
+        case MakeLogical():
+            return "dm_thin_pool" if step.pool else "dm_mod", "lvm"
 
 
 def _once(needs: Iterable[Need]) -> tuple[Need, ...]:
