@@ -48,7 +48,9 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mounts(self) -> tuple[str, ...]:
-        return tuple(mount.target for volume in self.volumes for mount in volume.mounts)
+        """Where the image's files lie: not on what was there before and was preserved."""
+        new = (volume for volume in self.volumes if not volume.preserved)
+        return tuple(mount.target for volume in new for mount in volume.mounts)
 
 
 def record(

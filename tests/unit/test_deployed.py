@@ -46,6 +46,15 @@ def test_a_deployment_leaves_what_an_update_asks_for(found: Deployed) -> None:
     assert read_record(write_record(found).content.encode()) == found
 
 
+def test_what_was_preserved_is_no_part_of_an_update() -> None:
+    steps = plan_of(CASE.parent / "preserve").steps
+    (record,) = (s for s in steps if isinstance(s, WriteFile) and s.path == RECORD)
+    found = read_record(record.content.encode())
+    assert found.mounts == ("/boot/efi", "/")
+    (home,) = (volume for volume in found.volumes if volume.label == "home")
+    assert home.preserved
+
+
 def test_the_boot_configuration_is_the_plan_s(found: Deployed) -> None:
     assert boot_configuration(found, MANIFEST) == written()["/boot/grub/grub.cfg"]
     kernel = Kernel("6.12.1-1-amd64", "boot/vmlinuz-6.12.1-1-amd64", "boot/initrd.img-6.12.1-1")
