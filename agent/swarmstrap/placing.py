@@ -57,7 +57,8 @@ class PlacedMount:
 class PlacedVolume:
     """`size` and `sector` in bytes; `uuid` is the filesystem's. `type` is a partition's.
 
-    One that is `preserved` is there already: the new system mounts it, its installer does not.
+    `subvolumes` are all to be made, also those that nothing mounts. One that is `preserved` is
+    there already: the new system mounts it, its installer does not.
     """
 
     volume: Volume
@@ -68,6 +69,7 @@ class PlacedVolume:
     format: Format | None
     uuid: str
     mounts: tuple[PlacedMount, ...]
+    subvolumes: tuple[str, ...] = ()
     preserved: bool = False
 
 
@@ -251,8 +253,13 @@ def _place_partition(
         uuid=stays.filesystem_uuid if stays else filesystem,
         # Of disks that are alike, what the first one holds is mounted.
         mounts=mounts_of(partition) if chosen.first else (),
+        subvolumes=subvolumes_of(partition),
         preserved=stays is not None,
     )
+
+
+def subvolumes_of(holder: Holder) -> tuple[str, ...]:
+    return tuple(subvolume.name for subvolume in holder.subvolumes)
 
 
 def _targets(partition: Partition) -> set[str]:

@@ -38,9 +38,8 @@ def storage_steps(inventory: Inventory, placed: Placed) -> Iterator[StorageStep]
                 uuid=volume.uuid,
                 sectors=volume.size // volume.sector,
             )
-        subvolumes = tuple(mount.subvolume for mount in volume.mounts if mount.subvolume)
-        if subvolumes:
-            yield MakeSubvolumes(volume.volume, subvolumes)
+        if volume.subvolumes:
+            yield MakeSubvolumes(volume.volume, volume.subvolumes)
     yield from mount_steps(placed)
 
 

@@ -12,7 +12,14 @@ from swarmstrap.errors import Unplannable
 from swarmstrap.layout import Holder, Layout, Luks, Raid, ThinPool, VolumeGroup
 from swarmstrap.layout import LogicalVolume as LogicalLayout
 from swarmstrap.partitioning import sizes
-from swarmstrap.placing import Identity, PlacedDisk, PlacedVolume, filesystem_id, mounts_of
+from swarmstrap.placing import (
+    Identity,
+    PlacedDisk,
+    PlacedVolume,
+    filesystem_id,
+    mounts_of,
+    subvolumes_of,
+)
 from swarmstrap.steps.storage import MakeArray, MakeCrypt, MakeGroup, MakeLogical, MakePool
 from swarmstrap.units import Bytes, KiB, MiB, align_down, align_up, parse_size
 from swarmstrap.volumes import ArrayVolume, CryptVolume, LogicalVolume, Volume
@@ -146,6 +153,7 @@ class _Stack:
                 format=holder.format,
                 uuid=filesystem_id(holder.format, self._identity.derive(name, "filesystem")),
                 mounts=mounts_of(holder),
+                subvolumes=subvolumes_of(holder),
             )
         )
 
