@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,5 +155,10 @@ def test_a_kernel_whose_file_is_not_called_by_its_version(root: Path) -> None:
     (root / "lib/modules/6.1").rename(root / "lib/modules/6.1.9-arch1-1")
     assert "stays as it is" in ready(STEP, root)
     (root / "lib/modules/6.2").mkdir()
-    with pytest.raises(StepFailed, match=r"no /lib/modules/6\.1"):
+    with pytest.raises(StepFailed, match=r"none of 6\.1\.9-arch1-1, 6\.2 in /lib/modules is of"):
         ready(STEP, root)
+
+
+def test_a_kernel_without_modules_has_all_of_them_in_itself(root: Path) -> None:
+    shutil.rmtree(root / "lib/modules")
+    assert "stays as it is" in ready(STEP, root)

@@ -21,6 +21,7 @@ from swarmstrap.errors import BadInput, StepFailed
 from swarmstrap.steps.system import Need, ReadyInitramfs, WriteFile
 
 _REBUILD_SECONDS = 1800.0
+_MODULES = "/lib/modules"
 _COMPRESSED: tuple[tuple[bytes, Callable[[BinaryIO], BinaryIO]], ...] = (
     (b"\x28\xb5\x2f\xfd", zstd.open_stream),
     (b"\x1f\x8b", lambda file: cast("BinaryIO", gzip.open(file))),
@@ -66,9 +67,10 @@ def ready(step: ReadyInitramfs, root: Path) -> str:
     """Look, and have another one made when something is missing. Returns a line for people that
     says what was done, and why. Raises StepFailed when the system would not start.
     """
-    initrd, modules = inside(root, step.initrd), _modules_folder(root, step.version)
+    initrd, version = inside(root, step.initrd), _full_version(root, step.version)
+    built_in = _built_in(step, root, version)
     try:
-        missing = lacking(step, read_names(initrd), _built_in(modules))
+        missing = lacking(step, read_names(initrd), built_in)
         why = f"it lacks {_listed(missing)}" if missing else ""
     except BadInput as error:
         missing, why = step.modules, error.message
@@ -76,9 +78,9 @@ def ready(step: ReadyInitramfs, root: Path) -> str:
     if not why:
         return f"{step.initrd} has all that this node needs, and stays as it is"
     tool = _tool(step, root, why)
-    _rebuild(tool, step, root, modules.name, missing)
+    _rebuild(tool, step, root, version, missing)
     try:
-        left = lacking(step, read_names(initrd), _built_in(modules))
+        left = lacking(step, read_names(initrd), built_in)
     except BadInput:
         left = ()
     if left:
@@ -133,22 +135,25 @@ def _opened(file: BinaryIO, magic: bytes) -> BinaryIO:
     raise BadInput(f"it cannot be looked into (it begins with {magic[:4].hex(' ')})")
 
 
-def _modules_folder(root: Path, version: str) -> Path:
-    """That of the kernel; some distributions call its file by a name that is not its version."""
-    folder = inside(root, f"/lib/modules/{version}")
-    if folder.is_dir():
-        return folder
-    folders = [path for path in inside(root, "/lib/modules").glob("*") if path.is_dir()]
-    if len(folders) != 1:
+def _full_version(root: Path, version: str) -> str:
+    """As its modules have it: some distributions call a kernel's file by another name."""
+    folders = [path.name for path in inside(root, _MODULES).glob("*") if path.is_dir()]
+    if version in folders or not folders:
+        return version
+    if len(folders) > 1:
         raise StepFailed(
-            f"the image has no /lib/modules/{version}",
-            hint="capture an image with the modules of its kernel",
+            f"none of {', '.join(sorted(folders))} in {_MODULES} is of kernel {version}",
+            hint="capture an image with the modules of its newest kernel",
         )
     return folders[0]
 
 
-def _built_in(modules: Path) -> set[str]:
-    listed = modules / "modules.builtin"
+def _built_in(step: ReadyInitramfs, root: Path, version: str) -> set[str]:
+    """Everything, in a kernel without modules."""
+    folder = inside(root, f"{_MODULES}/{version}")
+    if not folder.is_dir():
+        return {need.name for need in step.modules}
+    listed = folder / "modules.builtin"
     lines = listed.read_text(errors="replace").splitlines() if listed.exists() else []
     return {_module(PurePosixPath(line).name) for line in lines}
 
