@@ -13,21 +13,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from swarmstrap.effects.disks import disk, filesystems, stack, teardown, volumes
 from swarmstrap.effects.hardware import contents, sysfs, udev
 from swarmstrap.errors import StepFailed
-from swarmstrap.layout import (
-    DiskLayout,
-    Layout,
-    LogicalVolume,
-    Luks,
-    Partition,
-    Raid,
-    Subvolume,
-    ThinPool,
-    VolumeGroup,
-)
-from swarmstrap.layoutcheck import check_layout
+from swarmstrap.layout import Layout
 from swarmstrap.placing import Identity, place_disks
 from swarmstrap.stacking import Placed
 from swarmstrap.stacking import stack as place_stack
@@ -51,64 +42,7 @@ PORT = "/dev/virtio-ports/org.swarmstrap.report"
 SERIALS = ("stack-a", "stack-b", "stack-c")
 ROOT = filesystems.TARGET
 SECRETS = {"vault": "a secret of this node"}
-# Whatever has a weight fills what it lies on: a size that the planner got wrong cannot be made.
-LAYOUT = Layout(
-    disks=(
-        DiskLayout(
-            id="pair",
-            match={"serial": "<or> stack-a <or> stack-b"},
-            count=2,
-            partitions=(
-                Partition(label="boot-leg", type="raid", size="64MiB"),
-                Partition(label="legs", type="raid", weight=1),
-                Partition(label="parity-leg", type="raid", size="64MiB"),
-            ),
-        ),
-        DiskLayout(
-            id="single",
-            match={"serial": "stack-c"},
-            partitions=(
-                Partition(label="parity-leg", type="raid", size="64MiB"),
-                Partition(label="sealed", type="luks", weight=1),
-            ),
-        ),
-    ),
-    raid=(
-        Raid(
-            name="boot",
-            level=1,
-            devices=("boot-leg",),
-            metadata="1.0",
-            format="ext4",
-            mount="/boot",
-            mount_options="noatime",
-        ),
-        Raid(name="system", level=1, devices=("legs",)),
-        Raid(name="parity", level=5, devices=("parity-leg",), format="swap"),
-    ),
-    luks=(
-        Luks(
-            name="vault",
-            device="sealed",
-            format="btrfs",
-            subvolumes=(
-                Subvolume(name="@home", mount="/home", mount_options="compress=zstd"),
-                Subvolume(name="@srv", mount="/srv"),
-            ),
-        ),
-    ),
-    volume_groups=(
-        VolumeGroup(
-            name="system",
-            devices=("system",),
-            pools=(ThinPool(name="pool", size_min="400MiB", weight=1),),
-            volumes=(
-                LogicalVolume(name="root-a", size_min="400MiB", weight=1, format="ext4", mount="/"),
-                LogicalVolume(name="var", pool="pool", size="4GiB", format="xfs", mount="/var"),
-            ),
-        ),
-    ),
-)
+LAYOUT = "/storage-stack.json"
 TARGETS = ("", "var", "boot", "home", "srv")
 
 
@@ -199,9 +133,9 @@ def look_for(what: Literal["first", "nothing"]) -> None:
 
 def prove(told: Teller) -> None:
     udev.settle()
-    check_layout(LAYOUT)
+    layout = msgspec.json.decode(Path(LAYOUT).read_bytes(), type=Layout)
     identity = Identity("stack", "node")
-    placed = place_stack(LAYOUT, place_disks(LAYOUT, udev.look("").disks, identity), identity)
+    placed = place_stack(layout, place_disks(layout, udev.look("").disks, identity), identity)
     disks = [each.id for each in placed.disks]
     told.carry_out(fresh(placed))
     told.carry_out(mounts(placed))

@@ -9,16 +9,21 @@ import os
 import secrets
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.vm import stack_on_node
 
+from swarmstrap.layout import Layout
+from swarmstrap.layoutcheck import check_layout
 from swarmstrap.units import Bytes, GiB, MiB
 from swarmstrap_server.installer import initramfs, overlay
 from swarmstrap_server.lab.guest import powered_on
 from swarmstrap_server.lab.machines import AttachedDisk, KernelBoot, PowerOn, VirtualNode
 from swarmstrap_server.lab.speed import measure
 from swarmstrap_server.lab.verdict import Expected
+from swarmstrap_server.site.yamlfile import load
 
+HERE = Path(__file__).parent
 BUILD = Path("build").resolve()
 NODE = VirtualNode(
     name="stack",
@@ -35,8 +40,13 @@ async def test_a_stack_is_made_stopped_opened_and_made_anew(tmp_path: Path) -> N
     release = initramfs.newest_kernel()
     kernel = Path("/boot", f"vmlinuz-{release}")
     whole = tmp_path / "whole.img"
-    in_place = {"/opt/swarmstrap/swarmstrap/cli.py": Path(stack_on_node.__file__).read_bytes()}
-    overlay.append(initramfs.generic(release, BUILD / "initramfs"), in_place, whole)
+    layout = load(HERE / "storage-stack.yaml", Layout, name="storage-stack.yaml").value
+    check_layout(layout)
+    added = {
+        "/opt/swarmstrap/swarmstrap/cli.py": (HERE / "stack_on_node.py").read_bytes(),
+        stack_on_node.LAYOUT: msgspec.json.encode(layout),
+    }
+    overlay.append(initramfs.generic(release, BUILD / "initramfs"), added, whole)
     speed = await measure(kernel, BUILD / "initramfs" / "speed")
     nonce = secrets.token_hex(8)
     heard: list[dict[str, object]] = []

@@ -27,7 +27,8 @@ def node(volume: Volume) -> str:
         case ArrayVolume():
             return _link(volume, f"/dev/disk/by-id/md-uuid-{mdadm_uuid(volume.uuid)}")
         case CryptVolume():
-            return _link(volume, f"/dev/mapper/{volume.name}")
+            marked = f"CRYPT-LUKS2-{volume.uuid.replace('-', '')}-{volume.name}"
+            return _link(volume, f"/dev/disk/by-id/dm-uuid-{marked}")
         case LogicalVolume():
             return _link(volume, f"/dev/{volume.group}/{volume.name}")
         case _:
