@@ -106,5 +106,78 @@ def test_a_layout_is_for_one_disk_image_or_for_a_tree(layout: str, says: str) ->
     assert says in str(caught.value)
 
 
+ESP = "{label: ESP, type: esp, mount: /boot/efi}"
+LINUX = "{label: %s, type: linux}"
+
+
+@pytest.mark.parametrize(
+    ("layout", "says"),
+    [
+        (
+            f"disks: [{{id: a, ptable: msdos, partitions: [{ROOT}, "
+            f"{', '.join(LINUX % label for label in 'bcde')}]}}]",
+            "disk a: 5 partitions (write 4 at most)",
+        ),
+        (
+            f"disks: [{{id: a, ptable: msdos, partitions: [{ROOT}, "
+            "{label: b, type: bios-boot}]}]",
+            "is for GRUB on a GPT",
+        ),
+        (
+            f"disks: [{{id: a, partitions: [{ROOT}, {ESP}, {ESP.replace('ESP', 'E2', 1)}]}}]",
+            "disk a: two partitions of type esp",
+        ),
+        (
+            f"disks: [{{id: a, partitions: [{ROOT}, {ESP}]}}, "
+            f"{{id: b, partitions: [{ESP.replace('/boot/efi', '/efi')}]}}]",
+            "ESPs are mounted at /boot/efi and /efi",
+        ),
+        (
+            f"disks: [{{id: a, partitions: [{ROOT}, "
+            "{label: e, type: linux, format: vfat, mount: /boot/efi}]}]",
+            "partition e: is mounted at /boot/efi (such a one needs to be a partition of type esp)",
+        ),
+        (
+            f"disks: [{{id: a, count: 2, partitions: [{ROOT}]}}]",
+            "partition root: is mounted, and on 2 disks",
+        ),
+        (f"disks: [{{id: a, count: -1, partitions: [{ROOT}]}}]", "disk a: count: -1"),
+    ],
+)
+def test_disk(layout: str, says: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        check_layout(disks_of(layout))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("partition", "says"),
+    [
+        (ROOT.replace("mount: /", "mount: /, preserve: true"), "every deployment writes it"),
+        (ESP.replace("mount:", "preserve: true, mount:"), "every deployment writes it"),
+        (
+            "{label: b, type: linux, format: ext4, mount: /boot, preserve: true}",
+            "every deployment writes it",
+        ),
+        ("{label: b, type: home, priority: 1, preserve: true}", "is to be preserved and may be"),
+    ],
+)
+def test_what_cannot_be_preserved(partition: str, says: str) -> None:
+    root = "" if "mount: /," in partition else f", {ROOT}"
+    with pytest.raises(BadInput) as caught:
+        check_layout(disks_of(f"disks: [{{id: a, partitions: [{partition}{root}]}}]"))
+    assert says in str(caught.value)
+
+
+def test_esps_of_several_disks_stand_in_for_each_other() -> None:
+    both = f"disks: [{{id: a, partitions: [{ROOT}, {ESP}]}}, {{id: b, partitions: [{ESP}]}}]"
+    check_layout(disks_of(both))
+
+
+def test_a_partition_of_raid_that_is_preserved_needs_no_array() -> None:
+    kept = "{label: leg, type: raid, preserve: true}"
+    check_layout(disks_of(f"disks: [{{id: a, partitions: [{ROOT}, {kept}]}}]"))
+
+
 def test_a_layout_for_a_disk_image() -> None:
     check_layout(disks_of("disks: [{id: a, match: {size: '>= 1GiB'}, unused: zero, grow: false}]"))
