@@ -100,8 +100,8 @@ def fresh(placed: Placed) -> Iterator[StorageStep]:
         if volume.format:
             sectors = volume.size // volume.sector
             yield MakeFilesystem(volume.volume, volume.format, volume.label, volume.uuid, sectors)
-        if names := tuple(mount.subvolume for mount in volume.mounts if mount.subvolume):
-            yield MakeSubvolumes(volume.volume, names)
+        if volume.subvolumes:
+            yield MakeSubvolumes(volume.volume, volume.subvolumes)
 
 
 def again(placed: Placed) -> Iterator[StorageStep]:
