@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "inventory":
                 show_inventory(arguments.listen, as_json=arguments.json)
             case _:
-                show_plan(arguments.inventory, arguments.job)
+                show_plan(arguments.inventory, arguments.job, as_json=arguments.json)
     except SwarmstrapError as error:
         print(f"swarmstrap-agent: {error}", file=sys.stderr)
         return 1
@@ -134,11 +134,18 @@ def show_inventory(listen: int, *, as_json: bool) -> None:
         print("\n".join(describe(inventory)))
 
 
-def show_plan(inventory: Path, job: Path) -> None:
+def show_plan(inventory: Path, job: Path, *, as_json: bool) -> None:
     """The plan that a node with this inventory would make; signatures are the node's to check."""
     wanted, found = _decode(job, Job), _decode(inventory, Inventory)
-    print("\n".join(verdict_lines(choices(found, wanted))))
+    selections = choices(found, wanted)
+    if not as_json:
+        # Even when there is no plan for them, these are the disks.
+        print("\n".join(verdict_lines(selections)))
     plan = make_plan(found, wanted, parse_manifest(wanted.manifest))
+    if as_json:
+        told = {"digest": plan.digest, "disks": selections, "lines": plan.lines()}
+        print(msgspec.json.encode(told).decode())
+        return
     for number, line in enumerate(plan.lines(), start=1):
         print(f"{number:3}. {line}")
     print(f"digest {plan.digest}")
@@ -173,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="show the plan for an inventory and a job; no effects")
     plan.add_argument("--inventory", type=Path, required=True, metavar="FILE")
     plan.add_argument("--job", type=Path, required=True, metavar="FILE")
+    plan.add_argument("--json", action="store_true", help="for programs")
     return parser
 
 

@@ -46,8 +46,9 @@ async def test_the_plan_on_the_server_is_the_nodes_own(live: Live, capsys: Captu
     job = await live.api.job(token, patience=0)
     plan = make_plan(inventory(), job, parse_manifest(job.manifest))
     assert (printed["digest"], printed["lines"]) == (plan.digest, list(plan.lines()))
-    (verdict,) = (found for found in printed["disks"]["system"] if found["chosen"])
-    assert verdict["name"] == "/dev/vda"
+    (entry,) = printed["disks"]
+    (verdict,) = (found for found in entry["verdicts"] if found["chosen"])
+    assert (entry["id"], verdict["disk"]["name"]) == ("system", "/dev/vda")
     assert verdict["reason"] == "the smallest of 1 that fit: size >= 4GiB"
     assert any(line.startswith("write a GPT to /dev/vda") for line in printed["lines"])
 

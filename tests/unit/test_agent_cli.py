@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`swarmstrap-agent` on any machine: a plan without effects, and one line for every mistake."""
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,16 @@ def test_the_plan_is_the_one_that_the_node_makes(
     ]
     assert [line.partition(". ")[2] for line in shown[last:-1]] == list(plan.lines())
     assert shown[-1] == f"digest {plan.digest}"
+
+
+def test_the_plan_for_programs(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--json", *files]) == 0
+    told = json.loads(capsys.readouterr().out)
+    plan = plan_of(CASE)
+    assert (told["digest"], told["lines"]) == (plan.digest, list(plan.lines()))
+    (entry,) = told["disks"]
+    taken = [found["disk"]["name"] for found in entry["verdicts"] if found["chosen"]]
+    assert (entry["id"], taken) == ("system", ["/dev/nvme0n1"])
 
 
 @pytest.mark.parametrize(

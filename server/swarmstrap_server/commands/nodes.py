@@ -18,7 +18,7 @@ from swarmstrap.describe import describe
 from swarmstrap.errors import BadInput, with_hint
 from swarmstrap.manifest import Manifest
 from swarmstrap.plan import choices, make_plan
-from swarmstrap.selectors import Selection, verdict_lines
+from swarmstrap.selectors import verdict_lines
 from swarmstrap.wire import Finish, Mode, Verify
 from swarmstrap_server.commands.watch import watch, watch_json
 from swarmstrap_server.control import views
@@ -179,22 +179,12 @@ def _plan(args: argparse.Namespace) -> int:
         print("\n".join(verdict_lines(selections)))
     plan = make_plan(inventory, job, image.manifest)
     if args.json:
-        told = {"digest": plan.digest, "disks": _verdicts(selections), "lines": plan.lines()}
+        told = {"digest": plan.digest, "disks": selections, "lines": plan.lines()}
         print(msgspec.json.encode(told).decode())
     else:
         print("\n".join(plan.lines()))
         print(f"digest {plan.digest}")
     return 0
-
-
-def _verdicts(selections: Sequence[Selection]) -> dict[str, list[dict[str, object]]]:
-    return {
-        selection.id: [
-            {"name": verdict.disk.name, "chosen": verdict.chosen, "reason": verdict.reason}
-            for verdict in selection.verdicts
-        ]
-        for selection in selections
-    }
 
 
 def _planned(
