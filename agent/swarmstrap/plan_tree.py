@@ -66,7 +66,7 @@ def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[St
 def _check_room(manifest: Manifest, placed: Placed) -> None:
     """The manifest does not say what lies below which mount, so all filesystems count together."""
     new = (volume for volume in placed.volumes if not volume.preserved)
-    room = sum(volume.size for volume in new if volume.mounts and volume.format != "vfat")
+    room = placed.room(volume for volume in new if volume.mounts and volume.format != "vfat")
     need = int(manifest.unpacked * SLACK)
     if need > room:
         raise Unplannable(
@@ -82,7 +82,7 @@ def choose_staging(
     """Memory, so that the disk writes each byte once; the new root where memory is too small."""
     if fits_memory(inventory, manifest):
         return "memory"
-    room = system.root.size
+    room = system.placed.room([system.root])
     if staged_size(manifest) + int(manifest.unpacked * SLACK) <= room:
         return "target"
     raise Unplannable(

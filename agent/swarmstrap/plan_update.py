@@ -17,7 +17,14 @@ from swarmstrap.stacking import stack
 from swarmstrap.steps import Step
 from swarmstrap.steps.image import TidyTree, UpdateTree, VerifyTree
 from swarmstrap.steps.leaving import Seed, Settle
-from swarmstrap.steps.storage import MakeArray, MakeCrypt, MakeGroup, OpenAgain, ProveTable
+from swarmstrap.steps.storage import (
+    MakeArray,
+    MakeCrypt,
+    MakeGroup,
+    OpenAgain,
+    ProveTable,
+    ReleaseDisks,
+)
 from swarmstrap.steps.system import EndUpdate, InstallGrub, RefreshGrub, WriteFile
 from swarmstrap.wire import Job
 
@@ -39,6 +46,9 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
     preserve = (*(check_pattern(pattern) for pattern in job.preserve), *own)
     for disk in placed.disks:
         yield ProveTable(disk.id, disk.uuid, disk.partitions)
+    if placed.making:
+        # An attempt in this very boot may have left it running.
+        yield ReleaseDisks(tuple(disk.id for disk in placed.disks))
     for made in placed.making:
         if isinstance(made, MakeArray | MakeCrypt | MakeGroup):
             yield OpenAgain(made)

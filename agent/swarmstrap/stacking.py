@@ -48,6 +48,24 @@ class Placed:
     making: tuple[Making, ...]
     volumes: tuple[PlacedVolume, ...]
 
+    def room(self, volumes: Iterable[PlacedVolume]) -> int:
+        """Bytes that files can take on `volumes`: thin ones have what their pool has, together."""
+        pools = {step.volume: step.size for step in self.making if isinstance(step, MakePool)}
+        thin = {
+            step.volume: LogicalVolume(step.volume.group, step.pool)
+            for step in self.making
+            if isinstance(step, MakeLogical) and step.pool
+        }
+        rooms: dict[Volume, int] = {}
+        for placed in volumes:
+            volume = placed.volume
+            pool = thin.get(volume) if isinstance(volume, LogicalVolume) else None
+            if pool is None:
+                rooms[volume] = placed.size
+            else:
+                rooms[pool] = min(pools[pool], rooms.get(pool, 0) + placed.size)
+        return sum(rooms.values())
+
 
 @dataclass(frozen=True, slots=True)
 class _Room:

@@ -33,6 +33,7 @@ from swarmstrap.steps.storage import (
     MakeSubvolumes,
     MountVolume,
     ProveTable,
+    ReleaseDisks,
     StorageStep,
     WipeDisk,
     WritePartitionTable,
@@ -192,6 +193,17 @@ class Deployer:
         await asyncio.to_thread(chroot.write_file, keep, self._root)
         await self._download.forget()
         await asyncio.to_thread(filesystems.settle, self._root)
+        try:
+            await self._stop_stack()
+        except StepFailed as error:
+            # The kernel stops at the reboot what is still running, and marks arrays clean.
+            self._report.warn(error.message, error.hint)
+
+    async def _stop_stack(self) -> None:
+        """Arrays, groups and LUKS volumes of the plan, once nothing is mounted."""
+        for step in self._decided.plan.steps:
+            if isinstance(step, ReleaseDisks):
+                await asyncio.to_thread(stack.carry_out, step, {})
 
     async def _prepare_kexec(self) -> None:
         last = self._decided.plan.steps[-1]
@@ -204,3 +216,4 @@ class Deployer:
 
     async def _release(self) -> None:
         await asyncio.to_thread(filesystems.release, self._root)
+        await self._stop_stack()
