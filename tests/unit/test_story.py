@@ -101,6 +101,9 @@ async def test_a_dry_run_stops_after_say() -> None:
     assert machine.done == ["look", "ask", "trust", "say"]
     assert (events[-2].name, events[-2].kind, events[-2].result) == (DRY_RUN, "finish", "success")
     assert machine.verdicts == [Verdict("reboot", 30.0)]
+    logged = [event.description for event in events if event.kind == "log"]
+    assert logged[0] == "disk system:"
+    assert any(line.startswith("* /dev/") for line in logged)
 
 
 @pytest.mark.parametrize(
