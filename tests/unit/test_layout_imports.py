@@ -69,13 +69,13 @@ def test_there_are_cases_of_every_format() -> None:
             "c.yaml:2: raidlevel linear is none of",
         ),
         ("ignition", "i.ign", "storage: {}", "i.ign: not an Ignition configuration"),
-        ("ignition", "i.ign", '{"ignition": {"version": "2.3.0"}}', "ignition.version 2.3.0"),
+        ("ignition", "i.ign", '{"ignition": {"version": "2.3.0"}}', "ignition.version is '2.3.0'"),
         (
             "ignition",
             "i.ign",
             '{"ignition": {"version": "3.1.0"}, "storage": {"filesystems": '
             '[{"device": "/dev/disk/by-label/root", "format": "xfs", "path": "/"}]}}',
-            "i.ign: storage.filesystems[0]: /dev/disk/by-label/root is made by nothing",
+            "i.ign: storage.filesystems[0]: '/dev/disk/by-label/root' is made by nothing",
         ),
         ("repart", "r.conf", "[Partition]\nType\n", "r.conf:2: 'Type' is no assignment"),
         ("repart", "r.conf", "[Unit]\nType=root\n", "nothing in a section [Partition]"),

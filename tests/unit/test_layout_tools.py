@@ -6,15 +6,20 @@ layout_explained/ has what is to be said: `LAYOUT.txt` of an example in docs/lay
 `pytest tests/unit/test_layout_tools.py --update` fills it for review.
 """
 
+import contextlib
 import json
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from swarmstrap.hardware import Boot, Cpu, Disk, Inventory
-from swarmstrap.units import GiB
+from swarmstrap.hardware import Boot, Cpu, Disk, FoundPartition, Inventory
+from swarmstrap.units import GiB, MiB
 from swarmstrap_server.cli import main
+from swarmstrap_server.control.identity import Marks
+from swarmstrap_server.control.store import SeenNode, Store
+from swarmstrap_server.site import making as newsite
+from swarmstrap_server.site.paths import SitePaths
 
 TREE = Path(__file__).parents[2]
 EXAMPLES = TREE / "docs/layouts"
@@ -90,24 +95,75 @@ def test_a_whole_disk_is_rendered_by_its_image(capsys: pytest.CaptureFixture[str
     assert "is decided by the image" in capsys.readouterr().err
 
 
-def test_explain_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    disk = Disk(name="/dev/vda", size=6 * GiB)
+def explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, disk: Disk
+) -> dict[str, str]:
+    """What is said of `disk` alone in a machine, by the first word of each line."""
     machine = Inventory(
         boot=Boot(current_boot_mode="bios"), cpu=Cpu(architecture="x86_64"), disks=(disk,)
     )
     inventory, layout = tmp_path / "machine.json", tmp_path / "layout.yaml"
     inventory.write_bytes(msgspec.json.encode(machine))
-    layout.write_text(
+    layout.write_text(text)
+    assert main(["layout", "explain", str(layout), "--inventory", str(inventory)]) == 0
+    return {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+
+
+def test_explain_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
         "disks:\n- id: a\n  partitions:\n"
         "  - {label: root, type: root, size_min: 4GiB, size_max: 5GiB, format: ext4, mount: /}\n"
         "  - {label: swap, type: swap, size_min: 2GiB, priority: 7}\n"
         "  - {label: home, type: home, size: 10%, format: xfs, mount: /home}\n"
     )
-    assert main(["layout", "explain", str(layout), "--inventory", str(inventory)]) == 0
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    lines = explained(tmp_path, capsys, text, Disk(name="/dev/vda", size=6 * GiB))
     assert "left out: too little room for every minimum (priority 7)" in lines["swap"]
     assert "its maximum, 5GiB" in lines["2"]
     assert "size: 10%" in lines["3"]
+
+
+def test_explain_says_what_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = FoundPartition(
+        number=5,
+        start=100 * GiB,
+        size=80 * GiB,
+        type="3b8f8425-20e0-4f3b-907f-1a25a76f98e8",
+        uuid="5d1f2a4c-0000-4000-8000-000000000005",
+        name="data",
+        filesystem="xfs",
+        filesystem_uuid="5d1f2a4c-0000-4000-8000-00000000000f",
+    )
+    disk = Disk(
+        name="/dev/vda",
+        size=200 * GiB,
+        signatures=("gpt 5d1f2a4c-0000-4000-8000-000000000000", "xfs (vda5)"),
+        partitions=(FoundPartition(number=1, start=MiB, size=GiB, name="old"), data),
+    )
+    text = (EXAMPLES / "keep-data.yaml").read_text()
+    lines = explained(tmp_path, capsys, text, disk)
+    assert lines["data"] == "  data stays, replaced by `wipe: ordinary`: partition 1 (old)"
+    assert "80 GiB at 100 GiB" in lines["5"]
+    assert "is there, and is not written; xfs at /srv" in lines["5"]
+
+
+def test_a_node_of_the_site_is_explained_without_what_the_site_skips(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site, layout = tmp_path / "site", str(EXAMPLES / "one-disk.yaml")
+    newsite.init(site, "test", ["192.0.2.1"], None)
+    settings = SitePaths(site).settings
+    skip = "defaults: {skip_block_devices: [{size: '>= 50GiB'}]}\n"
+    settings.write_text(settings.read_text() + skip)
+    inventory = msgspec.json.decode((INVENTORIES / "virtio.json").read_bytes(), type=Inventory)
+    node = SeenNode("node1", Marks("", frozenset()), "192.0.2.7", 5.0)
+    with contextlib.closing(Store(SitePaths(site).database)) as store, store.transaction():
+        store.save_node(node, inventory)
+    assert main(["--site", str(site), "layout", "explain", layout, "--node", "node1"]) == 0
+    shown = capsys.readouterr().out
+    assert "* /dev/vda" in shown
+    assert "the site skips it: size >= 50GiB" in shown
+    assert main(["--site", str(site), "layout", "render", layout, "--node", "node2"]) == 1
+    assert "the hardware of node2 is not known" in capsys.readouterr().err
 
 
 def test_check_finds_nothing_wrong_in_the_examples(capsys: pytest.CaptureFixture[str]) -> None:

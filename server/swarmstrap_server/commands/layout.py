@@ -17,7 +17,7 @@ from swarmstrap_server.control.store import Store
 from swarmstrap_server.layouts.explain import explain
 from swarmstrap_server.layouts.importing.choose import READERS
 from swarmstrap_server.layouts.importing.reading import Losses
-from swarmstrap_server.layouts.placement import explain_on
+from swarmstrap_server.layouts.placement import Machine, explain_on
 from swarmstrap_server.layouts.rendering import Shape, rendered
 from swarmstrap_server.layouts.schema import layout_schema
 from swarmstrap_server.layouts.writing import layout_yaml
@@ -88,7 +88,7 @@ def _explain(args: argparse.Namespace) -> int:
 
 def _render(args: argparse.Namespace) -> int:
     layout = _load(args.file)
-    sys.stdout.write(rendered(layout, _machine(args), args.shape, node=args.node))
+    sys.stdout.write(rendered(layout, _machine(args), args.shape))
     return 0
 
 
@@ -100,17 +100,18 @@ def _load(path: Path) -> Layout:
     return document.value
 
 
-def _machine(args: argparse.Namespace) -> Inventory:
+def _machine(args: argparse.Namespace) -> Machine:
     if args.node:
-        known = Store(read_site(args.site).paths.database).inventory(args.node)
-        if known is None:
+        site = read_site(args.site)
+        inventory = Store(site.paths.database).inventory(args.node)
+        if inventory is None:
             raise BadInput(
                 f"the hardware of {args.node} is not known", hint="boot it over the network once"
             )
-        return known
+        return Machine(inventory, args.node, site.settings.defaults.skip_block_devices)
     try:
-        return msgspec.json.decode(args.inventory.read_bytes(), type=Inventory)
-    except msgspec.DecodeError as error:
+        return Machine(msgspec.json.decode(args.inventory.read_bytes(), type=Inventory))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(
             f"{args.inventory}: not an inventory: {error}",
             hint="swarmstrap-agent inventory --json prints one",

@@ -4,7 +4,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from swarmstrap.hardware import Inventory
+from swarmstrap.foreign import everything
+from swarmstrap.hardware import Disk, Inventory
 from swarmstrap.hints import Match
 from swarmstrap.layout import DiskLayout, Layout, LogicalVolume, Sized, ThinPool, kind
 from swarmstrap.partitioning import BIOS_BOOT, grain, usable
@@ -23,15 +24,31 @@ from swarmstrap.units import MiB, align_down, align_up, human, parse_share
 from swarmstrap.volumes import PartitionVolume
 from swarmstrap_server.layouts.explain import use, weights, which
 
-# UUIDs are not shown, so it does not matter whose they are.
-_ANYONE = Identity("", "")
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a layout is tried on: `node` is its name, which UUIDs depend on, and `skip` what its
+    site never touches.
+    """
+
+    inventory: Inventory
+    node: str = ""
+    skip: Sequence[Match] = ()
 
 
-def explain_on(layout: Layout, inventory: Inventory, skip: Sequence[Match] = ()) -> Iterator[str]:
+def placed_on(layout: Layout, machine: Machine) -> Placed:
+    """As in a deployment without a name. Raises Unplannable where the machine does not fit."""
+    identity = Identity("", machine.node)
+    disks = place_disks(layout, machine.inventory.disks, identity, machine.skip)
+    return stack(layout, disks, identity)
+
+
+def explain_on(layout: Layout, machine: Machine) -> Iterator[str]:
     """Lines of text. Raises Unplannable where the machine does not fit, after the lines that
     explain what does.
     """
-    selections = select(layout.disks, inventory.disks, skip=skip)
+    inventory = machine.inventory
+    selections = select(layout.disks, inventory.disks, skip=machine.skip)
     for entry, selection in zip(layout.disks, selections, strict=True):
         yield f"disk {entry.id}: {which(entry)}"
         yield from (f"  {line}" for line in selection.table())
@@ -41,23 +58,23 @@ def explain_on(layout: Layout, inventory: Inventory, skip: Sequence[Match] = ())
     if kind(layout) == "disk":
         yield "the image decides about its partitions"
         return
-    placed = stack(layout, place_disks(layout, inventory.disks, _ANYONE, skip), _ANYONE)
+    placed = placed_on(layout, machine)
     entries = [entry for entry in layout.disks for _ in range(entry.count)]
     for entry, disk in zip(entries, placed.disks, strict=True):
-        yield from _disk(entry, disk, inventory)
+        same = next(d for d in inventory.disks if d.name == disk.id.name)
+        yield from _disk(entry, disk, same)
     yield from _stack(layout, placed)
 
 
-def _disk(entry: DiskLayout, disk: PlacedDisk, inventory: Inventory) -> Iterator[str]:
-    optimal_io = next(d.optimal_io for d in inventory.disks if d.name == disk.id.name)
-    start, end = usable(disk.id.size, disk.id.logical_sector, optimal_io, disk.table)
-    step, room = grain(optimal_io), end - start
+def _disk(entry: DiskLayout, disk: PlacedDisk, machines: Disk) -> Iterator[str]:
+    start, end = usable(machines.size, machines.logical_sector, machines.optimal_io, disk.table)
+    step, room = grain(machines.optimal_io), end - start
     yield ""
     yield f"{disk.id.name} for {entry.id}"
-    yield f"  {_replaced(entry, disk)}"
+    yield f"  {_replaced(entry, disk, machines)}"
     yield (
         f"  {'a GPT' if disk.table == 'gpt' else 'an MBR'} with {human(room)} for partitions, "
-        f"sectors of {disk.id.logical_sector} bytes, steps of {human(step)}"
+        f"sectors of {machines.logical_sector} bytes, steps of {human(step)}"
     )
     wanted = {partition.label: partition for partition in partitions_of(entry)}
     width = max(map(len, wanted))
@@ -77,14 +94,12 @@ def _disk(entry: DiskLayout, disk: PlacedDisk, inventory: Inventory) -> Iterator
         yield f"     {label:<{width}} left out: too little room for every minimum (priority {rank})"
 
 
-def _replaced(entry: DiskLayout, disk: PlacedDisk) -> str:
-    if not disk.signatures:
-        return "is empty"
-    gone = ", ".join(disk.signatures)
-    if disk.kept:
-        kept = " and ".join(partition.label for partition in disk.kept)
-        return f"{kept} stays; the rest is replaced, by `wipe: {entry.wipe}`: {gone}"
-    return f"replaced, by `wipe: {entry.wipe}`: {gone}"
+def _replaced(entry: DiskLayout, disk: PlacedDisk, machines: Disk) -> str:
+    """What becomes of what is there; `machines` is the same disk as the inventory has it."""
+    gone = ", ".join(everything(machines, [partition.number for partition in disk.kept]))
+    kept = " and ".join(partition.label for partition in disk.kept)
+    stays = f"{kept} stays, " if kept else ""
+    return f"{stays}replaced by `wipe: {entry.wipe}`: {gone}" if gone else f"{stays}empty"
 
 
 def _place(volume: PlacedVolume, width: int) -> str:

@@ -20,7 +20,7 @@ def layout_yaml(layout: Layout) -> str:
     """Without keys that have their default; reads back as the same layout."""
     lines: list[str] = []
     for key, value in _given(layout):
-        if isinstance(value, tuple):
+        if _has_structs(value):
             lines.append(f"{key}:")
             for item in value:
                 lines += _block(item, "")
@@ -51,7 +51,7 @@ def _entry(item: msgspec.Struct, indent: str) -> Iterator[str]:
 
 
 def _has_structs(value: object) -> TypeGuard[tuple[msgspec.Struct, ...]]:
-    return isinstance(value, tuple) and isinstance(value[0], msgspec.Struct)
+    return isinstance(value, tuple) and any(isinstance(v, msgspec.Struct) for v in value)
 
 
 def _given(struct: msgspec.Struct) -> Iterator[tuple[str, object]]:
@@ -72,7 +72,7 @@ def _flow(value: object) -> str:
             return str(value)
         case str():
             bare = _PLAIN.fullmatch(value) and not _TAKEN.fullmatch(value)
-            return value if bare else json.dumps(value, ensure_ascii=False)
+            return value if bare else _quoted(value)
         case tuple():
             return f"[{', '.join(map(_flow, value))}]"
         case Mapping():
@@ -81,6 +81,12 @@ def _flow(value: object) -> str:
             return _pairs(_given(value))
         case _:
             raise TypeError(f"{value!r} has no place in a layout")
+
+
+def _quoted(text: str) -> str:
+    """As JSON has it, but for what YAML alone takes for the end of a line."""
+    escaped = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped)
 
 
 def _pairs(pairs: Iterable[tuple[str, object]]) -> str:

@@ -40,7 +40,7 @@ def read_ignition(path: Path, losses: Losses) -> Layout:
     """Raises BadInput for what is no Ignition configuration of version 3."""
     try:
         data = msgspec.json.decode(path.read_bytes(), type=dict[str, object])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(
             f"{path}: not an Ignition configuration: {error}", hint="butane makes one of its YAML"
         ) from error
@@ -49,7 +49,7 @@ def read_ignition(path: Path, losses: Losses) -> Layout:
     top = Entry(data, lambda _key: str(path), losses)
     version = top.inside("ignition").text("version")
     if not version.startswith("3."):
-        raise BadInput(f"{path}: ignition.version {version or 'is missing'}", hint="3.x is read")
+        raise BadInput(f"{path}: ignition.version is {version!r}", hint="3.x is read")
     arguments = top.inside("kernelArguments")
     layout = msgspec.structs.replace(
         _Storage(path, top.inside("storage"), losses).layout(),
@@ -161,7 +161,7 @@ class _Storage:
                 continue
             if _MADE.match(device):
                 raise BadInput(
-                    f"{user.place}: {device} is made by nothing in this configuration",
+                    f"{user.place}: {device!r} is made by nothing in this configuration",
                     hint="it relies on partitions of an image of a whole disk: deploy that",
                 )
             label = self._labels.give([device.rpartition("/")[2]])

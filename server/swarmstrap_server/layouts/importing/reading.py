@@ -10,6 +10,7 @@ from swarmstrap_server.layouts.importing.meaning import binary_size
 Where = Callable[[str], str]
 # Whose values are shown to nobody.
 _SECRET = frozenset({"key"})
+_SHOWN = 60
 _NO_COUNTERPART = "a layout has nothing like it"
 
 
@@ -22,7 +23,8 @@ class Loss:
     why: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}: {self.why}"
+        line = " ".join(f"{self.where}: {self.what}: {self.why}".split())
+        return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 @dataclass(slots=True)
@@ -157,8 +159,10 @@ class Entry:
         value = self._values.get(key)
         if isinstance(value, bool):
             return f"{key} {str(value).lower()}"
-        shown = isinstance(value, str | int) and key not in _SECRET
-        return f"{key} {value}" if shown else key
+        if not isinstance(value, str | int) or key in _SECRET:
+            return key
+        shown = " ".join(str(value).split())
+        return f"{key} {shown}" if len(shown) <= _SHOWN else f"{key} {shown[:_SHOWN]}..."
 
     def _wrong(self, key: str, wanted: str) -> BadInput:
         return self.problem(key, f"is not {wanted}")
