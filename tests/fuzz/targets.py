@@ -19,6 +19,7 @@ import msgspec
 import zstandard
 from hypothesis import strategies as some
 from tests.fuzz.containers import containers, valid_containers
+from tests.fuzz.layouts import CURTIN, IGNITION, configurations, importing, sources
 from tests.fuzz.mutations import PATHS, Tree, changed, edited
 from tests.fuzz.tars import archives, valid_archive
 from tests.fuzz.watched import Watched, believing, small_image
@@ -191,4 +192,7 @@ def targets() -> dict[str, Target]:
         "tar": Target(capture_tar, (valid_archive(),), archives()),
         "container": Target(capture_container, valid_containers(), containers()),
         "torrent": Target(load_torrent, (torrent,), _torrents(torrent)),
+        "curtin": Target(importing("curtin"), sources(CURTIN), configurations(CURTIN)),
+        "ignition": Target(importing("ignition"), sources(IGNITION), configurations(IGNITION)),
+        "repart": Target(importing("repart"), sources("repart-*/source/*.conf")),
     }
