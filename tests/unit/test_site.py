@@ -129,6 +129,8 @@ def test_what_is_wrong_with_a_node(root: Path, text: str, expected: str) -> None
         ("swarm: {seeder_rate: fast}", "3: not a size: 'fast'"),
         ("installer_arguments: a|b", "3: 'a|b' has characters that do not belong"),
         ("defaults: {layout: nope}", "3: no layout 'nope'"),
+        ("defaults: {skip_block_devices: [{}]}", "3: an empty entry would skip every disk"),
+        ("defaults: {skip_block_devices: [{modle: x}]}", "unknown key in match: modle (did you "),
         ("dhcp: {mode: full, interface: eth1, network: 192.0.2.0/24}", "needs a range"),
         ("dhcp: {mode: proxy, interface: 'a b', network: 192.0.2.0/24}", "is not a network inter"),
         ("dhcp: {mode: proxy, interface: eth1, network: 198.51.100.0/24}", "192.0.2.1 is not in"),
