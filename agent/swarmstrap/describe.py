@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from swarmstrap.hardware import Disk, Inventory, Nic
 from swarmstrap.hints import TEXT_KEYS
 from swarmstrap.selectors import unfit
+from swarmstrap.tables import name_type
 from swarmstrap.units import human
 
 
@@ -53,8 +54,14 @@ def _disk(disk: Disk, disks: Sequence[Disk]) -> Iterator[str]:
             yield f"  name {link}"
     if disk.signatures:
         yield f"  holds {_list(*disk.signatures)}"
-    if reason := unfit(disk, disks):
+    for part in disk.partitions:
+        holds = part.filesystem and f"{part.filesystem} {part.label}".strip()
+        kind, size = name_type(part.type), human(part.size)
+        yield f"  partition {_list(f'{part.number} {part.name}'.strip(), kind, size, holds)}"
+    if reason := unfit(disk, disks, release=True):
         yield f"  never chosen: {reason}"
+    elif reason := unfit(disk, disks):
+        yield f"  only with `wipe: anything`: {reason}"
     elif disk.removable:
         yield "  removable"
 
