@@ -131,8 +131,8 @@ WORDS: Mapping[Struct, Mapping[str, Word]] = {
         "name": Word("as which it is opened, below /dev/mapper"),
         "device": Word("label of a partition, or name of an array"),
         "key": Word(
-            "who gives it out: the server, which makes one for each node and keeps it, or the "
-            "node's own TPM"
+            "who gives it out: the server, which makes one for each node and keeps it. The node's "
+            "own TPM cannot yet"
         ),
     },
     VolumeGroup: {

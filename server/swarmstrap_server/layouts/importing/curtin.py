@@ -41,18 +41,33 @@ def read_curtin(path: Path, losses: Losses) -> Layout:
         else:
             action.lose("type", f"a layout makes nothing of this kind: {action.text('id')}")
             action.forget()
-    volumes = Volumes(actions, losses)
+    _lose_homeless(actions, "partition", "device", "disk", "only disks have partitions")
+    _lose_homeless(actions, "lvm_partition", "volgroup", "lvm_volgroup", "it is not there")
+    volumes = Volumes(actions)
     layout = Layout(
         disks=tuple(CurtinDisks(actions, volumes).layouts()),
         raid=tuple(_array(action, volumes) for action in actions["raid"]),
         luks=tuple(_luks(action, volumes) for action in actions["dm_crypt"]),
         volume_groups=tuple(_groups(actions, volumes)),
     )
+    volumes.lose_unasked(actions)
     for entries in (*actions.values(), [storage]):
         for entry in entries:
             entry.lose_rest()
     losses.sort_by_line()
     return layout
+
+
+def _lose_homeless(
+    actions: dict[str, list[Entry]], kind: str, key: str, homes: str, why: str
+) -> None:
+    """Leaves out the actions of `kind` whose `key` leads to none of kind `homes`."""
+    known = {home.text("id") for home in actions[homes]}
+    for action in actions[kind]:
+        if action.text(key) not in known:
+            action.lose(key, why)
+            action.forget()
+    actions[kind] = [action for action in actions[kind] if action.text(key) in known]
 
 
 def _storage(document: Document[dict[str, object]], losses: Losses) -> tuple[Steps, Entry]:

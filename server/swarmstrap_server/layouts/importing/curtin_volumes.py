@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What curtin's actions say of each other: which volume holds what, and what is built on it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from swarmstrap.layout import PartitionType
 from swarmstrap_server.layouts.importing.meaning import (
@@ -11,7 +11,7 @@ from swarmstrap_server.layouts.importing.meaning import (
     nothing_held,
     written,
 )
-from swarmstrap_server.layouts.importing.reading import Entry, Losses
+from swarmstrap_server.layouts.importing.reading import Entry
 
 # Filesystems that are kin to one that a layout makes.
 _REPLACED = ("ext2", "ext3")
@@ -20,14 +20,15 @@ _REPLACED = ("ext2", "ext3")
 class Volumes:
     """Everything by the id of its action; `names` is what the layout calls it."""
 
-    def __init__(self, actions: Mapping[str, list[Entry]], losses: Losses) -> None:
-        self.losses = losses
+    def __init__(self, actions: Mapping[str, list[Entry]]) -> None:
         self.names: dict[str, str] = {}
         self.labels = Labels()
         self.users: dict[str, PartitionType] = {}
         self._held: dict[str, Held] = {}
+        self._asked: set[str] = set()
         self._read_users(actions)
-        self._read_formats(actions["format"])
+        preserved = {part.text("id") for part in actions["partition"] if part.flag("preserve")}
+        self._read_formats(actions["format"], preserved)
         self._read_mounts(actions["mount"], actions["format"])
 
     def held(self, action: Entry) -> Held:
@@ -35,6 +36,7 @@ class Volumes:
         return self.of(action.text("id"))
 
     def of(self, identity: str) -> Held:
+        self._asked.add(identity)
         return self._held.get(identity, nothing_held())
 
     def named(self, action: Entry, devices: Iterable[str]) -> tuple[str, ...]:
@@ -46,6 +48,17 @@ class Volumes:
             found.append(self.names[device])
         return tuple(found)
 
+    def lose_unasked(self, actions: Mapping[str, list[Entry]]) -> None:
+        """What was to be on a volume that the layout does not have."""
+        lost = set()
+        for action in actions["format"]:
+            if action.text("volume") not in self._asked:
+                action.lose("volume", "the layout has no such volume")
+                lost.add(action.text("id"))
+        for action in actions["mount"]:
+            if action.text("device") in lost:
+                action.lose("path", "the layout has no such volume")
+
     def size(self, action: Entry) -> str:
         """As a layout has it; empty for what is left over."""
         text = action.text("size")
@@ -55,7 +68,8 @@ class Volumes:
 
     def _read_users(self, actions: Mapping[str, list[Entry]]) -> None:
         for action in actions["raid"]:
-            name = self.labels.give([action.text("mdname") or action.text("name")])
+            name, mdname = action.text("name"), action.text("mdname")
+            name = self.labels.give([mdname or name])
             self.names[action.text("id")] = name
             for device in (*action.texts("devices"), *action.texts("spare_devices")):
                 self.users[device] = "raid"
@@ -67,7 +81,7 @@ class Volumes:
         for action in actions["lvm_partition"]:
             self.names[action.text("id")] = action.text("name")
 
-    def _read_formats(self, formats: Iterable[Entry]) -> None:
+    def _read_formats(self, formats: Iterable[Entry], preserved: Collection[str]) -> None:
         for action in formats:
             kind = action.text("fstype")
             form = format_named(kind)
@@ -79,7 +93,8 @@ class Volumes:
                 if action.text(key):
                     action.lose(key, "follows from the deployment, the node and the partition")
             action.lose("extra_options", "mkfs gets those of Swarmstrap")
-            action.flag("preserve")  # said again by the partition, which is what counts here
+            if action.flag("preserve") and action.text("volume") not in preserved:
+                action.lose("preserve", "its partition is not preserved, so it is made anew")
             self._held[action.text("volume")] = {**nothing_held(), "format": form}
 
     def _read_mounts(self, mounts: Iterable[Entry], formats: Iterable[Entry]) -> None:
