@@ -186,12 +186,15 @@ def test_what_is_wiped_beside_what_is_kept(tmp_path: Path) -> None:
             (part / name).write_text(f"{value}\n")
         parts.append(part)
     esp, root = table(2 * GiB).partitions[1:]
-    assert list(disk.beside("/dev/vda", parts, [root])) == parts[:2]
-    assert list(disk.beside("/dev/vda", parts, [esp, root])) == parts[:1]
+    assert disk.beside("/dev/vda", parts, [root]) == parts[:2]
+    assert disk.beside("/dev/vda", parts, [esp, root]) == parts[:1]
     with pytest.raises(StepFailed, match="partition 3 of /dev/vda, which is to stay, is not"):
-        list(disk.beside("/dev/vda", parts, [replace(root, size=MiB)]))
+        disk.beside("/dev/vda", parts, [replace(root, size=MiB)])
     with pytest.raises(StepFailed, match="partition 2 of /dev/vda"):
-        list(disk.beside("/dev/vda", parts[::2], [esp]))
+        disk.beside("/dev/vda", parts[::2], [esp])
+    (parts[0] / "size").write_text("2049\n")
+    with pytest.raises(StepFailed, match="or another reaches into it"):
+        disk.beside("/dev/vda", parts, [esp])
 
 
 def signatures(path: Path) -> set[str]:

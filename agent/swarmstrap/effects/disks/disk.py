@@ -7,7 +7,7 @@ implementations agree on it before anything relies on it.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import parted
@@ -44,35 +44,41 @@ def wipe_node(node: str, kept: Sequence[PlannedPartition] = ()) -> None:
     """
     with claimed(node) as disk:
         parts = contents.parts(Path("/sys/class/block", Path(node).name))
-        if kept:
-            parts = list(beside(node, parts, kept))
-        whole = [] if kept else [(0, os.lseek(disk, 0, os.SEEK_END))]
-        # --force: the claim that wipefs would make is the one that is held here.
-        for target in (*(f"/dev/{part.name}" for part in parts), *([] if kept else [node])):
+        wiped = beside(node, parts, kept) if kept else parts
+        areas = [(f"/dev/{part.name}", *sysfs.extent(part)) for part in wiped]
+        if not kept:
+            areas.append((node, 0, os.lseek(disk, 0, os.SEEK_END)))
+        for target, _, _ in areas:
+            # --force: the claim that wipefs would make is the one that is held here.
             run(["wipefs", "--all", "--force", target], timeout=120)
         # wipefs takes the marks by which data are known; LVM and ZFS keep more of it at both ends.
-        for start, size in (*map(sysfs.extent, parts), *whole):
+        for _, start, size in areas:
             for offset in (start, start + max(0, size - MiB)):
                 os.pwrite(disk, bytes(min(MiB, size)), offset)
         os.fsync(disk)
         read_table_again(disk, node)
 
 
-def beside(node: str, parts: Sequence[Path], kept: Sequence[PlannedPartition]) -> Iterator[Path]:
-    """The partitions to wipe beside those that are kept, when all of these are in their places."""
-    places = {partition.number: (partition.start, partition.size) for partition in kept}
-    for part in parts:
-        number = sysfs.number(part / "partition")
-        if number not in places:
-            yield part
-        elif sysfs.extent(part) == places[number]:
-            del places[number]
-    if places:
-        numbers = ", ".join(map(str, places))
-        raise StepFailed(
-            f"partition {numbers} of {node}, which is to stay, is not where the plan has it",
-            hint="something else changed the partition table: deploy the node again",
+def beside(node: str, parts: Sequence[Path], kept: Sequence[PlannedPartition]) -> list[Path]:
+    """The partitions to wipe beside those that are kept. Raises StepFailed unless each of these is
+    in its place, and none of the others reaches into it.
+    """
+    extents = {sysfs.number(part / "partition"): sysfs.extent(part) for part in parts}
+    numbers = {partition.number for partition in kept}
+    for stays in kept:
+        end = stays.start + stays.size
+        overlaps = any(
+            start < end and stays.start < start + size
+            for number, (start, size) in extents.items()
+            if number not in numbers
         )
+        if extents.get(stays.number) != (stays.start, stays.size) or overlaps:
+            raise StepFailed(
+                f"partition {stays.number} of {node}, which is to stay, is not where the plan has "
+                "it, or another reaches into it",
+                hint="look at the partition table with sgdisk --verify or sfdisk --verify",
+            )
+    return [part for part in parts if sysfs.number(part / "partition") not in numbers]
 
 
 def prove_table(step: ProveTable) -> None:
