@@ -4,7 +4,6 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from swarmstrap.hints import KEYS
 from swarmstrap.layout import DiskLayout, Partition, PartitionType, Prefer, Table, Wipe
 from swarmstrap.units import MiB, parse_size
 from swarmstrap_server.layouts.importing.curtin_volumes import Volumes
@@ -22,10 +21,7 @@ _FLAGS: Mapping[str, PartitionType] = {
     "bios_grub": "bios-boot",
     "boot": "esp",
     "swap": "swap",
-    "lvm": "lvm",
-    "raid": "raid",
     "home": "home",
-    "linux": "linux",
 }
 _MOST_IN_MBR = 4
 _OVERWRITING = ("zero", "random")
@@ -133,12 +129,14 @@ class CurtinDisks:
             if not (pattern := given.text(key)):
                 continue
             part = pattern.strip("*")
-            if re.search(r"[*?\[]", part):
-                given.lose(key, "a layout has no wildcards but at both ends")
-            elif key in KEYS:
+            if not part or re.search(r"[*?\[]", part):
+                given.lose(key, "a layout has no wildcards but around a text")
+            else:
                 match[key] = f"<in> {part}" if part != pattern else part
-        given.lose_rest()
         known: dict[str, Prefer] = {"smallest": "smallest", "largest": "largest"}
+        if size not in known:
+            given.lose("size", "is neither smallest nor largest")
+        given.lose_rest()
         return known.get(size)
 
     def _whole(self, action: Entry) -> Partition | None:
@@ -166,10 +164,15 @@ class CurtinDisks:
             yield self._partition(part, table, size)
 
     def _partition(self, part: Entry, table: Table, size: str) -> Partition:
-        identity, name = part.text("id"), part.text("partition_name") or part.text("name")
-        held = self._volumes.of(identity)
+        identity, named = (
+            part.text("id"),
+            "partition_name" if part.has("partition_name") else "name",
+        )
+        name, held = part.text(named), self._volumes.of(identity)
         label = self._labels.give([name, identity])
         self._volumes.names[identity] = label
+        if name and label != name:
+            part.changed(named, f"becomes {label}")
         kind = self._type(part, table)
         if kind == "esp" and not held["mount"]:
             part.changed("id", "an ESP is mounted at /boot/efi")
@@ -183,7 +186,6 @@ class CurtinDisks:
         if part.flag("resize"):
             part.lose("resize", "what is preserved keeps its size")
         part.lose("uuid", "follows from the deployment, the node and the label")
-        part.text("multipath")
         return Partition(
             label=label,
             type=kind,
@@ -194,24 +196,28 @@ class CurtinDisks:
         )
 
     def _type(self, part: Entry, table: Table) -> PartitionType:
-        identity, flag = part.text("id"), part.text("flag")
-        held = self._volumes.of(identity)
+        held = self._volumes.of(part.text("id"))
         guid = part.text("partition_type").lower()
-        if user := self._volumes.users.get(identity):
-            return user
-        by_use = type_for(held["mount"], held["format"])
+        kind = self._volumes.users.get(part.text("id")) or self._type_of_flag(part, table)
+        kind = kind or TYPES.get(guid) or type_for(held["mount"], held["format"])
+        if guid and TYPES.get(guid) != kind:
+            part.lose("partition_type", f"{kind} instead")
+        return kind
+
+    def _type_of_flag(self, part: Entry, table: Table) -> PartitionType | None:
+        """Nothing when the flag says less than what the partition holds."""
+        flag, held = part.text("flag"), self._volumes.of(part.text("id"))
+        # Which partition of an MBR is active follows from where /boot is.
+        if flag == "linux" or (flag == "boot" and table == "msdos"):
+            return None
+        if flag == "boot" and held["format"] not in (None, "vfat"):
+            part.lose("flag", f"is not set: no ESP is {held['format']}")
+            return None
         if flag == "logical":
             part.lose("flag", "a partition like the others")
-        elif flag == "boot" and (table == "msdos" or held["format"] not in (None, "vfat")):
-            # Of an MBR it says which partition is active, which follows from where /boot is.
-            return by_use
-        elif flag in _FLAGS and flag not in ("raid", "lvm"):
-            return _FLAGS[flag]
-        elif flag:
+        elif flag and flag not in _FLAGS:
             part.lose("flag", "is not set")
-        if guid and guid not in TYPES:
-            part.lose("partition_type", f"{by_use} instead")
-        return TYPES.get(guid, by_use)
+        return _FLAGS.get(flag)
 
 
 def _bytes(size: str) -> int:

@@ -68,18 +68,23 @@ class Volumes:
 
     def _read_users(self, actions: Mapping[str, list[Entry]]) -> None:
         for action in actions["raid"]:
-            name, mdname = action.text("name"), action.text("mdname")
-            name = self.labels.give([mdname or name])
-            self.names[action.text("id")] = name
+            self._name(action, "mdname" if action.has("mdname") else "name")
             for device in (*action.texts("devices"), *action.texts("spare_devices")):
                 self.users[device] = "raid"
         for action in actions["lvm_volgroup"]:
             self.users |= dict.fromkeys(action.texts("devices"), "lvm")
         for action in actions["dm_crypt"]:
-            self.names[action.text("id")] = self.labels.give([action.text("dm_name")])
+            self._name(action, "dm_name")
             self.users[action.text("volume")] = "luks"
         for action in actions["lvm_partition"]:
             self.names[action.text("id")] = action.text("name")
+
+    def _name(self, action: Entry, key: str) -> None:
+        name = action.text(key)
+        given = self.labels.give([name])
+        self.names[action.text("id")] = given
+        if given != name:
+            action.changed(key, f"becomes {given}")
 
     def _read_formats(self, formats: Iterable[Entry], preserved: Collection[str]) -> None:
         for action in formats:

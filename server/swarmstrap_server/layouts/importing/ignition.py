@@ -47,7 +47,8 @@ def read_ignition(path: Path, losses: Losses) -> Layout:
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
     top = Entry(data, lambda _key: str(path), losses)
-    version = top.inside("ignition").text("version")
+    about = top.inside("ignition")
+    version = about.text("version")
     if not version.startswith("3."):
         raise BadInput(f"{path}: ignition.version is {version!r}", hint="3.x is read")
     arguments = top.inside("kernelArguments")
@@ -55,6 +56,8 @@ def read_ignition(path: Path, losses: Losses) -> Layout:
         _Storage(path, top.inside("storage"), losses).layout(),
         kernel_arguments=" ".join(arguments.texts("shouldExist")),
     )
+    about.lose("config", "is not fetched: merge it first")
+    about.lose_rest("nothing is fetched")
     arguments.lose("shouldNotExist", "arguments of the image are kept")
     for key in ("systemd", "passwd"):
         top.lose(key, _CONTENT)

@@ -40,6 +40,10 @@ _TYPES: Mapping[str, tuple[PartitionType, str]] = {
     "usr": ("linux", "/usr"),
     "linux-generic": ("linux", ""),
 }
+# By type, for those of which there is one.
+_MOUNTS: Mapping[PartitionType, str] = {
+    kind: mount for kind, mount in _TYPES.values() if kind != "linux"
+}
 _ARCHITECTURE = re.compile(r"(root|usr)(-(?!secondary)[a-z0-9-]+)?")
 _LEAST = "10M"
 _WEIGHT = 1000
@@ -97,6 +101,8 @@ class _Definitions:
                 definition.lose("Label", "specifiers are not expanded")
                 label = ""
             name = self._labels.give([label, definition.text("Type", "linux-generic")])
+            if label and name != label:
+                definition.changed("Label", f"becomes {name}")
             yield self._partition(definition, name, kind, mount)
 
     def _partition(
@@ -153,8 +159,7 @@ class _Definitions:
 def _type(definition: Entry) -> tuple[PartitionType, str] | None:
     name = definition.text("Type", "linux-generic").lower()
     if name in TYPES:
-        kind = TYPES[name]
-        return kind, dict(_TYPES.values()).get(kind, "")
+        return TYPES[name], _MOUNTS.get(TYPES[name], "")
     if _ARCHITECTURE.fullmatch(name) and not name.endswith(("-verity", "-verity-sig")):
         name = name.partition("-")[0]
     return _TYPES.get(name)
