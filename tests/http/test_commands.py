@@ -51,6 +51,10 @@ async def test_the_plan_on_the_server_is_the_nodes_own(live: Live, capsys: Captu
     assert (entry["id"], verdict["disk"]["name"]) == ("system", "/dev/vda")
     assert verdict["reason"] == "the smallest of 1 that fit: size >= 4GiB"
     assert any(line.startswith("write a GPT to /dev/vda") for line in printed["lines"])
+    assert await run(live, "plan", "n1") == 0
+    first, taken, *_ = capsys.readouterr().out.splitlines()
+    assert first == "disk system:"
+    assert taken.startswith("* /dev/vda ")
 
 
 async def test_node_show(live: Live, capsys: Capture) -> None:
