@@ -35,10 +35,11 @@ LAB = DhcpSettings(
 )
 
 
-SIGNED = [replace(settings, secure_boot=True) for settings in (FULL, PROXY, LAB)]
+TFTP = replace(PROXY, mode="tftp")
+SIGNED = [replace(settings, secure_boot=True) for settings in (FULL, LAB, TFTP)]
 
 
-@pytest.mark.parametrize("settings", [FULL, PROXY, LAB, *SIGNED])
+@pytest.mark.parametrize("settings", [FULL, PROXY, LAB, TFTP, *SIGNED])
 def test_dnsmasq_accepts_what_is_rendered(tmp_path: Path, settings: DhcpSettings) -> None:
     config = tmp_path / "dnsmasq.conf"
     config.write_text(render(settings, tmp_path))
@@ -73,6 +74,8 @@ def test_proxy_leases_nothing() -> None:
         {"pool": (POOL[1], POOL[0])},
         {"pool": (POOL[0], IPv4Address("198.51.100.1"))},
         {"server": IPv4Address("198.51.100.1")},
+        {"mode": "proxy"},
+        {"mode": "proxy", "pool": None, "secure_boot": True},
     ],
 )
 def test_settings_that_do_not_belong_together_are_refused(change: dict[str, object]) -> None:
@@ -88,13 +91,20 @@ def test_settings_that_do_not_belong_together_are_refused(change: dict[str, obje
         DhcpSettings(**{**given, **change})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("settings", SIGNED)
+@pytest.mark.parametrize("settings", SIGNED[:2])
 def test_uefi_firmware_gets_the_signed_program_from_the_site(settings: DhcpSettings) -> None:
     text = render(settings, Path("/state"), Path("/site/boot"))
     assert "tftp-root=/site/boot\n" in text
     assert "shimx64.efi" in text
     assert "undionly.kpxe" in text
     assert "snponly.efi" not in text
+
+
+def test_tftp_alone_serves_the_folder_and_answers_no_dhcp() -> None:
+    lines = render(SIGNED[2], Path("/state"), Path("/site/boot")).splitlines()
+    assert "enable-tftp" in lines
+    assert "tftp-root=/site/boot" in lines
+    assert not [line for line in lines if line.startswith(("dhcp-range", "dhcp-boot"))]
 
 
 @pytest.mark.parametrize("secure_boot", [False, True])

@@ -20,7 +20,7 @@ from swarmstrap_server.run import run
 
 log = logging.getLogger(__name__)
 
-Mode = Literal["full", "proxy"]
+Mode = Literal["full", "proxy", "tftp"]
 Flavour = Literal["dnsmasq", "isc", "kea"]
 
 # Debian's ipxe package; dnsmasq serves undionly.kpxe and snponly.efi straight from there.
@@ -36,6 +36,7 @@ _HEALTHY_SECONDS = 60.0
 class DhcpSettings:
     """What dnsmasq needs to know. `server` and `boot_port` are the boot listener's.
 
+    Mode tftp answers no DHCP: it is for the lines of `lines_for` in somebody else's server.
     `pool` (first and last address to lease) belongs to mode full, and so do `router` and `dns`:
     left out, nodes are told of none. `ipv6_prefix` makes dnsmasq announce that prefix, which
     spares Debian's iPXE a wait of 16 s; only for a network with nobody else on it. `secure_boot`
@@ -58,7 +59,12 @@ class DhcpSettings:
         if not _NIC_NAME.fullmatch(self.interface):
             raise BadInput(f"dhcp: {self.interface!r} is not a network interface")
         if (self.mode == "full") != (self.pool is not None):
-            raise BadInput("dhcp: mode full needs a range of addresses, mode proxy has none")
+            raise BadInput("dhcp: mode full needs a range of addresses, other modes have none")
+        if self.mode == "proxy" and self.secure_boot:
+            raise BadInput(
+                "dhcp: the signed GRUB does not hear what mode proxy says",
+                hint="use mode tftp, and the lines of swarmstrap dhcp in your DHCP server",
+            )
         for address in (self.server, *(self.pool or ())):
             if address not in self.network:
                 raise BadInput(
@@ -96,6 +102,8 @@ def render(settings: DhcpSettings, state: Path, tftp: Path = IPXE) -> str:
             parts += ["dhcp-dnsmasq.in", "dnsmasq-full.conf.in"]
         case "proxy":
             parts += ["dnsmasq-proxy.conf.in"]
+        case "tftp":
+            pass
     if prefix:
         parts += ["dnsmasq-ipv6.conf.in"]
     if settings.secure_boot:

@@ -10,7 +10,7 @@ from swarmstrap.networks.values import Interface
 from swarmstrap.wire import BootOrder, Failure, Finish, Verify
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-DhcpMode = Literal["off", "full", "proxy"]
+DhcpMode = Literal["off", "full", "proxy", "tftp"]
 
 
 class Ports(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
