@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Firmware that runs only what is signed: shim and GRUB by TFTP, the installer, the own disk."""
+"""Firmware that runs only what is signed: shim and GRUB by TFTP, the installer, the own disk.
+
+A whole deployment is the row secure-boot of the hardware matrix.
+"""
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -33,6 +37,7 @@ from swarmstrap_server.lab.speed import measure
 from swarmstrap_server.lab.verdict import End, Ended, Expected
 from swarmstrap_server.netboot import dhcp
 from swarmstrap_server.netboot.grub import GrubFolder
+from swarmstrap_server.process import Child
 from swarmstrap_server.run import run
 from swarmstrap_server.site import making as newsite
 from swarmstrap_server.site.checks import dhcp_settings
@@ -41,6 +46,8 @@ from swarmstrap_server.site.reading import read_site
 
 KERNEL = Path("/boot") / f"vmlinuz-{newest_kernel()}"
 PROOF = "this is the proof"
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 NODE = VirtualNode(
     name="secure",
     mac="52:54:00:77:00:01",
@@ -80,16 +87,17 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def make_site(folder: Path, net: Network, nodes: str) -> SitePaths:
+def make_site(folder: Path, net: Network, nodes: str, mode: dhcp.Mode) -> SitePaths:
     """A site that can arm an image, whose installer is a kernel that only reports."""
     paths = SitePaths(folder / "site")
     newsite.init(paths.root, "test", [str(net.server)], None)
     first, last = net.pool()
+    leased = f" range: [{first}, {last}], router: {net.server}," if mode == "full" else ""
     paths.settings.write_text(
         f"name: test\naddress: {net.server}\ndiscovery: false\n"
         f"installer_arguments: panic=-1\n"
-        f"dhcp: {{mode: full, interface: {BRIDGE}, network: {net.address.network},"
-        f" range: [{first}, {last}], router: {net.server}, secure_boot: true}}\n"
+        f"dhcp: {{mode: {mode}, interface: {BRIDGE}, network: {net.address.network},"
+        f"{leased} secure_boot: true}}\n"
     )
     (paths.root / "nodes" / "lab.yaml").write_text(f"nodes:\n- {nodes}\n")
     tiny_boot(KERNEL, paths.initramfs, INIT)
@@ -103,9 +111,11 @@ def make_site(folder: Path, net: Network, nodes: str) -> SitePaths:
 
 
 @contextlib.asynccontextmanager
-async def served(folder: Path, net: Network, nodes: str) -> AsyncIterator[Deployments]:
+async def served(
+    folder: Path, net: Network, nodes: str, mode: dhcp.Mode = "full"
+) -> AsyncIterator[Deployments]:
     """What `swarmstrap serve` does for such nodes, without its listeners."""
-    paths = make_site(folder, net, nodes)
+    paths = make_site(folder, net, nodes, mode)
     site = read_site(paths.root)
     wanted = dhcp_settings(site.settings)
     assert wanted is not None
@@ -192,3 +202,27 @@ async def test_firmware_that_asks_for_no_signature_goes_on_to_ipxe(folder: Path)
         deployments.arm(Arm(nodes=("secure",), image="tiny"))
         heard = await power_on(node, files, net, "proof")
     assert heard.ended.good, (heard.ended, heard.lines[-20:])
+
+
+async def test_a_node_boots_by_the_lines_in_somebody_else_s_dhcp_server(folder: Path) -> None:
+    files = prepare(NODE, folder / "node")
+    nodes = f"{{name: secure, mac: {NODE.mac}}}"
+    async with network(1) as net, served(folder, net, nodes, "tftp") as deployments:
+        deployments.arm(Arm(nodes=("secure",), image="tiny"))
+        first, last = net.pool()
+        config = folder / "other.conf"
+        config.write_text(
+            f"port=0\nno-ping\nlog-facility=-\ninterface={BRIDGE}\nbind-interfaces\n"
+            f"dhcp-range={first},{last}\npid-file={folder}/other.pid\n"
+            f"dhcp-leasefile={folder}/other.leases\n"
+            + dhcp.lines_for("dnsmasq", net.server, 8080, secure_boot=True)
+        )
+        argv = ["dnsmasq", "--keep-in-foreground", f"--conf-file={config}"]
+        log = folder / "other.log"
+        other = await Child.start("another DHCP server", argv, log_file=log, netns=net.name)
+        try:
+            heard = await power_on(NODE, files, net, "power-off")
+        finally:
+            await other.stop()
+    assert heard.ended.good, (heard.ended, heard.lines[-20:], other.last_words())
+    assert cmdline.parse(heard.reports[0]).lease is None, "GRUB knows no more than the address"
