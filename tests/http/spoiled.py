@@ -215,7 +215,7 @@ CASES = {
     ),
     "layout too large": Case(
         before=layout("size_min: 2GiB", "size_min: 40GiB"),
-        message=r"system does not fit on /dev/vda: layout needs \d+ MiB .*the disk has \d+ MiB .*",
+        message=r"system does not fit on /dev/vda: layout needs \d+ MiB .*there are \d+ MiB .*",
         hint="lower size_min, or give a partition a priority so that it may be dropped",
     ),
     "image larger than root": Case(
