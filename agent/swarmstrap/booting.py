@@ -35,6 +35,8 @@ _REMOVABLE = {"x86_64": "EFI/BOOT/BOOTX64.EFI", "aarch64": "EFI/BOOT/BOOTAA64.EF
 # Makes entries of its own, before all others, when it is there.
 _FALLBACK = ("EFI/BOOT/fbx64.efi", "EFI/BOOT/fbaa64.efi", "EFI/BOOT/fallback.efi")
 _RAID = {0: "raid0", 1: "raid1", 4: "raid456", 5: "raid456", 6: "raid456", 10: "raid10"}
+# Of LUKS2 (cryptsetup --help: aes-xts-plain64); AES and SHA-256 are in every kernel.
+_CIPHER = "xts"
 _BIOS_SECTOR = 512
 
 
@@ -63,7 +65,7 @@ def boot_steps(
 
 
 def _initramfs(inventory: Inventory, system: System) -> ReadyInitramfs:
-    """It opens all that is below / and /usr, and what the crypttab says, which is all of LUKS."""
+    """It opens all that is below / and /usr, and all of LUKS, as the command line tells it."""
     making = system.placed.making
     mounted = dict.fromkeys(holder(path, system.placed.volumes) for path in ("/", "/usr"))
     crypts = [step.volume for step in making if isinstance(step, MakeCrypt)]
@@ -82,13 +84,14 @@ def _initramfs(inventory: Inventory, system: System) -> ReadyInitramfs:
             module, program = _opens(step)
             modules.append(Need(module, str(step.volume)))
             programs.append(Need(program, str(step.volume)))
+            if isinstance(step, MakeCrypt):
+                modules.append(Need(_CIPHER, str(step.volume)))
     modules += [Need(p.format, str(p.volume)) for p in mounted if p.format]
     return ReadyInitramfs(
         version=system.kernel.version,
         initrd=f"/{system.kernel.initrd}",
         modules=_once(modules),
         programs=_once(programs),
-        always="the crypttab of this node goes into it" if crypts else "",
     )
 
 

@@ -28,6 +28,8 @@ _IDENTITY = (
     *("/etc/nvme/hostid", "/etc/nvme/hostnqn", "/etc/iscsi/initiatorname.iscsi"),
     *("/etc/multipath/wwids", "/etc/multipath/bindings", "/etc/lvm/devices/system.devices"),
     *("/etc/lvm/archive/*", "/etc/lvm/backup/*", "/etc/initramfs-tools/conf.d/resume"),
+    "/usr/share/initramfs-tools/modules.d/swarmstrap",
+    *(f"/etc/{name}.conf.d/50-swarmstrap.conf" for name in ("dracut", "mkinitcpio")),
     *(f"/var/lib/{name}" for name in ("systemd/random-seed", "systemd/credential.secret")),
     *(f"/var/lib/{name}" for name in ("urandom/random-seed", "random-seed")),
     *(f"{place}/loader/random-seed" for place in ("/boot", "/efi")),

@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Iterator
 
 from swarmstrap.stacking import Making
-from swarmstrap.steps.storage import MakeArray, MakeCrypt
+from swarmstrap.steps.storage import MakeArray, MakeCrypt, MakeGroup
 from swarmstrap.steps.system import WriteFile
 from swarmstrap.volumes import mdadm_uuid
 
@@ -39,9 +39,15 @@ def crypttab(crypts: Iterable[MakeCrypt], os_id: str) -> str:
 
 
 def assembling(making: Iterable[Making]) -> Iterator[str]:
-    """For an initramfs of dracut's, which starts what the command line names."""
+    """For an initramfs that was made elsewhere: dracut's starts what the command line names, and
+    that of Debian's cryptsetup takes `cryptopts` for its crypttab.
+    """
     for step in making:
         if isinstance(step, MakeArray):
             yield f"rd.md.uuid={mdadm_uuid(step.volume.uuid)}"
         elif isinstance(step, MakeCrypt):
-            yield f"rd.luks.uuid={step.volume.uuid}"
+            name, uuid = step.volume.name, step.volume.uuid
+            yield f"rd.luks.name={uuid}={name}"
+            yield f"cryptopts=target={name},source=UUID={uuid},luks,discard"
+        elif isinstance(step, MakeGroup):
+            yield f"rd.lvm.vg={step.name}"

@@ -93,13 +93,6 @@ def test_the_images_own_tool(program: str, said: str, config: str, line: str, im
     assert mount_points(image) == []
 
 
-def test_a_reason_that_does_not_lie_in_it(image: Path) -> None:
-    tool(image, "usr/sbin/update-initramfs", f"cp /whole {INITRD}")
-    (image / INITRD[1:]).write_bytes((image / "whole").read_bytes())
-    step = ReadyInitramfs("6.1", INITRD, STEP.modules, STEP.programs, "crypttab goes into it")
-    assert ready(step, image).endswith("made anew by initramfs-tools: crypttab goes into it")
-
-
 def test_one_that_cannot_be_looked_into_is_made_anew(image: Path) -> None:
     (image / INITRD[1:]).write_bytes(b"\x02\x21\x4c\x18 lz4, of which nobody here knows")
     tool(image, "usr/sbin/update-initramfs", f"echo more >> {INITRD}")

@@ -25,6 +25,11 @@ STRIPPED = {
         "etc/lvm/devices/system.devices",
         "etc/lvm/backup/vg0",
     ),
+    "initramfs-needs": (
+        "usr/share/initramfs-tools/modules.d/swarmstrap",
+        "etc/dracut.conf.d/50-swarmstrap.conf",
+        "etc/mkinitcpio.conf.d/50-swarmstrap.conf",
+    ),
     "random-seeds": (
         "var/lib/systemd/random-seed",
         "var/lib/urandom/random-seed",

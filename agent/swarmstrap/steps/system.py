@@ -52,19 +52,14 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class ReadyInitramfs:
-    """The `initrd` of kernel `version` must be able to find and mount the root. `always` is why
-    it is made anew whatever it has.
-    """
+    """The `initrd` of kernel `version` must be able to find and mount the root."""
 
     version: str
     initrd: str
     modules: tuple[Need, ...]
     programs: tuple[Need, ...]
-    always: str = ""
 
     def __str__(self) -> str:
-        if self.always:
-            return f"make {self.initrd} anew: {self.always}"
         needs = ", ".join(dict.fromkeys(need.name for need in (*self.modules, *self.programs)))
         return f"see that {self.initrd} has {needs}, and make it anew if not"
 

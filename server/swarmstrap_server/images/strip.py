@@ -71,6 +71,13 @@ RULES: tuple[Rule, ...] = (
         "storage servers and LVM tell machines and disks apart by them",
     ),
     _rule(
+        "initramfs-needs",
+        "remove",
+        rb"usr/share/initramfs-tools/modules\.d/swarmstrap"
+        rb"|etc/(dracut|mkinitcpio)\.conf\.d/50-swarmstrap\.conf",
+        "they name what another machine needs to reach its root",
+    ),
+    _rule(
         "random-seeds",
         "remove",
         rb"var/lib/(systemd/(random-seed|credential\.secret)|urandom/random-seed|random-seed)"

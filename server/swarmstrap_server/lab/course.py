@@ -29,7 +29,6 @@ from swarmstrap_server.site.secrets import read_secret
 INSTALL_SECONDS = 480.0
 # Compressed bytes a second, fetched, hashed and written: what a large image takes beside it.
 _INSTALL_RATE = 4 * MiB
-_REBUILD_SECONDS = 600.0
 START_SECONDS = 240.0
 QUIET_SECONDS = 150.0
 _ARMED_MINUTES = 24 * 60
@@ -108,8 +107,7 @@ class _Node:
         by_kexec = self.course.site.finish == "kexec"
         end: End = "reset" if self.course.site.finish == "reboot" else "power-off"
         large = self.course.image.manifest.payload.size / _INSTALL_RATE
-        rebuild = _REBUILD_SECONDS if self.trial.rebuilds else 0.0
-        expected = self._expected(end, INSTALL_SECONDS + large + rebuild)
+        expected = self._expected(end, INSTALL_SECONDS + large)
         ended = await self._power_on(expected, told=not by_kexec)
         done = self.progress.deployment = await self._deployment()
         if done.state != "deployed":

@@ -13,15 +13,13 @@ from swarmstrap_server.lab.machines import VirtualNode
 class Trial:
     """`layout` is YAML, and empty for the rehearsal's own. `root` are the disks, by name, that the
     installed system lies on; with `removed` it starts once more without that one. `unlock` is the
-    LUKS volume whose passphrase is typed at the console. `rebuilds`: an initramfs is made on the
-    node, from thousands of small programs, of which each takes an emulator its time.
+    LUKS volume whose passphrase is typed at the console.
     """
 
     layout: str = ""
     root: tuple[str, ...] = ("system",)
     removed: str = ""
     unlock: str = ""
-    rebuilds: bool = False
 
     def disks(self, kept: NodeFiles, removed: str) -> list[str]:
         """The serials that the system has to name when it starts without `removed`."""

@@ -74,7 +74,6 @@ def ready(step: ReadyInitramfs, root: Path) -> str:
         why = f"it lacks {_listed(missing)}" if missing else ""
     except BadInput as error:
         missing, why = step.modules, error.message
-    why = step.always or why
     if not why:
         return f"{step.initrd} has all that this node needs, and stays as it is"
     tool = _tool(step, root, why)
