@@ -45,7 +45,7 @@ def disk_tree(path: Path, folder: Path, *, sector: int | None = None) -> Iterato
     with raw_disk(path, folder, warnings) as disk, ExitStack() as stack:
         sector = sector or guess_sector(disk.path)
         facts = read_disk(disk, sector, warnings)
-        disks = _Partitions(disk.path, sector, facts, warnings)
+        disks = _Partitions(disk.path, sector, facts, warnings, nodes={})
         place = Path(stack.enter_context(TemporaryDirectory(prefix="swarmstrap-tree-")))
         if not disks.mount_root(place, stack):
             raise _no_system(path, facts)
@@ -65,10 +65,13 @@ def disk_tree(path: Path, folder: Path, *, sector: int | None = None) -> Iterato
 
 @dataclass(frozen=True, slots=True)
 class _Partitions:
+    """`nodes` are the devices of those that are mounted, by number."""
+
     disk: Path
     sector: int
     facts: DiskFacts
     warnings: list[str]
+    nodes: dict[int, Path]
 
     def mount_root(self, place: Path, stack: ExitStack) -> bool:
         """The partition that says it is one comes first; then any that looks like one."""
@@ -102,7 +105,12 @@ class _Partitions:
     @contextmanager
     def _mounted(self, part: DiskPartition, target: Path, subvolume: str) -> Iterator[None]:
         words = [_SAFE, *_OPTIONS.get(part.filesystem, ()), *([subvolume] if subvolume else [])]
-        with self._attached(part) as node:
+        with ExitStack() as attaching:
+            # A btrfs is one filesystem however often it is mounted: it wants to be one device, too.
+            node = self.nodes.get(part.number)
+            if node is None:
+                node = self.nodes[part.number] = attaching.enter_context(self._attached(part))
+                attaching.callback(self.nodes.pop, part.number)
             run(
                 ["mount", "-t", part.filesystem, "-o", ",".join(words), node, target],
                 timeout=_SECONDS,
