@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A real Debian system in a directory: what a demonstration captures as its first image."""
 
+import hashlib
 import shlex
 import shutil
 import time
@@ -76,6 +77,11 @@ class Selection:
 
     packages: tuple[str, ...]
     unwanted: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """Another one for another selection: what is kept of an older one is not taken for it."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:8]
 
 
 SMALL_SERVER = Selection(_PACKAGES, _UNWANTED)

@@ -16,7 +16,7 @@ from pathlib import Path
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server import cli
 from swarmstrap_server.images.library import ImageStore
-from swarmstrap_server.lab.debian import build_debian
+from swarmstrap_server.lab.debian import SMALL_SERVER, build_debian
 from swarmstrap_server.lab.network import ADDRESS
 
 IMAGE = "debian"
@@ -55,11 +55,13 @@ def prepare(out: Path) -> None:
 
 
 def _image(out: Path) -> None:
-    if ImageStore(out / "site" / "images").ls(IMAGE):
+    version = SMALL_SERVER.version
+    kept = ImageStore(out / "site" / "images").ls(IMAGE)
+    if any(image.manifest.version == version for image in kept):
         return
     root = out / "root"
     build_debian(root, cache=out / "packages", say=print)
-    _demand(out, "capture", str(root), IMAGE)
+    _demand(out, "capture", str(root), f"{IMAGE}:{version}")
     shutil.rmtree(root)
 
 
