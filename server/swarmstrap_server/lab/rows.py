@@ -200,7 +200,7 @@ ROWS = (
 )
 
 # What a few minutes allow, and what goes wrong most easily.
-SUBSET = ("bios-msdos", "uefi-raid1", "lvm-on-raid")
+SUBSET = ("bios-msdos", "lvm-on-raid")
 
 
 def rows(names: Sequence[str]) -> tuple[Row, ...]:
