@@ -54,7 +54,7 @@ build/.packages: Makefile
 build/.venv: pyproject.toml build/.packages
 	@test -x $(BIN)/python || $(PYTHON) -m venv build/venv
 	@echo "installing Python packages into build/venv"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[server,dev]' >build/pip.log 2>&1 \
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[server,dev,bench]' >build/pip.log 2>&1 \
 		|| { tail -n 20 build/pip.log; exit 1; }
 	@touch $@
 
