@@ -9,10 +9,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Literal
 
-from swarmstrap.errors import Refused, SwarmstrapError, Unreachable
+from msgspec.structs import replace
+
+from swarmstrap.errors import Refused, SwarmstrapError, Unreachable, Untrusted
 from swarmstrap.wire import Event, Events, Result
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,9 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._events)
 
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._events)
+
     def add(self, event: Event) -> None:
         last = self._events[-1] if self._events else None
         if last and last.kind == event.kind == "progress" and last.name == event.name:
@@ -49,6 +54,10 @@ class Outbox:
     def acknowledge(self, sequence: int) -> None:
         while self._events and self._events[0].sequence <= sequence:
             self._events.popleft()
+
+    def put_back(self, seconds: float) -> None:
+        """So much earlier than recorded."""
+        self._events = deque(replace(e, time=e.time - seconds) for e in self._events)
 
     def _forget(self) -> None:
         for kind in ("progress", "log", "start"):
@@ -76,6 +85,20 @@ class Reporter:
         self._waiting = asyncio.Event()
         self._drained = asyncio.Event()
         self._sending: asyncio.Task[None] | None = None
+        self._silent = False
+
+    @property
+    def connected(self) -> bool:
+        return self._sending is not None
+
+    @property
+    def unheard(self) -> tuple[Event, ...]:
+        """What a server that does not answer has not heard; nothing while it answers."""
+        return tuple(self._outbox) if self._silent else ()
+
+    def put_back(self, seconds: float) -> None:
+        """The clock was so far ahead when the events so far were recorded."""
+        self._outbox.put_back(seconds)
 
     def start(self, name: str, description: str) -> None:
         self.name = name
@@ -168,13 +191,14 @@ class Reporter:
             while batch := self._outbox.batch():
                 try:
                     await send(Events(events=batch))
-                except Unreachable as error:
+                except (Unreachable, Untrusted) as error:
                     log.warning("events wait: %s", error)
+                    self._silent = True
                     await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
                     failures += 1
                     continue
                 except Refused as error:
                     log.error("%d events refused for good: %s", len(batch), error)
-                failures = 0
+                failures, self._silent = 0, False
                 self._outbox.acknowledge(batch[-1].sequence)
             self._drained.set()

@@ -3,6 +3,7 @@
 
 import asyncio
 import datetime
+import email.utils
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -129,7 +130,8 @@ class Server:
         bearer = request.headers.get("Authorization", "")
         self.asked.append((request.path, bearer, await request.read()))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return web.Response(status=answer.status, body=answer.body)
+        date = {"Date": answer.headers["Date"]} if "Date" in answer.headers else None
+        return web.Response(status=answer.status, body=answer.body, headers=date)
 
 
 def answer(value: msgspec.Struct | None = None, status: int = 200) -> web.Response:
@@ -184,6 +186,23 @@ async def test_a_job_is_asked_for_again_with_the_same_claim(
         await api.job("t", patience=0)
     claims = [msgspec.json.decode(body, type=Claim).claim for _, _, body in server.asked]
     assert claims[0] == claims[1] != claims[2]
+
+
+@pytest.mark.parametrize("days", [2, -2])
+async def test_the_servers_time_is_heard_with_every_answer(
+    days: int, authority: Authority, server: Server
+) -> None:
+    registered = answer(Registered(node="n"))
+    then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=days)
+    registered.headers["Date"] = email.utils.format_datetime(then, usegmt=True)
+    server.answers = [registered]
+    async with NodeApi(server.url, authority.certificate, retrying=unheard) as api:
+        assert api.ahead == 0.0
+        await api.register(REGISTER, patience=0)
+        assert api.ahead == pytest.approx(days * 86400, abs=60)
+        registered.headers["Date"] = "yesterday"
+        await api.register(REGISTER, patience=0)
+        assert api.ahead == pytest.approx(days * 86400, abs=60)
 
 
 async def test_another_sites_ca_is_not_trusted(tmp_path: Path, server: Server) -> None:

@@ -48,6 +48,19 @@ def test_it_is_never_before_the_newest_file(
     assert clock.forward(files) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("ahead", "then"), [(2 * 86400.0, 1.9e9 - 2 * 86400), (-3600.0, 1.9e9 + 3600), (30.0, 1.9e9)]
+)
+def test_it_follows_the_server_where_the_difference_matters(
+    ahead: float, then: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Clock(1.9e9)
+    monkeypatch.setattr(time, "time", lambda: machine.now)
+    monkeypatch.setattr(time, "clock_settime", machine.settime)
+    assert clock.follow(ahead) is (then != 1.9e9)
+    assert machine.now == then
+
+
 def test_without_any_of_the_files_it_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "clock_settime", Clock(0.0).settime)
     assert clock.forward([tmp_path / "missing"]) == 0.0

@@ -3,7 +3,7 @@
 
 import asyncio
 
-from swarmstrap.errors import Refused, StepFailed, Unreachable
+from swarmstrap.errors import Refused, StepFailed, Unreachable, Untrusted
 from swarmstrap.reporter import Outbox, Reporter
 from swarmstrap.wire import Event, Events
 
@@ -77,6 +77,54 @@ async def test_flush_has_an_end_when_the_server_never_answers() -> None:
     report.connect(silent)
     report.log("into the void")
     assert not await report.flush(0.7)
+    await report.close()
+
+
+async def test_what_a_silent_server_has_not_heard_can_be_kept() -> None:
+    silent = asyncio.Event()
+
+    async def send(events: Events) -> None:
+        silent.set()
+        raise Untrusted("another server answers there")
+
+    report = Reporter()
+    report.log("before there is a server")
+    assert report.unheard == ()
+    report.connect(send)
+    await asyncio.wait_for(silent.wait(), 5)
+    report.log("nobody hears")
+    assert [event.description for event in report.unheard] == [
+        "before there is a server",
+        "nobody hears",
+    ]
+    await report.close()
+
+
+async def test_a_server_that_answers_again_has_heard_everything() -> None:
+    server = Server(Unreachable("no answer"), Untrusted("not yet the right one"))
+    report = Reporter()
+    report.connect(server)
+    report.log("one")
+    assert await report.flush(10)
+    assert (server.seen, report.unheard) == ([1], ())
+    await report.close()
+
+
+async def test_events_before_the_clock_was_set_are_corrected() -> None:
+    times: list[float] = []
+
+    async def send(events: Events) -> None:
+        times.extend(event.time for event in events.events)
+
+    now = 1000.0
+    report = Reporter(clock=lambda: now)
+    report.start("look", "look at the hardware")
+    report.put_back(900.0)
+    now = 101.0
+    report.succeed()
+    report.connect(send)
+    assert await report.flush(5)
+    assert times == [100.0, 101.0]
     await report.close()
 
 

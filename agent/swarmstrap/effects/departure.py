@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from swarmstrap.effects.http import NodeApi
 
 _FLUSH_SECONDS = 15.0
+# A server that was restarted is back by then; one that is gone must not keep the node.
+_RETURN_SECONDS = 120.0
 
 
 class Departure:
@@ -26,7 +28,11 @@ class Departure:
 
     async def part(self) -> None:
         """Whatever was reported reaches the server now, or never."""
-        await self._report.flush(_FLUSH_SECONDS)
+        if not await self._report.flush(_FLUSH_SECONDS) and self._report.connected:
+            self._console.lines(
+                [f"the server does not hear the end; waiting {_RETURN_SECONDS:.0f} s for it"]
+            )
+            await self._report.flush(_RETURN_SECONDS)
         await self._report.close()
         if self.server is not None:
             await self.server.close()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
+import msgspec
+
 from swarmstrap.effects import finish
 from swarmstrap.effects import log as logs
 from swarmstrap.effects.departure import Departure
@@ -57,6 +59,8 @@ from swarmstrap.wire import Job, Release, Seeding
 log = logging.getLogger(__name__)
 
 INSTALL_LOG = "/var/log/swarmstrap-install.log"
+# The events that the server had not heard by then, a line of JSON each.
+UNHEARD = "/var/log/swarmstrap-unheard.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,9 @@ class Deployer:
         await self._prepare_kexec()
         keep = WriteFile(INSTALL_LOG, logs.read(), 0o640)
         await asyncio.to_thread(chroot.write_file, keep, self._root)
+        if unheard := self._report.unheard:
+            lines = "".join(f"{msgspec.json.encode(event).decode()}\n" for event in unheard)
+            await asyncio.to_thread(chroot.write_file, WriteFile(UNHEARD, lines, 0o640), self._root)
         await self._download.forget()
         await asyncio.to_thread(filesystems.settle, self._root)
         try:

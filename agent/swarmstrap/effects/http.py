@@ -7,6 +7,7 @@ that is behind the initramfs is brought up to it (`clock.forward`) before anythi
 """
 
 import asyncio
+import email.utils
 import os
 import random
 import secrets
@@ -63,6 +64,7 @@ def tls(ca: Path) -> ssl.SSLContext:
 class NodeApi:
     """One node's conversation with its server.
 
+    `ahead` is by how many seconds this node's clock was ahead of the server's when it answered.
     `patience` is how many seconds a call goes on trying while the server cannot be reached;
     `retrying` hears the reason and the delay before each new try.
     """
@@ -76,6 +78,7 @@ class NodeApi:
             timeout=_TIMEOUT,
         )
         self._bearer = ""
+        self.ahead = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -161,6 +164,7 @@ class NodeApi:
             ) as response:
                 content = await response.read()
                 status = response.status
+                self._compare_clocks(response.headers.get("Date", ""))
         except aiohttp.ClientConnectorCertificateError as error:
             raise Untrusted(
                 f"{self._server} is not this site's server: {_reason(error)}",
@@ -178,6 +182,12 @@ class NodeApi:
         if status >= 300:
             raise _refusal(status, content)
         return content
+
+    def _compare_clocks(self, date: str) -> None:
+        try:
+            self.ahead = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            return  # not every proxy passes it on
 
 
 def _reason(error: Exception) -> str:
