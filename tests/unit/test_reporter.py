@@ -93,7 +93,7 @@ async def test_what_a_silent_server_has_not_heard_can_be_kept() -> None:
     report.connect(send)
     await asyncio.wait_for(silent.wait(), 5)
     report.log("nobody hears")
-    assert [event.description for event in report.unheard] == [
+    assert [e.description for e in report.unheard] == [
         "before there is a server",
         "nobody hears",
     ]
