@@ -89,7 +89,7 @@ async def test_what_a_silent_server_has_not_heard_can_be_kept() -> None:
 
     report = Reporter()
     report.log("before there is a server")
-    assert report.unheard == ()
+    assert list(report.unheard) == []
     report.connect(send)
     await asyncio.wait_for(silent.wait(), 5)
     report.log("nobody hears")
