@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 BLOCK = 1 << 14  # BEP 3: what every client asks for at once
+_DEALER = "the server's deal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,9 @@ class Ledger:
 
     def __init__(self, sizes: Sequence[int], seeders: frozenset[str]) -> None:
         self._sizes = sizes
-        self._seeders = seeders
+        self._seeders = seeders | {_DEALER}
         self._open: defaultdict[int, dict[int, str]] = defaultdict(dict)
+        self._dealt: set[int] = set()
         self._seeder = self._peers = self._refused = 0
         self._good: set[str] = set()
         self._bad: set[str] = set()
@@ -55,7 +57,14 @@ class Ledger:
         return frozenset(self._bad - self._good - self._seeders)
 
     def block(self, piece: int, block: int, source: str) -> None:
-        self._open[piece][block] = source
+        if piece not in self._dealt:
+            self._open[piece][block] = source
+
+    def dealt(self, piece: int) -> None:
+        """All of it came from the server at once, whatever of it had come before."""
+        self._dealt.add(piece)
+        for block in range(-(-self._sizes[piece] // BLOCK)):
+            self._open[piece][block] = _DEALER
 
     def verified(self, piece: int) -> None:
         for block, source in self._open.pop(piece, {}).items():
@@ -68,5 +77,6 @@ class Ledger:
 
     def refused(self, piece: int) -> None:
         """The blocks stay booked: those that libtorrent asks for again are then overwritten."""
+        self._dealt.discard(piece)
         self._bad.update(self._open[piece].values())
         self._refused += 1

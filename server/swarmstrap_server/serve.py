@@ -79,6 +79,7 @@ def make_services(site: Site, store: Store) -> Services:
         seeding=Seeding(
             settings.address,
             settings.ports.seeder,
+            settings.ports.deal,
             parse_size(rate) if rate else 0,
             [f"{site.boot_url}/announce"],
         ),

@@ -51,7 +51,7 @@ async def test_the_tracker_knows_published_images_only(live: Live) -> None:
 
 def peer(live: Live, folder: Path, port: int) -> tuple[lt.session, lt.torrent_handle]:
     parameters = lt.session_params()
-    parameters.settings = tuning.settings(ADDRESS, port)
+    parameters.settings = tuning.node(ADDRESS, port)
     session = lt.session(parameters)
     torrent = lt.load_torrent_file(str(live.paths.images / "tiny" / "1" / "image.torrent"))
     torrent.save_path = str(folder)

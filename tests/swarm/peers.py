@@ -68,7 +68,7 @@ class Peer:
     ) -> None:
         parameters = lt.session_params()
         parameters.settings = {
-            **tuning.settings(address, 6881),
+            **tuning.node(address, 6881),
             "alert_mask": lt.alert_category.error,
             # A libtorrent that looks at what it is about to send keeps bad data to itself.
             "disable_hash_checks": not honest,

@@ -53,6 +53,7 @@ def source_of(image: Published, torrent: Torrent, announce: str) -> Source:
         site="https://127.0.0.10:8443",
         trackers=(announce,),
         web_seeds=(),
+        deal="",
         address=NODE,
     )
 

@@ -65,6 +65,7 @@ async def test_staged_behind_the_image(tmp_path: Path, node: str) -> None:
                 site="https://127.0.0.10:8443",
                 trackers=(site.url,),
                 web_seeds=(),
+                deal="",
                 address=NODE,
             )
             await download.into(disk, source, staged)

@@ -125,7 +125,7 @@ def test_what_is_wrong_with_a_node(root: Path, text: str, expected: str) -> None
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("ports: {boot: 80, node: 80}", "3: boot, node and seeder need three different ports"),
+        ("ports: {boot: 80, node: 80}", "3: boot, node, seeder and deal need four different ports"),
         ("swarm: {seeder_rate: fast}", "3: not a size: 'fast'"),
         ("installer_arguments: a|b", "3: 'a|b' has characters that do not belong"),
         ("defaults: {layout: nope}", "3: no layout 'nope'"),

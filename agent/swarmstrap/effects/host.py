@@ -125,6 +125,7 @@ class Machine:
             site=self._settings.server,
             trackers=job.trackers,
             web_seeds=job.web_seeds,
+            deal=job.deal,
             address=self._address,
         )
         root = filesystems.TARGET

@@ -96,6 +96,7 @@ def make_job(
         skip_block_devices=defaults.skip_block_devices,
         trackers=(f"{site.boot_url}/announce",),
         web_seeds=web_seeds(site, deployment.infohash),
+        deal=f"{site.deal_url}/{deployment.infohash}",
         hostname=(spec.hostname if spec else "") or deployment.node,
         network=spec.network if spec else (),
         hooks=signed_hooks(site, deployment.node),

@@ -73,8 +73,8 @@ def _settings_findings(settings: Settings, layouts: Sequence[str]) -> Iterator[F
         yield ("swarm", "seeder_rate"), _size(settings.swarm.seeder_rate)
     yield ("defaults", "skip_block_devices"), _skip(settings.defaults.skip_block_devices)
     ports = settings.ports
-    if len({ports.boot, ports.node, ports.seeder}) < 3:
-        yield ("ports",), "boot, node and seeder need three different ports"
+    if len({ports.boot, ports.node, ports.seeder, ports.deal}) < 4:
+        yield ("ports",), "boot, node, seeder and deal need four different ports"
     yield ("dhcp",), _dhcp(settings)
 
 

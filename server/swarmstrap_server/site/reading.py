@@ -45,6 +45,11 @@ class Site:
         return f"http://{self.settings.address}:{self.settings.ports.boot}"
 
     @property
+    def deal_url(self) -> str:
+        """An infohash follows, after a slash."""
+        return f"http://{self.settings.address}:{self.settings.ports.deal}/deal"
+
+    @property
     def node_url(self) -> str:
         return f"https://{self.settings.address}:{self.settings.ports.node}"
 

@@ -14,11 +14,14 @@ DhcpMode = Literal["off", "full", "proxy", "tftp"]
 
 
 class Ports(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`boot` and `seeder` speak plainly, `node` is TLS; `boot` also serves the tracker."""
+    """`node` is TLS, the others speak plainly; `boot` also serves the tracker, `deal` gives
+    each piece of an image to one node of its swarm.
+    """
 
     boot: Port = 8080
     node: Port = 8443
     seeder: Port = 6881
+    deal: Port = 6882
 
 
 class Dhcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The seeder: a process of its own, so that nothing the server does can slow the swarm down.
 
-`python -m swarmstrap_server.swarm.seeder ADDRESS PORT [BYTES_PER_SECOND]` reads `Wanted` lines from
-stdin, writes `Report` lines to stdout, and ends when stdin does.
+`python -m swarmstrap_server.swarm.seeder ADDRESS PORT DEAL_PORT BYTES_PER_SECOND` reads `Wanted`
+lines from stdin, writes `Report` lines to stdout, and ends when stdin does. While it deals a
+torrent's pieces, it is no peer of that torrent.
 """
 
-import queue
+import asyncio
+import contextlib
 import sys
-import threading
 from pathlib import Path
-from typing import TextIO
 
 import libtorrent as lt
 import msgspec
+from aiohttp import web
+
+from swarmstrap import tuning
+from swarmstrap_server.swarm.dealer import Dealer, Pieces
 
 REPORT_SECONDS = 1.0
+_ORDER_BYTES = 16 << 20
+_STOP_SECONDS = 1.0
+# A rack that powers on connects within a second.
+_BACKLOG = 512
 
 
 class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -33,7 +41,9 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`uploaded` is payload bytes by infohash since this process began, `rate` is bytes/s."""
+    """`uploaded` is payload bytes by infohash since this process began, dealt ones among them;
+    `rate` is bytes/s over the last report's time.
+    """
 
     seeding: int = 0
     uploaded: dict[str, int] = {}
@@ -42,55 +52,18 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     problems: tuple[str, ...] = ()
 
 
-def settings(address: str, port: int, rate: int) -> "lt.settings_pack":
-    """Every value that differs from libtorrent's default; `rate` 0 is no cap."""
-    return {
-        # One address, and no other port if that one is taken: nodes are told this one.
-        "listen_interfaces": f"{address}:{port}",
-        "listen_system_port_fallback": False,
-        # A site's swarm is closed: the tracker knows everybody, nothing is looked for outside.
-        "enable_dht": False,
-        "enable_lsd": False,
-        "enable_upnp": False,
-        "enable_natpmp": False,
-        # uTP yields to other traffic and moved 7 to 13 MB/s where TCP moved 230 and more.
-        "enable_outgoing_utp": False,
-        "enable_incoming_utp": False,
-        # A rack that powers on connects within a second.
-        "connections_limit": 4000,
-        "listen_queue_size": 512,
-        # Virtual nodes behind one address are several peers.
-        "allow_multiple_connections_per_ip": True,
-        # Few slots, so that a piece is soon whole somewhere and spreads from there; changed often,
-        # so that nobody waits long. Two slots starved a node in the measurements.
-        "unchoke_slots_limit": 8,
-        "unchoke_interval": 3,
-        "optimistic_unchoke_interval": 6,
-        # Little in flight for each peer: what is queued for one cannot be given to another.
-        "send_buffer_watermark": 256 * 1024,
-        "min_announce_interval": 5,
-        "upload_rate_limit": rate,
-        "alert_mask": lt.alert.category_t.error_notification,
-        "user_agent": "swarmstrap-seeder",
-    }
-
-
-def _everybody() -> lt.ip_filter:
-    """All peers in the class that the rate limit is for; by default private addresses are not,
-    and with an empty filter nobody is.
-    """
-    everybody = lt.ip_filter()
-    everybody.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
-    return everybody
-
-
 class Seeder:
     def __init__(self, address: str, port: int, rate: int) -> None:
         parameters = lt.session_params()
-        parameters.settings = settings(address, port, rate)
+        parameters.settings = {
+            **tuning.seeder(address, port, rate),
+            "alert_mask": lt.alert.category_t.error_notification,
+        }
         self._session = lt.session(parameters)
         self._session.set_peer_class_filter(_everybody())
         self._torrents: dict[str, lt.torrent_handle] = {}
+        self._sent = 0
+        self.dealer = Dealer(rate, self._turn)
 
     def want(self, wanted: Wanted) -> None:
         offers = {offer.infohash: offer for offer in wanted.offers}
@@ -98,6 +71,7 @@ class Seeder:
             self._session.remove_torrent(self._torrents.pop(infohash))
         for infohash in offers.keys() - self._torrents.keys():
             self._torrents[infohash] = self._add(offers[infohash], wanted.trackers)
+        self.dealer.offer({infohash: _pieces(offer) for infohash, offer in offers.items()})
 
     def _add(self, offer: Offer, trackers: tuple[str, ...]) -> lt.torrent_handle:
         parameters = lt.load_torrent_file(offer.torrent)
@@ -117,12 +91,27 @@ class Seeder:
         parameters.flags = lt.torrent_flags.seed_mode | lt.torrent_flags.update_subscribe
         return self._session.add_torrent(parameters)
 
+    def _turn(self, infohash: str, dealing: bool, nodes: tuple[tuple[str, int], ...]) -> None:
+        torrent = self._torrents.get(infohash)
+        if torrent is None:
+            return
+        if dealing:
+            torrent.pause()
+            return
+        torrent.resume()
+        for node in nodes:
+            torrent.connect_peer(node)
+
     def report(self) -> Report:
         status = {infohash: torrent.status() for infohash, torrent in self._torrents.items()}
+        uploaded = {infohash: s.total_payload_upload for infohash, s in status.items()}
+        for infohash, dealt in self.dealer.sent.items():
+            uploaded[infohash] = uploaded.get(infohash, 0) + dealt
+        before, self._sent = self._sent, sum(uploaded.values())
         return Report(
             seeding=len(status),
-            uploaded={infohash: s.total_payload_upload for infohash, s in status.items()},
-            rate=sum(s.upload_payload_rate for s in status.values()),
+            uploaded=uploaded,
+            rate=max(0, int((self._sent - before) / REPORT_SECONDS)),
             peers=sum(s.num_peers for s in status.values()),
             problems=tuple(self._problems()),
         )
@@ -132,28 +121,58 @@ class Seeder:
         return [a.message() for a in self._session.pop_alerts() if isinstance(a, serious)]
 
 
-def _read_lines(stream: TextIO, lines: "queue.Queue[str | None]") -> None:
-    for line in stream:
-        lines.put(line)
-    lines.put(None)
+def _everybody() -> lt.ip_filter:
+    """All peers in the class that the rate limit is for; by default private addresses are not,
+    and with an empty filter nobody is.
+    """
+    everybody = lt.ip_filter()
+    everybody.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
+    return everybody
 
 
-def main(arguments: list[str]) -> None:
-    address, port, *rate = arguments
-    seeder = Seeder(address, int(port), int(rate[0]) if rate else 0)
-    lines: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_read_lines, args=(sys.stdin, lines), daemon=True).start()
+def _pieces(offer: Offer) -> Pieces:
+    info = lt.load_torrent_file(offer.torrent).ti
+    assert info is not None
+    layout = info.layout()
+    return Pieces(
+        files=tuple(
+            (Path(offer.directory, Path(layout.file_path(index)).name), layout.file_size(index))
+            for index in range(layout.num_files())
+            if not layout.file_flags(index) & layout.flag_pad_file
+        ),
+        length=info.piece_length(),
+    )
+
+
+async def _orders() -> asyncio.StreamReader:
+    """stdin, a line of which names every image of the site."""
+    reader = asyncio.StreamReader(limit=_ORDER_BYTES)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
+async def _report(seeder: Seeder) -> None:
     while True:
-        try:
-            line = lines.get(timeout=REPORT_SECONDS)
-        except queue.Empty:
-            line = ""
-        if line is None:
-            return
-        if line:
-            seeder.want(msgspec.json.decode(line, type=Wanted))
         print(msgspec.json.encode(seeder.report()).decode(), flush=True)
+        await asyncio.sleep(REPORT_SECONDS)
+
+
+async def run(address: str, port: int, deal_port: int, rate: int) -> None:
+    seeder = Seeder(address, port, rate)
+    orders = await _orders()
+    # Else a stream whose node has gone would be dealt to until its buffer is full.
+    runner = web.AppRunner(seeder.dealer.app(), access_log=None, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, address, deal_port, backlog=_BACKLOG).start()
+    reporting = asyncio.create_task(_report(seeder))
+    while line := await orders.readline():
+        seeder.want(msgspec.json.decode(line, type=Wanted))
+    reporting.cancel()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(runner.cleanup(), _STOP_SECONDS)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    host, *numbers = sys.argv[1:]
+    asyncio.run(run(host, *map(int, numbers)))

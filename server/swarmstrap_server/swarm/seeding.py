@@ -30,8 +30,10 @@ class Seeding:
     `uploaded` counts bytes over all restarts.
     """
 
-    def __init__(self, address: str, port: int, rate: int, trackers: Sequence[str]) -> None:
-        self._arguments = [address, str(port), str(rate)]
+    def __init__(
+        self, address: str, port: int, deal_port: int, rate: int, trackers: Sequence[str]
+    ) -> None:
+        self._arguments = [address, str(port), str(deal_port), str(rate)]
         self._trackers = tuple(trackers)
         self._offers: tuple[Offer, ...] = ()
         self._process: asyncio.subprocess.Process | None = None

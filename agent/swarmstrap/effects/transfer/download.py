@@ -36,6 +36,7 @@ class Source:
     site: str
     trackers: tuple[str, ...]
     web_seeds: tuple[str, ...]
+    deal: str
     address: str
 
 
@@ -72,6 +73,7 @@ class Download:
             trackers=source.trackers,
             web_seeds=source.web_seeds,
             seeders=seeders,
+            deal=source.deal,
             tell=self._report.warn,
             address=source.address,
             everything=destination.everything,

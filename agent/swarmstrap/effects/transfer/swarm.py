@@ -14,6 +14,7 @@ from typing import Self
 import libtorrent as lt
 
 from swarmstrap import tuning
+from swarmstrap.effects.transfer.dealt import take_deal
 from swarmstrap.errors import StepFailed, Untrusted
 from swarmstrap.ledger import Ledger, Received, piece_sizes
 from swarmstrap.wire import Seeding
@@ -22,6 +23,11 @@ log = logging.getLogger(__name__)
 
 PORT = 6881
 _FORGIVE_SECONDS = 1.0
+# What is heard of blocks in between is read at once: to wake up for each of them costs more.
+_HEAR_SECONDS = 0.05
+# Dealt pieces whose hash is not checked yet: memory, and a disk that cannot follow.
+_MOST_UNCHECKED = 16
+_CHECK_SECONDS = 60.0
 _FIRST, _NORMAL, _NEVER = 7, 4, 0  # libtorrent's highest and its default priority, and no piece
 
 
@@ -75,8 +81,9 @@ def load(data: bytes, infohash: str) -> Torrent:
 
 class Swarm:
     """One image's swarm, joined. `address` is this node's own; `seeders` are the addresses of the
-    site's seeders; `tell` hears about refused pieces and banned peers in one line. Everything is
-    wanted, or only the files before the last until `want` says more.
+    site's seeders; `tell` hears about refused pieces and banned peers in one line. From `deal` come
+    pieces of the server's choice. Everything is wanted, or only the files before the last until
+    `want` says more.
     """
 
     def __init__(
@@ -87,6 +94,7 @@ class Swarm:
         trackers: tuple[str, ...] = (),
         web_seeds: tuple[str, ...] = (),
         seeders: frozenset[str] = frozenset(),
+        deal: str = "",
         tell: Callable[[str], None] = log.warning,
         address: str,
         port: int = PORT,
@@ -106,6 +114,8 @@ class Swarm:
         self._wanted = set(range(torrent.pieces)) if everything else set(self._first)
         self._given = 0
         self._have = [False] * torrent.pieces
+        self._unchecked: set[int] = set()
+        self._room = asyncio.Semaphore(_MOST_UNCHECKED)
         self._arrived: deque[int] = deque()
         self._changed = asyncio.Event()
         self._error: StepFailed | None = None
@@ -119,6 +129,9 @@ class Swarm:
         self._session[0].set_alert_fd(self._waker)
         self._handle = self._session[0].add_torrent(self._parameters())
         self._last_progress = self._loop.time()
+        self._dealing: asyncio.Task[None] | None = None
+        self._deal = (deal, address, port)
+        self._join_deal()
 
     async def __aenter__(self) -> Self:
         return self
@@ -142,6 +155,7 @@ class Swarm:
         if more:
             self._last_progress = self._loop.time()
             self._handle.prioritize_pieces(self._priorities())
+            self._join_deal()
 
     async def pieces(self) -> AsyncIterator[int]:
         """Every wanted piece once, as soon as its hash holds; the index's first where peers have
@@ -163,6 +177,8 @@ class Swarm:
         """Tell the trackers and go. libtorrent waits for their answers, `stop_tracker_timeout`."""
         if not self._session:
             return
+        if self._dealing is not None:
+            self._dealing.cancel()
         self._loop.remove_reader(self._wake)
         self._session.clear()
         os.close(self._wake)
@@ -203,6 +219,37 @@ class Swarm:
         self._session[0].remove_torrent(self._handle)
         self._handle = self._session[0].add_torrent(self._parameters())
 
+    def _join_deal(self) -> None:
+        """Anew when more is wanted: what a node lacks is said at the beginning."""
+        url, address, port = self._deal
+        if self._dealing is not None:
+            self._dealing.cancel()
+        if url:
+            dealing = take_deal(url, address, port, self._sets, self._take)
+            self._dealing = asyncio.create_task(dealing)
+
+    def _sets(self) -> bytes:
+        has = sum(1 << piece for piece, whole in enumerate(self._have) if whole)
+        lacks = sum(1 << piece for piece in self._wanted if not self._have[piece])
+        size = -(-self._torrent.pieces // 8)
+        return has.to_bytes(size, "little") + lacks.to_bytes(size, "little")
+
+    async def _take(self, piece: int, data: bytes) -> None:
+        if not 0 <= piece < len(self._sizes) or len(data) != self._sizes[piece]:
+            raise ValueError(f"{len(data)} bytes as piece {piece}")
+        if self._have[piece]:
+            return
+        self._last_progress = self._loop.time()
+        await asyncio.wait_for(self._room.acquire(), _CHECK_SECONDS)
+        self._unchecked.add(piece)
+        self._ledger.dealt(piece)
+        self._handle.add_piece(piece, data, 0)
+
+    def _checked(self, piece: int) -> None:
+        if piece in self._unchecked:
+            self._unchecked.remove(piece)
+            self._room.release()
+
     def _help(self) -> None:
         log.warning("the swarm stands still: asking trackers and web seeds")
         for url in self._web_seeds:
@@ -232,6 +279,11 @@ class Swarm:
         with contextlib.suppress(BlockingIOError):
             while os.read(self._wake, 4096):
                 pass
+        self._loop.call_later(_HEAR_SECONDS, self._read_alerts)
+
+    def _read_alerts(self) -> None:
+        if not self._session:
+            return
         for alert in self._session[0].pop_alerts():
             self._note(alert)
         self._changed.set()
@@ -243,11 +295,13 @@ class Swarm:
                 self._ledger.block(alert.piece_index, alert.block_index, alert.endpoint[0])
             case lt.piece_finished_alert():
                 self._ledger.verified(alert.piece_index)
+                self._checked(alert.piece_index)
                 if not self._have[alert.piece_index]:
                     self._have[alert.piece_index] = True
                     self._arrived.append(alert.piece_index)
             case lt.hash_failed_alert():
                 self._ledger.refused(alert.piece_index)
+                self._checked(alert.piece_index)
                 self._tell(f"piece {alert.piece_index} refused: its hash does not hold")
             case lt.peer_ban_alert():
                 if alert.endpoint[0] not in self._banned:
@@ -269,7 +323,7 @@ def _open_session(address: str, port: int, *, keep_peers: bool) -> lt.session:
     category = lt.alert_category
     parameters = lt.session_params()
     parameters.settings = {
-        **tuning.settings(address, port),
+        **tuning.node(address, port),
         # Else a node that has all it wants so far parts with everybody who has all.
         "close_redundant_connections": not keep_peers,
         "alert_mask": category.error

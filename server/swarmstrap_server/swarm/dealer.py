@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Deals over plain HTTP: a stream for each node, and on it the pieces that `dealing` gives it.
+
+    POST /deal/INFOHASH?port=6881     the node's two sets of pieces: those it has, those it lacks
+
+A set is ceil(pieces / 8) bytes, piece p the bit p % 8 of byte p // 8. Answered is an endless body:
+piece and size as four bytes each in network order, then the piece. What a node can take is what
+its connection takes: a fast node gets more. The stream of a node that lacks nothing more stays
+open and silent; the node closes it when it leaves the swarm.
+"""
+
+import asyncio
+import itertools
+import os
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from swarmstrap.ledger import piece_sizes
+from swarmstrap_server.swarm.dealing import Deal
+
+# Unsent bytes that a connection holds: what is queued for one node cannot be given to another.
+_UNSENT_BYTES = 16 * 1024
+_IDLE_SECONDS = 0.5
+# A node that died without a word is noticed within half a minute.
+_KEEPALIVE = (
+    (socket.TCP_KEEPIDLE, 10),
+    (socket.TCP_KEEPINTVL, 5),
+    (socket.TCP_KEEPCNT, 4),
+    (socket.TCP_USER_TIMEOUT, 30_000),
+)
+
+
+# Address and port of the node's peer, and a number for this stream: of a node that was reset, the
+# stream of its life before may still be there.
+Stream = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A torrent's files (path, bytes) in order; each begins with a piece of its own (BEP 52)."""
+
+    files: tuple[tuple[Path, int], ...]
+    length: int
+
+    @property
+    def count(self) -> int:
+        return len(piece_sizes([size for _, size in self.files], self.length))
+
+    def read(self, piece: int) -> bytes:
+        """Raises OSError; a file that is shorter than it was gives less than a piece."""
+        for path, size in self.files:
+            pieces = -(-size // self.length)
+            if piece < pieces:
+                with path.open("rb") as file:
+                    return os.pread(file.fileno(), self.length, piece * self.length)
+            piece -= pieces
+        raise IndexError(piece)
+
+
+class Pace:
+    """Lets `rate` bytes a second through, all streams together; 0 is no limit."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._free_at = 0.0
+
+    async def take(self, size: int) -> None:
+        if not self._rate:
+            return
+        now = asyncio.get_running_loop().time()
+        begin = max(now, self._free_at)
+        self._free_at = begin + size / self._rate
+        await asyncio.sleep(begin - now)
+
+
+class Dealer:
+    """`turned` hears an infohash, whether its deal runs now, and the nodes that take part."""
+
+    def __init__(
+        self, rate: int, turned: Callable[[str, bool, tuple[tuple[str, int], ...]], None]
+    ) -> None:
+        self._pace = Pace(rate)
+        self._turned = turned
+        self._offers: Mapping[str, Pieces] = {}
+        self._deals: dict[str, Deal[Stream]] = {}
+        self._ran: dict[str, bool] = {}
+        self._streams = itertools.count()
+        self.sent: dict[str, int] = {}
+
+    def offer(self, offers: Mapping[str, Pieces]) -> None:
+        """Deal these from now on, by infohash; streams that run go on."""
+        self._offers = dict(offers)
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/deal/{infohash}", self._answer)
+        return app
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        infohash = request.match_info["infohash"]
+        pieces = self._offers.get(infohash)
+        if pieces is None:
+            raise web.HTTPNotFound(text="no image of this site has that infohash\n")
+        body, half = await request.read(), -(-pieces.count // 8)
+        port = request.query.get("port", "")
+        if len(body) != 2 * half or not port.isdecimal():
+            raise web.HTTPBadRequest(text=f"wanted: ?port= and {2 * half} bytes of two sets\n")
+        _tune(request)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        deal = self._deals.setdefault(infohash, Deal(pieces.count))
+        node = (request.remote or "", int(port), next(self._streams))
+        has, lacks = (int.from_bytes(part, "little") for part in (body[:half], body[half:]))
+        deal.join(node, has=has, lacks=lacks)
+        try:
+            await self._deal(infohash, pieces, deal, node, response)
+        finally:
+            deal.leave(node)
+            self._look(infohash, deal)
+        return response
+
+    async def _deal(
+        self,
+        infohash: str,
+        pieces: Pieces,
+        deal: Deal[Stream],
+        node: Stream,
+        response: web.StreamResponse,
+    ) -> None:
+        took = 0.0
+        clock = asyncio.get_running_loop().time
+        while True:
+            # Its turn comes when the others have caught up, or after twice the time that its last
+            # piece took: a node is slowed to a third at most, however slow the others are.
+            for _ in range(8):
+                if deal.ahead(node):
+                    await asyncio.sleep(took / 4)
+            piece = deal.next(node)
+            self._look(infohash, deal)
+            if piece is None:
+                await asyncio.sleep(_IDLE_SECONDS)
+                continue
+            data = pieces.read(piece)
+            await self._pace.take(len(data))
+            began = clock()
+            await response.write(struct.pack(">II", piece, len(data)) + data)
+            took = clock() - began
+            self.sent[infohash] = self.sent.get(infohash, 0) + len(data)
+
+    def _look(self, infohash: str, deal: Deal[Stream]) -> None:
+        if deal.running != self._ran.get(infohash, False):
+            self._ran[infohash] = deal.running
+            nodes = tuple((address, port) for address, port, _ in deal.nodes)
+            self._turned(infohash, deal.running, nodes)
+
+
+def _tune(request: web.Request) -> None:
+    transport = request.transport
+    assert transport is not None
+    assert isinstance(transport, asyncio.WriteTransport)
+    transport.set_write_buffer_limits(high=0)
+    connection: socket.socket = transport.get_extra_info("socket")
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+    for option, value in _KEEPALIVE:
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
