@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who knows whom in a swarm: a sparse graph, near peers first. Decides, and touches nothing.
+
+The peers of a rack stand on several circles, on each in the order of another hash. Who needs
+neighbours looks to the left and to the right on one circle after the other for peers that have
+room. A link, once made, stays for as long as both are there, as the connection does for which it
+stands: nobody is ever told of new peers but for those that are gone. Circles, because few links of
+each make a graph of small diameter, and because a tracker that lost its memory finds about half of
+the same links again.
+
+A few peers of each rack, its gateways, also know gateways of other racks. A gateway takes one copy
+at most over the rack's uplink, so their number bounds what the uplink carries.
+"""
+
+import hashlib
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice, zip_longest
+
+Endpoint = tuple[str, int]
+
+CIRCLES = 5
+# In a rack of so many others and fewer everybody knows everybody.
+FEW = 11
+# A newcomer's own links; those who come after it make as many to it, so that it has ten.
+JOINING = 5
+WANTED = 10
+MOST = 16
+# Of a newcomer's links these go to peers that have everything, where there are some.
+TO_FINISHED = 2
+# Links of a gateway to other racks, at most one to each; `MOST` counts them too.
+FAR_JOINING = 2
+FAR_WANTED = 3
+FAR_MOST = 5
+# One gateway, and another for every so many peers of its rack, but no more than GATEWAYS.
+PEERS_A_GATEWAY = 12
+GATEWAYS = 4
+# So many are looked at for each search: what limits its time where most have no room.
+_LOOKS = 60
+
+
+@dataclass(slots=True)
+class _Peer:
+    endpoint: Endpoint
+    rack: str
+    left: int
+    gateway: bool = False
+    near: set[Endpoint] = field(default_factory=set)
+    far: set[Endpoint] = field(default_factory=set)
+
+    @property
+    def finished(self) -> bool:
+        return self.left == 0
+
+    @property
+    def room(self) -> bool:
+        return len(self.near) < (MOST - FAR_MOST if self.gateway else MOST)
+
+
+class _Circle:
+    """Endpoints in the order of a hash, closed to a ring."""
+
+    def __init__(self, salt: bytes) -> None:
+        self._salt = salt
+        self._places: list[tuple[bytes, Endpoint]] = []
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def _place(self, endpoint: Endpoint) -> tuple[bytes, Endpoint]:
+        text = f"{endpoint[0]}:{endpoint[1]}".encode()
+        return hashlib.blake2b(text, digest_size=8, key=self._salt).digest(), endpoint
+
+    def add(self, endpoint: Endpoint) -> None:
+        insort(self._places, self._place(endpoint))
+
+    def remove(self, endpoint: Endpoint) -> None:
+        place = self._place(endpoint)
+        at = bisect_left(self._places, place)
+        if at < len(self._places) and self._places[at] == place:
+            del self._places[at]
+
+    def around(self, endpoint: Endpoint) -> Iterator[Endpoint]:
+        """All others, the nearest first, on both sides in turn."""
+        place = self._place(endpoint)
+        at = bisect_left(self._places, place)
+        count = len(self._places)
+        here = at < count and self._places[at] == place
+        after = at + here
+        for distance in range((count - here + 1) // 2):
+            right = (after + distance) % count
+            left = (at - 1 - distance) % count
+            yield self._places[right][1]
+            if left != right:
+                yield self._places[left][1]
+
+
+class _Rack:
+    def __init__(self, seed: bytes) -> None:
+        self.circles = tuple(_Circle(seed + bytes([number])) for number in range(CIRCLES))
+        self.finished = _Circle(seed + b"finished")
+        self.gateways = 0
+
+    @property
+    def peers(self) -> int:
+        return len(self.circles[0])
+
+    @property
+    def gateways_wanted(self) -> int:
+        return min(GATEWAYS, 1 + self.peers // PEERS_A_GATEWAY)
+
+
+class Neighbours:
+    """The graph of one swarm; `seed` is its infohash, at most 32 bytes of it."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._seed = seed[:32]
+        self._peers: dict[Endpoint, _Peer] = {}
+        self._racks: dict[str, _Rack] = {}
+        self._far = tuple(_Circle(self._seed + b"far%d" % number) for number in range(CIRCLES))
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def __contains__(self, endpoint: object) -> bool:
+        return endpoint in self._peers
+
+    @property
+    def finished(self) -> int:
+        return sum(len(rack.finished) for rack in self._racks.values())
+
+    def is_gateway(self, endpoint: Endpoint) -> bool:
+        peer = self._peers.get(endpoint)
+        return peer is not None and peer.gateway
+
+    def meet(
+        self, endpoint: Endpoint, *, left: int, rack: str = "", stalled: bool = False
+    ) -> tuple[Endpoint, ...]:
+        """Whom this peer, which still needs `left` bytes, is to know: at most MOST, and all of
+        those that it was told of before and that are still there. A `stalled` peer, one that gets
+        nothing any more, may look into other racks as well.
+        """
+        peer = self._peers.get(endpoint)
+        if peer is not None and peer.rack != rack:
+            self.leave(endpoint)
+            peer = None
+        newcomer = peer is None
+        if peer is None:
+            peer = self._join(endpoint, rack, left)
+        peer.left = left
+        if peer.finished:
+            self._finish(peer)
+        self._link_near(peer, newcomer)
+        self._appoint(peer, stalled)
+        if peer.gateway:
+            self._link_far(peer, FAR_JOINING if newcomer else FAR_WANTED)
+        return (*peer.near, *peer.far)
+
+    def leave(self, endpoint: Endpoint) -> None:
+        """This peer is gone; its neighbours find others when they come next."""
+        peer = self._peers.pop(endpoint, None)
+        if peer is None:
+            return
+        for other in peer.near:
+            self._peers[other].near.discard(endpoint)
+        for other in peer.far:
+            self._peers[other].far.discard(endpoint)
+        rack = self._racks[peer.rack]
+        for circle in (*rack.circles, rack.finished, *self._far):
+            circle.remove(endpoint)
+        rack.gateways -= peer.gateway
+        if not rack.peers:
+            del self._racks[peer.rack]
+
+    def _join(self, endpoint: Endpoint, name: str, left: int) -> _Peer:
+        rack = self._racks.get(name)
+        if rack is None:
+            rack = self._racks[name] = _Rack(self._seed)
+        for circle in rack.circles:
+            circle.add(endpoint)
+        peer = self._peers[endpoint] = _Peer(endpoint, name, left)
+        return peer
+
+    def _finish(self, peer: _Peer) -> None:
+        """Those who have everything have nothing to say to each other: room for newcomers."""
+        finished = self._racks[peer.rack].finished
+        finished.remove(peer.endpoint)
+        finished.add(peer.endpoint)
+        for other in [self._peers[known] for known in chain(peer.near, peer.far)]:
+            if other.finished:
+                peer.near.discard(other.endpoint)
+                peer.far.discard(other.endpoint)
+                other.near.discard(peer.endpoint)
+                other.far.discard(peer.endpoint)
+
+    def _link_near(self, peer: _Peer, newcomer: bool) -> None:
+        rack = self._racks[peer.rack]
+        wanted = MOST if rack.peers <= FEW + 1 else JOINING if newcomer else WANTED
+        if newcomer:
+            seeding = self._fitting(peer, rack.finished.around(peer.endpoint))
+            for other in islice(seeding, TO_FINISHED):
+                _link(peer, other)
+        missing = wanted - len(peer.near)
+        if missing > 0 and peer.room:
+            looking = self._fitting(peer, _in_turn(rack.circles, peer.endpoint))
+            found = {other.endpoint: other for other in islice(looking, 2 * missing)}
+            # Those who have more than this one come first; else the order stays.
+            best = sorted(found.values(), key=lambda other: other.left >= peer.left)
+            for other in best[:missing]:
+                if peer.room:
+                    _link(peer, other)
+
+    def _fitting(self, peer: _Peer, endpoints: Iterator[Endpoint]) -> Iterator[_Peer]:
+        for endpoint in islice(endpoints, _LOOKS):
+            other = self._peers[endpoint]
+            both_finished = peer.finished and other.finished
+            if other.room and not both_finished and endpoint not in peer.near:
+                yield other
+
+    def _appoint(self, peer: _Peer, stalled: bool) -> None:
+        """Makes the peer a gateway if its rack needs one."""
+        rack = self._racks[peer.rack]
+        wanted = rack.gateways_wanted * (2 if stalled else 1)
+        # One that has as many neighbours as it may stays what it is.
+        if not peer.gateway and rack.gateways < wanted and len(peer.near) <= MOST - FAR_MOST:
+            peer.gateway = True
+            rack.gateways += 1
+            for circle in self._far:
+                circle.add(peer.endpoint)
+
+    def _link_far(self, peer: _Peer, wanted: int) -> None:
+        for endpoint in islice(_in_turn(self._far, peer.endpoint), _LOOKS):
+            if len(peer.far) >= wanted:
+                return
+            other = self._peers[endpoint]
+            both_finished = peer.finished and other.finished
+            if (
+                len(other.far) < FAR_MOST
+                and not both_finished
+                and other.rack not in self._linked(peer)
+                and peer.rack not in self._linked(other)
+            ):
+                peer.far.add(endpoint)
+                other.far.add(peer.endpoint)
+
+    def _linked(self, peer: _Peer) -> set[str]:
+        """The racks that this peer is of or knows somebody of."""
+        return {peer.rack, *(self._peers[other].rack for other in peer.far)}
+
+
+def _link(one: _Peer, other: _Peer) -> None:
+    one.near.add(other.endpoint)
+    other.near.add(one.endpoint)
+
+
+def _in_turn(circles: tuple[_Circle, ...], endpoint: Endpoint) -> Iterator[Endpoint]:
+    """The nearest on every circle, then the second nearest; whom one meets twice comes twice."""
+    for step in zip_longest(*(circle.around(endpoint) for circle in circles)):
+        yield from (found for found in step if found is not None)
