@@ -23,6 +23,11 @@ def fits_memory(inventory: Inventory, manifest: Manifest) -> bool:
     return staged_size(manifest) <= memory_room(inventory)
 
 
+def memory_beside(inventory: Inventory, manifest: Manifest) -> Bytes:
+    """What memory has for other files beside the staged ones, 0 when those do not fit."""
+    return Bytes(max(0, memory_room(inventory) - staged_size(manifest)))
+
+
 def too_large_for_memory(inventory: Inventory, manifest: Manifest) -> str:
     """The beginning of a sentence, up to `neither`."""
     return (

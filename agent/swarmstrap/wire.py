@@ -17,6 +17,7 @@ REGISTER = "/v1/register"  # POST Register -> Registered
 JOB = "/v1/job"  # POST Claim, bearer = token -> Job; the token is used up
 EVENTS = "/v1/events"  # POST Events, bearer = session -> 204
 SEEDING = "/v1/seeding"  # POST Seeding, bearer = session -> Release
+PASSING = "/v1/passing"  # POST Passing, bearer = session -> PassOn
 PLAN = "/v1/plan"  # POST PlanReport, bearer = session -> 204
 
 # The finish event of this name ends a deployment that was only planned.
@@ -90,6 +91,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     partitioned the disks, from which their UUIDs derive; it leaves alone what `preserve` matches.
     No disk that fits an entry of `skip_block_devices` is chosen, whatever the layout says.
     `secrets` are passphrases of LUKS volumes by name: known to nothing but memory and the volumes.
+    A node that `passes_on` asks what, by `Passing`.
     """
 
     deployment: str
@@ -117,6 +119,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     allow_older: bool = False
     secrets: dict[str, str] = {}
     verify: Verify = "written"
+    passes_on: bool = False
 
 
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -161,3 +164,28 @@ class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     leave: bool
     reason: str = ""
+
+
+class Passing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Said every two seconds, and whenever a transfer ends, by a node that passes the installer on:
+    the sha256 (hex) of what it `holds`, served by `port` as /SHA256, and its transfers just now.
+    """
+
+    port: int = 0
+    holds: tuple[str, ...] = ()
+    transfers: int = 0
+    leaves: bool = False
+
+
+class BootFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`url` is the server's; with `?shared` it may lead to another node."""
+
+    url: str
+    size: int
+    sha256: str
+
+
+class PassOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Without `files` the node is not needed, or not any more."""
+
+    files: tuple[BootFile, ...] = ()

@@ -14,6 +14,7 @@ from swarmstrap.manifest import TORRENT_FILE
 from swarmstrap.wire import Problem
 from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.images.library import Image, ImageStore
+from swarmstrap_server.netboot.sharing import Sharing
 from swarmstrap_server.swarm.seeder import Offer
 from swarmstrap_server.swarm.seeding import Seeding
 from swarmstrap_server.swarm.tracker import Tracker
@@ -36,6 +37,7 @@ class Services:
     tracker: Tracker
     seeding: Seeding
     published: dict[str, Image]
+    sharing: Sharing
 
     def publish(self) -> None:
         """Offer to the swarm what lies in the image store now, but for what is broken."""

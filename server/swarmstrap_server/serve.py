@@ -23,6 +23,7 @@ from swarmstrap_server.control.store import Store
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.netboot import boot_api, dhcp
 from swarmstrap_server.netboot.grub import GrubFolder
+from swarmstrap_server.netboot.sharing import Sharing
 from swarmstrap_server.site import pki
 from swarmstrap_server.site.checks import dhcp_settings
 from swarmstrap_server.site.reading import Site, read_site
@@ -58,7 +59,7 @@ async def _serve(site: Site, store: Store, ready: Callable[[str], None]) -> None
         jobs: list[Coroutine[None, None, object]] = [
             stop.wait(),
             services.seeding.run(),
-            _tick(services.deployments),
+            _tick(services),
         ]
         wanted = dhcp_settings(site.settings)
         if wanted is not None:
@@ -72,8 +73,9 @@ def make_services(site: Site, store: Store) -> Services:
     settings = site.settings
     images = ImageStore(site.paths.images)
     rate = settings.swarm.seeder_rate
+    deployments = Deployments(site, store, images)
     return Services(
-        deployments=Deployments(site, store, images),
+        deployments=deployments,
         images=images,
         tracker=Tracker((settings.address, settings.ports.seeder), time.monotonic),
         seeding=Seeding(
@@ -84,6 +86,7 @@ def make_services(site: Site, store: Store) -> Services:
             [f"{site.boot_url}/announce"],
         ),
         published={},
+        sharing=Sharing(deployments),
     )
 
 
@@ -155,9 +158,10 @@ def _tls(site: Site) -> ssl.SSLContext:
     return context
 
 
-async def _tick(deployments: Deployments) -> None:
+async def _tick(services: Services) -> None:
     while True:
-        deployments.tick()
+        services.deployments.tick()
+        services.sharing.tick()
         await asyncio.sleep(TICK_SECONDS)
 
 

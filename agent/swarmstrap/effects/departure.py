@@ -12,6 +12,7 @@ from swarmstrap.reporter import Reporter
 
 if TYPE_CHECKING:
     from swarmstrap.effects.http import NodeApi
+    from swarmstrap.effects.transfer.bootshare import BootShare
 
 _FLUSH_SECONDS = 15.0
 # A server that was restarted is back by then; one that is gone must not keep the node.
@@ -19,15 +20,18 @@ _RETURN_SECONDS = 120.0
 
 
 class Departure:
-    """`server` is set as soon as there is one to part with."""
+    """`server` and `share` are set as soon as there are any to part with."""
 
     def __init__(self, report: Reporter, console: Console) -> None:
         self.server: NodeApi | None = None
+        self.share: BootShare | None = None
         self._report = report
         self._console = console
 
     async def part(self) -> None:
         """Whatever was reported reaches the server now, or never."""
+        if self.share is not None:
+            await self.share.leave()
         if not await self._report.flush(_FLUSH_SECONDS) and self._report.connected:
             self._console.lines(
                 [f"the server does not hear the end; waiting {_RETURN_SECONDS:.0f} s for it"]

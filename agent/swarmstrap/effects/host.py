@@ -22,6 +22,7 @@ from swarmstrap.effects.hardware.lldp import Listener
 from swarmstrap.effects.images.unpack import Writers
 from swarmstrap.effects.telling import lines_from_thread
 from swarmstrap.effects.transfer.download import Download, Source
+from swarmstrap.effects.transfer.staged import InMemory
 from swarmstrap.effects.transfer.swarm import load
 from swarmstrap.effects.trust import CA, FLOORS, SIGNERS, read_floors
 from swarmstrap.errors import SwarmstrapError, Unreachable
@@ -30,6 +31,7 @@ from swarmstrap.hardware import Inventory, Neighbour
 from swarmstrap.lldp import with_neighbours
 from swarmstrap.manifest import Manifest
 from swarmstrap.reporter import Reporter
+from swarmstrap.staging import memory_beside
 from swarmstrap.steps import Plan
 from swarmstrap.story import Hands
 from swarmstrap.wire import Job, PlanReport, Register
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from swarmstrap.effects.http import NodeApi
 
 STAGING = Path("/run/swarmstrap/staging")
+SHARED = Path("/run/swarmstrap/shared")
 
 # How long a node waits for a server before it goes back to its firmware to look for another one.
 SERVER_SECONDS = 600.0
@@ -105,6 +108,8 @@ class Machine:
         floors = read_floors(FLOORS)
         manifest, _ = await asyncio.to_thread(admit, inventory, job, SIGNERS, floors)
         self._console.introduce(f"{manifest.name} {manifest.version}", job.deployment)
+        if job.passes_on:
+            await self._pass_on(memory_beside(inventory, manifest))
         return manifest
 
     async def say(self, plan: Plan) -> None:
@@ -154,6 +159,20 @@ class Machine:
             await self._departure.last_shell("the deployment failed")
             how = verdict.then
         await self._departure.leave(how)
+
+    async def _pass_on(self, room: int) -> None:
+        await asyncio.to_thread(importlib.import_module, "swarmstrap.effects.transfer.bootshare")
+        from swarmstrap.effects.transfer.bootshare import BootShare
+
+        share = BootShare(
+            InMemory(SHARED),
+            self._server().passing,
+            address=self._address,
+            room=room,
+            tell=self._report.log,
+        )
+        share.start()
+        self._departure.share = share
 
     def _heard(self) -> Mapping[str, Neighbour]:
         return self._switches.heard() if self._switches else {}

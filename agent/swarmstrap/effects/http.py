@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The node API over TLS: the only user of aiohttp in the agent.
+"""The node API over TLS.
 
 The site's CA is the one root of trust: no system store, no cookie, no proxy, no redirect. A node's
 clock may be years off, so server certificates are issued with a start far in the past, and a clock
@@ -25,12 +25,15 @@ from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Unreachable, U
 from swarmstrap.wire import (
     EVENTS,
     JOB,
+    PASSING,
     PLAN,
     REGISTER,
     SEEDING,
     Claim,
     Events,
     Job,
+    Passing,
+    PassOn,
     PlanReport,
     Problem,
     Register,
@@ -115,6 +118,9 @@ class NodeApi:
 
     async def seeding(self, seeding: Seeding) -> Release:
         return await self._ask(SEEDING, seeding, Release, bearer=self._bearer, patience=0.0)
+
+    async def passing(self, passing: Passing) -> PassOn:
+        return await self._ask(PASSING, passing, PassOn, bearer=self._bearer, patience=0.0)
 
     async def _ask(
         self,

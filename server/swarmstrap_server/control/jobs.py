@@ -110,6 +110,7 @@ def make_job(
         preserve=deployment.preserve,
         allow_older=deployment.allow_older,
         verify=deployment.verify,
+        passes_on=site.settings.swarm.boot_peers != "off",
         secrets=dict(secrets),
     )
 

@@ -15,6 +15,7 @@ def init_app(services: Services) -> web.Application:
     app.router.add_post(wire.EVENTS, _events)
     app.router.add_post(wire.PLAN, _plan)
     app.router.add_post(wire.SEEDING, _seeding)
+    app.router.add_post(wire.PASSING, _passing)
     return app
 
 
@@ -52,6 +53,13 @@ async def _seeding(request: web.Request) -> web.Response:
     deployments = request.app[SERVICES].deployments
     mine = deployments.seeds(deployments.current(session), seeding.uploaded)
     return answer(release(mine, deployments.store.active(), deployments.clock()))
+
+
+async def _passing(request: web.Request) -> web.Response:
+    node = _session(request).node
+    passing = await body(request, wire.Passing)
+    sharing = request.app[SERVICES].sharing
+    return answer(await sharing.heard(node, request.remote or "", passing))
 
 
 def _session(request: web.Request) -> Deployment:

@@ -3,6 +3,7 @@
 
 from typing import Literal
 
+from swarmstrap.wire import BootFile
 from swarmstrap_server.netboot.templates import fill, template
 from swarmstrap_server.site.reading import Site
 
@@ -27,8 +28,12 @@ def entry_script(site: Site) -> str:
     return fill(template("entry.ipxe.in"), {"BOOT": _host(site)})
 
 
-def node_script(site: Site, decided: Verdict, node: str) -> str:
-    """The iPXE script for `node`; nothing in it is secret."""
+def node_script(
+    site: Site, decided: Verdict, node: str, shared: tuple[BootFile, BootFile] | None = None
+) -> str:
+    """The iPXE script for `node`; nothing in it is secret. What is `shared`, kernel and initramfs,
+    may come from other nodes.
+    """
     if decided == "local":
         return fill(template("local.ipxe.in"), {"BOOT": _host(site), "NODE": node})
     values = {
@@ -38,7 +43,20 @@ def node_script(site: Site, decided: Verdict, node: str) -> str:
         "INITRD": INITRAMFS,
         "ARGUMENTS": installer_arguments(site),
     }
-    return fill(template("install.ipxe.in"), values)
+    if shared is None:
+        return fill(template("install.ipxe.in"), values)
+    kernel, initramfs = shared
+    values |= {
+        "TRUST": site.settings.swarm.boot_peers,
+        "KERNEL_SHA256": kernel.sha256,
+        "INITRD_SHA256": initramfs.sha256,
+    }
+    return fill(template("install-shared.ipxe.in"), values)
+
+
+def waiting_script(site: Site, node: str) -> str:
+    """For a node whose turn to load the installer has not come: ask again."""
+    return fill(template("waiting.ipxe.in"), {"BOOT": _host(site), "NODE": node})
 
 
 def installer_arguments(site: Site) -> str:

@@ -3,8 +3,10 @@
 
 import logging
 import re
+from pathlib import Path
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from swarmstrap.errors import Refused
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE
@@ -12,6 +14,7 @@ from swarmstrap_server.app import SERVICES, Services, new_app
 from swarmstrap_server.control.identity import marks
 from swarmstrap_server.images.library import FILES
 from swarmstrap_server.netboot import boot
+from swarmstrap_server.netboot.sharing import Sharing
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +39,8 @@ async def _entry(request: web.Request) -> web.Response:
 
 async def _ipxe(request: web.Request) -> web.Response:
     """`?mac=&uuid=&platform=`; whatever cannot be made sense of boots its own disk."""
-    deployments = request.app[SERVICES].deployments
+    services = request.app[SERVICES]
+    deployments = services.deployments
     site = deployments.site
     mac = request.query.get("mac", "")
     if not _MAC.fullmatch(mac):
@@ -54,16 +58,45 @@ async def _ipxe(request: web.Request) -> web.Response:
         discovery=site.settings.discovery,
     )
     shown = name or mac.lower().replace("-", ":")
+    shared = None
+    if decided == "install" and services.sharing.active:
+        if not await services.sharing.turn(request.remote or ""):
+            return web.Response(text=boot.waiting_script(site, shown))
+        shared = await services.sharing.files()
     log.info("%s boots: %s", shown, decided)
-    return web.Response(text=boot.node_script(site, decided, shown))
+    return web.Response(text=boot.node_script(site, decided, shown, shared))
 
 
-async def _kernel(request: web.Request) -> web.FileResponse:
-    return web.FileResponse(request.app[SERVICES].deployments.site.paths.kernel)
+async def _kernel(request: web.Request) -> web.StreamResponse:
+    return await _boot_file(request, request.app[SERVICES].deployments.site.paths.kernel)
 
 
-async def _initramfs(request: web.Request) -> web.FileResponse:
-    return web.FileResponse(request.app[SERVICES].deployments.site.paths.initramfs)
+async def _initramfs(request: web.Request) -> web.StreamResponse:
+    return await _boot_file(request, request.app[SERVICES].deployments.site.paths.initramfs)
+
+
+async def _boot_file(request: web.Request, path: Path) -> web.StreamResponse:
+    """`?shared` may be sent to another node; without it this server has to do."""
+    sharing = request.app[SERVICES].sharing
+    if not sharing.active:
+        return web.FileResponse(path)
+    if "shared" in request.query:
+        url = await sharing.source(path, request.remote or "")
+        if url is not None:
+            return web.Response(status=302, headers={"Location": url})
+    return _Counted(path, sharing)
+
+
+class _Counted(web.FileResponse):
+    """Counts as being sent for as long as it is."""
+
+    def __init__(self, path: Path, sharing: Sharing) -> None:
+        super().__init__(path)
+        self._sharing = sharing
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        with self._sharing.from_here(self._path, request.remote or ""):
+            return await super().prepare(request)
 
 
 async def _announce(request: web.Request) -> web.Response:
