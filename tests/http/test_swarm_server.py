@@ -13,7 +13,7 @@ import libtorrent as lt
 from tests.http.conftest import ADDRESS, Live, free_ports
 
 from swarmstrap import tuning
-from swarmstrap_server.swarm.tracker import bencode
+from swarmstrap_server.swarm.announces import bencode
 
 SECONDS = 30.0
 

@@ -8,12 +8,16 @@ from urllib.parse import quote_from_bytes
 import libtorrent as lt
 import pytest
 
-from swarmstrap_server.swarm.tracker import INTERVAL_SECONDS, Tracker, bencode
+from swarmstrap_server.swarm.announces import bencode
+from swarmstrap_server.swarm.tier import Placed
+from swarmstrap_server.swarm.tracker import GONE_SECONDS, INTERVAL_SECONDS, Tracker
 
 # Bytes that are no text, `%`, `&`, `=` and `+` among them: all must survive the query string.
 FULL = bytes(range(30, 62))
 INFOHASH = bytes([0, 255, 37, 38, 61, 43, 32, 10, 13, 128, *range(65, 75)])
 SEEDER = ("192.0.2.1", 6881)
+SECOND = ("192.0.2.2", 6881)
+STRANGER = "203.0.113.9"
 
 
 class Clock:
@@ -30,7 +34,12 @@ def clock() -> Clock:
 
 @pytest.fixture
 def tracker(clock: Clock) -> Tracker:
-    tracker = Tracker(SEEDER, clock)
+    tracker = Tracker(
+        SEEDER,
+        clock,
+        others=[Placed(SECOND)],
+        rack_of=lambda address: None if address == STRANGER else "",
+    )
     tracker.track([(INFOHASH + bytes(12)).hex(), FULL.hex()])
     return tracker
 
@@ -88,13 +97,15 @@ def test_who_stops_is_gone_and_hears_of_nobody(tracker: Tracker) -> None:
 
 def test_who_falls_silent_is_gone(tracker: Tracker, clock: Clock) -> None:
     ask(tracker, "192.0.2.7", query())
-    clock.now += 7 * INTERVAL_SECONDS
+    clock.now += GONE_SECONDS
     assert peers(ask(tracker, "192.0.2.8", query())) == [SEEDER]
 
 
-def test_seeds_are_not_told_of_seeds(tracker: Tracker) -> None:
+def test_who_has_everything_is_told_of_those_who_have_not(tracker: Tracker) -> None:
     ask(tracker, "192.0.2.7", query(left=0))
-    assert peers(ask(tracker, "192.0.2.8", query(left=0))) == [SEEDER]
+    assert peers(ask(tracker, "192.0.2.8", query(left=0))) == []
+    assert len(peers(ask(tracker, "192.0.2.9", query()))) == 3
+    assert peers(ask(tracker, "192.0.2.8", query(left=0))) == [("192.0.2.9", 5000)]
 
 
 def test_the_claimed_address_is_ignored(tracker: Tracker) -> None:
@@ -105,9 +116,63 @@ def test_the_claimed_address_is_ignored(tracker: Tracker) -> None:
 def test_numwant(tracker: Tracker) -> None:
     for host in range(1, 20):
         ask(tracker, f"198.51.100.{host}", query())
-    assert len(peers(ask(tracker, "192.0.2.8", query(numwant="5")))) == 5
-    assert len(peers(ask(tracker, "192.0.2.8", query(numwant="0")))) == 1
-    assert len(peers(ask(tracker, "192.0.2.8", query(numwant="999999")))) == 20
+    assert len(peers(ask(tracker, "192.0.2.8", query(numwant="3")))) == 3
+    assert len(peers(ask(tracker, "192.0.2.8", query(numwant="0")))) == 0
+    assert len(peers(ask(tracker, "192.0.2.8", query(numwant="999999")))) == 11
+
+
+def test_a_stranger_hears_of_the_seeder_and_nobody_hears_of_the_stranger(tracker: Tracker) -> None:
+    ask(tracker, "192.0.2.7", query())
+    for port in range(1, 1001):
+        assert peers(ask(tracker, STRANGER, query(port=port))) == [SEEDER]
+    assert peers(ask(tracker, "192.0.2.8", query())) == [SEEDER, ("192.0.2.7", 5000)]
+    assert tracker.peers == 2
+    assert tracker.counters.strangers == 1000
+
+
+def test_a_second_seeder_is_named_while_it_has_the_image(tracker: Tracker, clock: Clock) -> None:
+    def named() -> set[object]:
+        hosts = (f"198.51.100.{host}" for host in range(4))
+        return {peers(ask(tracker, host, query(event="started")))[0] for host in hosts}
+
+    assert named() == {SEEDER}
+    ask(tracker, SECOND[0], query(port=SECOND[1], left=7))
+    assert named() == {SEEDER}
+    ask(tracker, SECOND[0], query(port=SECOND[1], left=0))
+    for host in range(4):
+        ask(tracker, f"198.51.100.{host}", query(event="stopped"))
+    assert named() == {SEEDER, SECOND}
+    clock.now += GONE_SECONDS
+    assert named() == {SEEDER}
+
+
+def test_who_stands_still_is_told_of_every_seeder(tracker: Tracker, clock: Clock) -> None:
+    ask(tracker, SECOND[0], query(port=SECOND[1], left=0))
+    assert len(peers(ask(tracker, "192.0.2.7", query(left=5)))) == 1
+    clock.now += 9
+    assert len(peers(ask(tracker, "192.0.2.7", query(left=4)))) == 1
+    clock.now += 9
+    assert len(peers(ask(tracker, "192.0.2.7", query(left=4)))) == 1
+    clock.now += 1
+    assert peers(ask(tracker, "192.0.2.7", query(left=4))) == [SEEDER, SECOND]
+
+
+def test_in_a_large_swarm_the_interval_grows_and_nobody_is_lost(clock: Clock) -> None:
+    tracker = Tracker(SEEDER, clock)
+    tracker.track([FULL.hex()])
+    text = query(infohash=FULL[:20])
+    hosts = [f"10.0.{number >> 8}.{number & 255}" for number in range(4000)]
+    answers = [ask(tracker, host, text) for host in hosts]
+    assert answers[0][b"interval"] == INTERVAL_SECONDS
+    assert answers[-1][b"interval"] == 20
+    assert answers[-1][b"min interval"] == INTERVAL_SECONDS
+    clock.now += 20
+    for host in hosts:
+        ask(tracker, host, text)
+    assert tracker.peers == 4000
+    clock.now += 50
+    ask(tracker, hosts[0], text)
+    assert tracker.peers == 1
 
 
 def test_an_image_that_is_gone_is_not_tracked(tracker: Tracker) -> None:

@@ -44,7 +44,7 @@ _LOOKS = 60
 class _Peer:
     endpoint: Endpoint
     rack: str
-    left: int
+    left: int = 1
     gateway: bool = False
     near: set[Endpoint] = field(default_factory=set)
     far: set[Endpoint] = field(default_factory=set)
@@ -147,10 +147,8 @@ class Neighbours:
             peer = None
         newcomer = peer is None
         if peer is None:
-            peer = self._join(endpoint, rack, left)
-        peer.left = left
-        if peer.finished:
-            self._finish(peer)
+            peer = self._join(endpoint, rack)
+        self._advance(peer, left)
         self._link_near(peer, newcomer)
         self._appoint(peer, stalled)
         if peer.gateway:
@@ -173,26 +171,29 @@ class Neighbours:
         if not rack.peers:
             del self._racks[peer.rack]
 
-    def _join(self, endpoint: Endpoint, name: str, left: int) -> _Peer:
+    def _join(self, endpoint: Endpoint, name: str) -> _Peer:
         rack = self._racks.get(name)
         if rack is None:
             rack = self._racks[name] = _Rack(self._seed)
         for circle in rack.circles:
             circle.add(endpoint)
-        peer = self._peers[endpoint] = _Peer(endpoint, name, left)
+        peer = self._peers[endpoint] = _Peer(endpoint, name)
         return peer
 
-    def _finish(self, peer: _Peer) -> None:
+    def _advance(self, peer: _Peer, left: int) -> None:
         """Those who have everything have nothing to say to each other: room for newcomers."""
         finished = self._racks[peer.rack].finished
-        finished.remove(peer.endpoint)
-        finished.add(peer.endpoint)
-        for other in [self._peers[known] for known in chain(peer.near, peer.far)]:
-            if other.finished:
-                peer.near.discard(other.endpoint)
-                peer.far.discard(other.endpoint)
-                other.near.discard(peer.endpoint)
-                other.far.discard(peer.endpoint)
+        if left and peer.finished:  # it was reset, and begins anew
+            finished.remove(peer.endpoint)
+        if not left and not peer.finished:
+            finished.add(peer.endpoint)
+            for other in [self._peers[known] for known in chain(peer.near, peer.far)]:
+                if other.finished:
+                    peer.near.discard(other.endpoint)
+                    peer.far.discard(other.endpoint)
+                    other.near.discard(peer.endpoint)
+                    other.far.discard(peer.endpoint)
+        peer.left = left
 
     def _link_near(self, peer: _Peer, newcomer: bool) -> None:
         rack = self._racks[peer.rack]

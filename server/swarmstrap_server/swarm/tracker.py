@@ -1,51 +1,46 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A BitTorrent tracker over HTTP (BEP 3, compact answers of BEP 23) for the site's own torrents.
+"""A BitTorrent tracker over HTTP for the site's own torrents.
 
-It answers only for infohashes it was given, trusts the address a request came from and never the
-one it claims, and names the site's seeder first.
+It answers only for infohashes it was given, and trusts the address a request came from, never the
+one it claims. `neighbours` says who knows whom, `tier` who is told of which seeder. A stranger, to
+whom the site gave no job, is told of the site's seeder, and nobody is told of the stranger.
 """
 
-import ipaddress
-import random
-import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
-from urllib.parse import unquote_to_bytes
 
 from swarmstrap.errors import BadInput
-
-Endpoint = tuple[str, int]
-Ended = Literal["", "stopped", "completed"]
-Bencoded = int | bytes | list["Bencoded"] | dict[bytes, "Bencoded"]
+from swarmstrap_server.swarm.announces import (
+    HASH_BYTES,
+    Announce,
+    Bencoded,
+    bencode,
+    compact,
+    parse_announce,
+)
+from swarmstrap_server.swarm.neighbours import Endpoint, Neighbours
+from swarmstrap_server.swarm.tier import Placed, Tier
 
 # Nodes of one deployment start within seconds of each other: let them meet soon.
 INTERVAL_SECONDS = 5
-# A peer that missed this many announces is gone.
-_MISSED = 6
-_DEFAULT_WANTED = 50
+# In large swarms the interval grows, so that each announces no more than so often.
+MOST_ANNOUNCES_A_SECOND = 200
+# A peer is gone that was silent for so long, and for so many of its intervals.
+GONE_SECONDS = 30.0
+_MISSED = 2.5
+# Of whom nothing more was received for so long, another way to the image is shown.
+STALLED_SECONDS = 10.0
 _MOST_WANTED = 200
-# `started`, and what BEP 21 and others add, changes nothing here.
-_EVENTS: dict[bytes, Ended] = {b"stopped": "stopped", b"completed": "completed"}
-_HASH_BYTES = 20  # v2 infohashes are truncated to this on the wire (BEP 52)
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """One request, decoded. `infohash` and `peer_id` are 20 bytes, `left` is bytes."""
-
-    infohash: bytes
-    peer_id: bytes
-    port: int
-    left: int
-    event: Ended
-    wanted: int
 
 
 @dataclass(slots=True)
-class _Peer:
+class _Heard:
+    """`advanced` is when `left` was last another."""
+
     left: int
-    heard: float
+    advanced: float
+    gone_at: float
 
 
 @dataclass(slots=True)
@@ -53,21 +48,81 @@ class Counters:
     announces: int = 0
     completed: int = 0
     refused: int = 0
+    strangers: int = 0
+
+
+class _Swarm:
+    def __init__(self, infohash: bytes, seeders: Sequence[Placed]) -> None:
+        self.graph = Neighbours(infohash)
+        self.tier = Tier(seeders)
+        # Who was heard last comes last.
+        self.heard: OrderedDict[Endpoint, _Heard] = OrderedDict()
+
+    @property
+    def interval(self) -> int:
+        return max(INTERVAL_SECONDS, len(self.heard) // MOST_ANNOUNCES_A_SECOND)
+
+    @property
+    def complete(self) -> int:
+        seeders = (self.heard.get(endpoint) for endpoint in self.tier.endpoints)
+        return self.graph.finished + sum(heard is not None and not heard.left for heard in seeders)
+
+    def hear(self, me: Endpoint, left: int, now: float) -> bool:
+        """Notes the peer; whether it has been standing still."""
+        before = self.heard.pop(me, None)
+        advanced = now if before is None or left != before.left else before.advanced
+        gone_at = now + max(GONE_SECONDS, _MISSED * self.interval)
+        self.heard[me] = _Heard(left, advanced, gone_at)
+        return left > 0 and now - advanced >= STALLED_SECONDS
+
+    def forget(self, peer: Endpoint) -> None:
+        self.heard.pop(peer, None)
+        self.graph.leave(peer)
+        self.tier.forget(peer)
+        if peer in self.tier:
+            self.tier.goes(peer)
+
+    def forget_silent(self, now: float) -> None:
+        while self.heard:
+            peer, heard = next(iter(self.heard.items()))
+            if heard.gone_at > now:
+                return
+            self.forget(peer)
+
+    def told(self, me: Endpoint, rack: str, left: int, *, stalled: bool) -> tuple[Endpoint, ...]:
+        known = self.graph.meet(me, left=left, rack=rack, stalled=stalled)
+        if left == 0:
+            self.tier.forget(me)
+            return known
+        gateway = self.graph.is_gateway(me)
+        seeders = self.tier.seeders_of(me, rack, gateway=gateway, stalled=stalled)
+        return (*seeders, *known)
 
 
 class Tracker:
-    """`seeder` is in every answer but its own; `clock` is monotonic seconds."""
+    """`seeder` is the server's own, in `rack`; `others` are further ones. `clock` is monotonic
+    seconds. `rack_of` says which rack an address is in, None when it is a stranger's.
+    """
 
-    def __init__(self, seeder: Endpoint, clock: Callable[[], float]) -> None:
-        self._seeder = seeder
+    def __init__(
+        self,
+        seeder: Endpoint,
+        clock: Callable[[], float],
+        *,
+        rack: str = "",
+        others: Sequence[Placed] = (),
+        rack_of: Callable[[str], str | None] = lambda address: "",
+    ) -> None:
+        self._seeders = (Placed(seeder, rack), *others)
         self._clock = clock
-        self._swarms: dict[bytes, dict[Endpoint, _Peer]] = {}
+        self._rack_of = rack_of
+        self._swarms: dict[bytes, _Swarm] = {}
         self.counters = Counters()
 
     def track(self, infohashes: Iterable[str]) -> None:
         """Answer for these (hex of the full v2 hash) and forget all others."""
-        wanted = {bytes.fromhex(infohash)[:_HASH_BYTES] for infohash in infohashes}
-        self._swarms = {key: self._swarms.get(key, {}) for key in wanted}
+        wanted = {bytes.fromhex(infohash)[:HASH_BYTES] for infohash in infohashes}
+        self._swarms = {key: self._swarms.get(key) or _Swarm(key, self._seeders) for key in wanted}
 
     def announce(self, query: str, address: str) -> bytes:
         """The bencoded answer to the raw query string of a GET /announce from `address`."""
@@ -85,91 +140,36 @@ class Tracker:
 
     @property
     def peers(self) -> int:
-        return sum(len(swarm) for swarm in self._swarms.values())
+        return sum(len(swarm.heard) for swarm in self._swarms.values())
 
-    def _answer(
-        self, announce: Announce, swarm: dict[Endpoint, _Peer], me: Endpoint
-    ) -> dict[bytes, Bencoded]:
-        now = self._clock()
-        if announce.event == "stopped":
-            swarm.pop(me, None)
-        else:
-            swarm[me] = _Peer(announce.left, now)
+    def _answer(self, announce: Announce, swarm: _Swarm, me: Endpoint) -> dict[bytes, Bencoded]:
         self.counters.completed += announce.event == "completed"
-        for gone in [p for p, s in swarm.items() if now - s.heard > _MISSED * INTERVAL_SECONDS]:
-            del swarm[gone]
-        complete = sum(peer.left == 0 for peer in swarm.values())
+        told = self._told(announce, swarm, me, self._clock())
+        complete = swarm.complete
         return {
             b"complete": complete,
-            b"incomplete": len(swarm) - complete,
-            b"interval": INTERVAL_SECONDS,
+            b"incomplete": len(swarm.heard) - complete,
+            b"interval": swarm.interval,
+            # Who stands still may ask sooner.
             b"min interval": INTERVAL_SECONDS,
-            b"peers": compact(self._chosen(announce, swarm, me)),
+            b"peers": compact(told[: min(announce.wanted, _MOST_WANTED)]),
         }
 
-    def _chosen(
-        self, announce: Announce, swarm: Mapping[Endpoint, _Peer], me: Endpoint
-    ) -> list[Endpoint]:
+    def _told(
+        self, announce: Announce, swarm: _Swarm, me: Endpoint, now: float
+    ) -> tuple[Endpoint, ...]:
+        swarm.forget_silent(now)
         if announce.event == "stopped":
-            return []
-        # Seeds have nothing to ask of each other.
-        others = [
-            endpoint
-            for endpoint, peer in swarm.items()
-            if endpoint not in (me, self._seeder) and (announce.left or peer.left)
-        ]
-        first = [] if me == self._seeder else [self._seeder]
-        count = max(0, min(announce.wanted, _MOST_WANTED) - len(first))
-        return first + random.sample(others, min(count, len(others)))
-
-
-def parse_announce(query: str) -> Announce:
-    """Raises BadInput, in the words of a tracker's failure reason."""
-    fields: dict[str, bytes] = {}
-    for pair in query.split("&"):
-        key, _, value = pair.partition("=")
-        fields[key] = unquote_to_bytes(value.replace("+", " "))
-    infohash, peer_id = fields.get("info_hash", b""), fields.get("peer_id", b"")
-    if len(infohash) != _HASH_BYTES or len(peer_id) != 20:
-        raise BadInput("info_hash and peer_id must be 20 bytes each")
-    port = _number(fields, "port", None)
-    if not 0 < port < 1 << 16:
-        raise BadInput("port must be 1 to 65535")
-    return Announce(
-        infohash=infohash,
-        peer_id=peer_id,
-        port=port,
-        left=_number(fields, "left", 0),
-        event=_EVENTS.get(fields.get("event", b""), ""),
-        wanted=_number(fields, "numwant", _DEFAULT_WANTED),
-    )
-
-
-def _number(fields: Mapping[str, bytes], name: str, default: int | None) -> int:
-    text = fields.get(name)
-    if text is None and default is not None:
-        return default
-    if text is None or not text.isdigit() or len(text) > 18:
-        raise BadInput(f"{name} must be a number")
-    return int(text)
-
-
-def compact(endpoints: Iterable[Endpoint]) -> bytes:
-    """Six bytes a peer: IPv4 address and port, in network order."""
-    return b"".join(
-        ipaddress.IPv4Address(address).packed + struct.pack(">H", port)
-        for address, port in endpoints
-    )
-
-
-def bencode(value: Bencoded) -> bytes:
-    match value:
-        case int():
-            return b"i%de" % value
-        case bytes():
-            return b"%d:%b" % (len(value), value)
-        case list():
-            return b"l%be" % b"".join(map(bencode, value))
-        case dict():
-            pairs = (bencode(key) + bencode(value[key]) for key in sorted(value))
-            return b"d%be" % b"".join(pairs)
+            swarm.forget(me)
+            return ()
+        if me in swarm.tier:
+            swarm.hear(me, announce.left, now)
+            if announce.left == 0:
+                swarm.tier.comes(me)
+            return swarm.tier.nodes(me)
+        rack = self._rack_of(me[0])
+        if rack is None:
+            self.counters.strangers += 1
+            return (swarm.tier.first,)
+        stalled = swarm.hear(me, announce.left, now)
+        return swarm.told(me, rack, announce.left, stalled=stalled)
