@@ -6,8 +6,7 @@ from pathlib import Path
 import msgspec
 
 from swarmstrap.errors import BadInput
-from swarmstrap_server.files import replace
-from swarmstrap_server.images.workspace import locked
+from swarmstrap_server.files import locked, replace
 
 # By image, then by tag: the version.
 Tagged = dict[str, dict[str, str]]

@@ -6,8 +6,6 @@ nobody has locked belongs to nobody, and is swept away.
 """
 
 import errno
-import fcntl
-import os
 import re
 import shutil
 import tempfile
@@ -16,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from swarmstrap.errors import BadInput
-from swarmstrap_server.files import sync
+from swarmstrap_server.files import locked, sync
 
 # As mkdtemp and `discard` call them below.
 _OURS = re.compile(r"\..+\.([a-z0-9_]{8}|removed)")
@@ -107,14 +105,3 @@ def is_locked(folder: Path) -> bool:
             return False
     except BlockingIOError:
         return True
-
-
-@contextmanager
-def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Raises BlockingIOError when it is not to `wait` and another process has the lock."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(descriptor)

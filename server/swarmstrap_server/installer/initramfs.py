@@ -16,6 +16,7 @@ from pathlib import Path
 
 from swarmstrap.errors import BadInput
 from swarmstrap.units import Bytes
+from swarmstrap_server.files import locked
 from swarmstrap_server.installer import overlay, stage
 from swarmstrap_server.installer.baked import note
 from swarmstrap_server.run import run
@@ -74,17 +75,23 @@ def generic(release: str, cache: Path) -> Path:
     """The initramfs for `release` without keys, from `cache` when nothing in it has changed."""
     module = shipped(f"dracut/{MODULE}")
     kept = cache / f"initramfs-{release}-{_fingerprint(release, module)}.img"
-    if kept.exists():
-        return kept
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache.resolve(), prefix=".build-") as name:
+    with locked(cache):
+        if not kept.exists():
+            _make(release, module, kept)
+    return kept
+
+
+def _make(release: str, module: Path, kept: Path) -> None:
+    """`kept`, in place of what its cache has of this release."""
+    cache = kept.parent.resolve()
+    with tempfile.TemporaryDirectory(dir=cache, prefix=".build-") as name:
         scratch = Path(name)
         stage.make(scratch / "stage")
         dracut(release, module, scratch / "stage", scratch / "initramfs.img")
         for old in cache.glob(f"initramfs-{release}-*.img"):
             old.unlink(missing_ok=True)
         (scratch / "initramfs.img").replace(kept)
-    return kept
 
 
 def dracut(release: str, module: Path, tree: Path, out: Path) -> None:

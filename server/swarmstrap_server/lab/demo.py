@@ -15,6 +15,7 @@ from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server import cli
+from swarmstrap_server.files import locked
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.lab.debian import SMALL_SERVER, build_debian
 from swarmstrap_server.lab.network import ADDRESS
@@ -43,12 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def prepare(out: Path) -> None:
     """A site in `out`/site with an installer and the image; the slow halves at the same time.
+    Whoever comes while they are made waits, and finds them.
 
     Raises SwarmstrapError, with what failed already said on stderr.
     """
     out.mkdir(parents=True, exist_ok=True)
-    _demand(out, "init", "--address", str(ADDRESS.ip))
-    with ThreadPoolExecutor() as pool:
+    with locked(out), ThreadPoolExecutor() as pool:
+        _demand(out, "init", "--address", str(ADDRESS.ip))
         halves = [pool.submit(_image, out), pool.submit(_demand, out, "initramfs")]
         for half in halves:
             half.result()

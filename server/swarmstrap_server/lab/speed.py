@@ -5,6 +5,8 @@ A file `/dev/kvm` proves nothing (under nested virtualisation guests may hang be
 line), so a small kernel is booted for a few seconds to find out.
 """
 
+import asyncio
+import contextlib
 import logging
 import os
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import msgspec
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.units import Bytes, MiB
+from swarmstrap_server.files import locked
 from swarmstrap_server.lab.guest import powered_on
 from swarmstrap_server.lab.machines import Accelerator, KernelBoot, PowerOn, VirtualNode
 from swarmstrap_server.lab.probe import tiny_boot
@@ -52,15 +55,18 @@ class _Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def measure(kernel: Path, folder: Path) -> Speed:
-    """Boot the tiny kernel once and time it; the choice of accelerator is kept in `folder`.
+    """Boot the tiny kernel once and time it; the choice of accelerator is kept in `folder`, which
+    only one process at a time uses.
 
     Raises SwarmstrapError when no virtual node can run here at all.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    boot = tiny_boot(kernel, folder / "probe.cpio", f'report "{_PROOF}"; sleep 60\n')
-    decided = _decided(folder) or await _decide(boot, folder)
-    limit = _KVM_PROBE_SECONDS if decided == "kvm" else _TCG_PROBE_SECONDS
-    ended = await _probe(boot, decided, limit, folder)
+    with contextlib.ExitStack() as held:
+        await asyncio.to_thread(held.enter_context, locked(folder))
+        boot = tiny_boot(kernel, folder / "probe.cpio", f'report "{_PROOF}"; sleep 60\n')
+        decided = _decided(folder) or await _decide(boot, folder)
+        limit = _KVM_PROBE_SECONDS if decided == "kvm" else _TCG_PROBE_SECONDS
+        ended = await _probe(boot, decided, limit, folder)
     if not ended.good:
         raise SwarmstrapError(
             f"a small kernel does not run under QEMU with {decided}: {ended.detail}",
