@@ -17,6 +17,8 @@ from swarmstrap_server.lab.rows import ROWS, SUBSET, Row, rows
 from swarmstrap_server.site.checks import layout_problems
 from swarmstrap_server.site.yamlfile import parse
 
+LAYOUTS = [(row, name) for row in ROWS for name in row.trial.layouts(row.name)]
+
 
 def _layout(row: Row) -> Layout:
     return parse(row.trial.layout, Layout, name=row.name).value
@@ -33,9 +35,9 @@ def test_every_firmware_and_bus_and_three_nics_are_there() -> None:
     assert len({row.node.nic for row in ROWS}) >= 3
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.trial.layout], ids=lambda row: row.name)
-def test_a_layout_is_right_and_fits_its_machine(row: Row) -> None:
-    document = parse(row.trial.layout, Layout, name=row.name)
+@pytest.mark.parametrize(("row", "name"), LAYOUTS, ids=[name for _, name in LAYOUTS])
+def test_a_layout_is_right_and_fits_its_machine(row: Row, name: str) -> None:
+    document = parse(row.trial.layouts(row.name)[name], Layout, name=name)
     assert list(layout_problems(document)) == []
     disks = {disk.name for disk in row.node.disks}
     assert sum(disk.count for disk in document.value.disks) == len(disks)
@@ -53,6 +55,18 @@ def test_a_disk_is_removed_only_where_an_array_survives_that() -> None:
     for row in removed:
         assert {array.level for array in _layout(row).raid} == {mirror}
         assert set(row.trial.root) - {row.trial.removed}
+
+
+def test_what_has_to_stay_is_made_the_first_time_and_preserved_the_second() -> None:
+    twice = [row for row in ROWS if row.trial.again]
+    assert twice
+    for row in twice:
+        assert row.trial.again is not None
+        again = parse(row.trial.again.layout, Layout, name=row.name).value
+        preserved = [p.label for disk in again.disks for p in disk.partitions if p.preserve]
+        assert preserved == [row.trial.again.keeps]
+        made = [p for disk in _layout(row).disks for p in disk.partitions if not p.preserve]
+        assert row.trial.again.keeps in [p.label for p in made if p.format]
 
 
 def test_rows_are_chosen_by_name() -> None:

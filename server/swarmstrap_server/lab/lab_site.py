@@ -55,8 +55,8 @@ def make(
     nodes: Sequence[VirtualNode],
     layouts: Mapping[str, str] = MappingProxyType({}),
 ) -> SitePaths:
-    """Build the site folder `root`, in place of an earlier rehearsal's. `layouts` are YAML, for
-    the nodes of that name only.
+    """Build the site folder `root`, in place of an earlier rehearsal's. `layouts` are YAML; a node
+    of that name has no other.
 
     Raises BadInput when `root` is anything else, and when the real site has no installer yet.
     """

@@ -53,7 +53,9 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
     nodes = [Progress(node) for node in rehearsal.nodes]
     work = rehearsal.work.resolve()
     speed = await measure(Path(f"/boot/vmlinuz-{newest_kernel()}"), work / "speed")
-    layouts = {name: trial.layout for name, trial in rehearsal.trials.items() if trial.layout}
+    layouts: dict[str, str] = {}
+    for name, trial in rehearsal.trials.items():
+        layouts |= trial.layouts(name)
     async with network(len(nodes)) as net:
         paths = lab_site.make(
             work / "site", rehearsal.real, rehearsal.lab, net, rehearsal.nodes, layouts

@@ -28,6 +28,7 @@ PHASES = (
     "seed",
     "finish",
     "update",
+    "again",
     "boot",
     "degraded",
 )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The rows of the hardware matrix: unlike machines, and the layouts that they get. Pure data."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict, Unpack
@@ -10,7 +11,7 @@ from swarmstrap.errors import BadInput
 from swarmstrap.hardware import Firmware
 from swarmstrap.units import Bytes, GiB
 from swarmstrap_server.lab.machines import Bus, Nic, VirtualDisk, VirtualNode
-from swarmstrap_server.lab.trial import Trial
+from swarmstrap_server.lab.trial import Again, Trial
 
 # Any fixed namespace does: a row is the same machine every time.
 _NAMESPACE = UUID("0b7d7b3e-64c5-4a54-8d5c-2a1b6a0f8c11")
@@ -140,6 +141,38 @@ disks:
   - {label: root, type: root, size_min: 2GiB, format: ext4, mount: /}
 """
 
+# Nobody mounts the data partition: it is the installer that wrote any byte that is another one.
+_WITH_DATA = """\
+disks:
+- id: system
+  match: {size: ">= 4GiB"}
+  wipe: ordinary
+  partitions:
+  - {label: ESP, type: esp, size: 128MiB, mount: /boot/efi}
+  - {label: data, type: srv, size: 512MiB, format: ext4}
+  - {label: root, type: root, size_min: 2GiB, weight: 1, format: ext4, mount: /}
+"""
+
+_MSDOS_WITH_DATA = """\
+disks:
+- id: system
+  match: {size: ">= 4GiB"}
+  ptable: msdos
+  wipe: ordinary
+  partitions:
+  - {label: boot, type: linux, size: 512MiB, format: ext4, mount: /boot}
+  - {label: data, type: linux, size: 512MiB, format: xfs}
+  - {label: root, type: root, size_min: 2GiB, weight: 1, format: ext4, mount: /}
+"""
+
+
+def _keeping_data(layout: str) -> Trial:
+    """Deployed by `layout`, and again, with another root, beside its partition `data`."""
+    kept = re.sub(r"(label: data.*)}", r"\1, preserve: true}", layout)
+    other = kept.replace("format: ext4, mount: /}", "format: xfs, mount: /}")
+    return Trial(layout=layout, again=Again(other, "data"))
+
+
 _BOOT = VirtualDisk(name="boot", bus="sata", size=GiB)
 _SECOND_NVME = VirtualDisk(name="second", bus="nvme", size=Bytes(4 * GiB))
 _SECOND_VIRTIO = VirtualDisk(name="second", bus="virtio-blk", size=Bytes(4 * GiB))
@@ -187,6 +220,16 @@ ROWS = (
         _machine("btrfs", firmware="uefi", bus="sata"),
         "UEFI, btrfs with subvolumes",
         Trial(layout=_BTRFS),
+    ),
+    Row(
+        _machine("kept-gpt", firmware="uefi", bus="virtio-scsi"),
+        "UEFI, deployed again beside a partition that stays",
+        _keeping_data(_WITH_DATA),
+    ),
+    Row(
+        _machine("kept-msdos", bus="sata"),
+        "BIOS, the same on a disk with an MBR",
+        _keeping_data(_MSDOS_WITH_DATA),
     ),
     Row(
         _machine("secure-boot", firmware="uefi", ipxe_rom=False, secure_boot=True),

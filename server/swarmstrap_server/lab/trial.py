@@ -2,11 +2,21 @@
 """What is asked of one node in particular, and how it proves that it started. Pure."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from swarmstrap_server.lab.files import NodeFiles
 from swarmstrap_server.lab.machines import VirtualNode
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A second deployment, by the YAML `layout`; the partition whose filesystem is called `keeps`
+    has to be as it was, byte for byte.
+    """
+
+    layout: str
+    keeps: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +30,27 @@ class Trial:
     root: tuple[str, ...] = ("system",)
     removed: str = ""
     unlock: str = ""
+    again: Again | None = None
+
+    @property
+    def boots(self) -> int:
+        """How often the system has to start from its own disks."""
+        return 1 + bool(self.removed) + bool(self.again)
+
+    def layouts(self, node: str) -> Mapping[str, str]:
+        """By name, as in a site's folder: that of the node, and that of its second deployment."""
+        again = self.again.layout if self.again else ""
+        named = {node: self.layout, second(node): again}
+        return {name: text for name, text in named.items() if text}
 
     def disks(self, kept: NodeFiles, removed: str) -> list[str]:
         """The serials that the system has to name when it starts without `removed`."""
         return sorted(kept.disks[name].serial for name in self.root if name != removed)
+
+
+def second(node: str) -> str:
+    """What the layout of a node's second deployment is called."""
+    return f"{node}-again"
 
 
 def is_proof(line: str, nonce: str, disks: Collection[str], node: VirtualNode) -> bool:
