@@ -13,6 +13,7 @@ from typing import get_args
 
 from swarmstrap.cmdline import Part
 from swarmstrap.errors import with_hint
+from swarmstrap.limits import Limit, limit, node_demands
 from swarmstrap.steps import Phase
 from swarmstrap.units import human
 from swarmstrap.wire import Event
@@ -41,6 +42,7 @@ class Display:
     progress: float | None = None
     from_seeder: int = 0
     from_peers: int = 0
+    limit: Limit | None = None
     _doing: str = ""
     _since: float = 0.0
     _began: float = 0.0
@@ -75,7 +77,7 @@ class Display:
             done = round(self.progress * _BAR)
             text = (
                 f"[{'#' * done}{'-' * (_BAR - done)}] {self.progress:4.0%} {self._rate()}"
-                f"  seeder {human(self.from_seeder)}, peers {human(self.from_peers)}"
+                f"{self._sources()}{f'  {self.limit}' if self.limit else ''}"
             )
         return text[: WIDTH - 1]
 
@@ -94,7 +96,7 @@ class Display:
             if part in PARTS:
                 lines.append(self.board())
         self.failed = False
-        self.progress = None
+        self.progress = self.limit = None
         self._samples.clear()
         self._doing, self._since = event.description, event.time
         return [*lines, *_lines(event.description)]
@@ -109,9 +111,15 @@ class Display:
         self.from_seeder = event.from_seeder or 0
         self.from_peers = event.from_peers or 0
         total = self.from_seeder + self.from_peers
+        if event.usage is not None:
+            self.limit = limit(event.usage.seconds, node_demands(event.usage, total))
         self._samples.append((event.time, total, event.progress or 0.0))
         while event.time - self._samples[0][0] > _RATE_SECONDS:
             self._samples.popleft()
+
+    def _sources(self) -> str:
+        total = self.from_seeder + self.from_peers
+        return f"  peers {self.from_peers / total:.0%}" if total else ""
 
     def _rate(self) -> str:
         """Rate and time left, over the last seconds only: a swarm changes its pace."""

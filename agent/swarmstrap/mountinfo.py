@@ -18,7 +18,7 @@ class Mount:
     """One mount; `device` is (major, minor), as in st_dev of what is in it.
 
     `root` is the directory of the filesystem that is seen at `point`, and `options` are those of
-    the filesystem, not of this mount of it.
+    the filesystem, not of this mount of it; `source` is mostly a device node.
     """
 
     point: bytes
@@ -26,6 +26,7 @@ class Mount:
     filesystem: str
     root: bytes = b"/"
     options: bytes = b""
+    source: bytes = b""
 
 
 def parse_mounts(mountinfo: bytes) -> list[Mount]:
@@ -34,7 +35,7 @@ def parse_mounts(mountinfo: bytes) -> list[Mount]:
     for line in mountinfo.splitlines():
         mounted, _, superblock = line.partition(b" - ")
         _, _, device, root, point, *_ = mounted.split(b" ")
-        filesystem, _, *options = superblock.split(b" ")
+        filesystem, source, *options = superblock.split(b" ")
         major, _, minor = device.partition(b":")
         mounts.append(
             Mount(
@@ -43,6 +44,7 @@ def parse_mounts(mountinfo: bytes) -> list[Mount]:
                 filesystem=filesystem.decode(),
                 root=_plain(root),
                 options=_plain(b" ".join(options)),
+                source=_plain(source),
             )
         )
     return mounts

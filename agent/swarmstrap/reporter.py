@@ -15,7 +15,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from swarmstrap.errors import Refused, SwarmstrapError, Unreachable, Untrusted
-from swarmstrap.wire import Event, Events, Result
+from swarmstrap.wire import Event, Events, Result, Usage
 
 log = logging.getLogger(__name__)
 
@@ -125,10 +125,21 @@ class Reporter:
         self.name = name
 
     def progress(
-        self, fraction: float, *, from_seeder: int | None = None, from_peers: int | None = None
+        self,
+        fraction: float,
+        *,
+        from_seeder: int | None = None,
+        from_peers: int | None = None,
+        usage: Usage | None = None,
     ) -> None:
         """How far what was started last has come, 0..1; payload bytes by where they came from."""
-        self._record("progress", progress=fraction, from_seeder=from_seeder, from_peers=from_peers)
+        self._record(
+            "progress",
+            progress=fraction,
+            from_seeder=from_seeder,
+            from_peers=from_peers,
+            usage=usage,
+        )
 
     def connect(self, send: Send) -> None:
         """From now on events travel: everything recorded so far, then the rest as it happens."""
@@ -163,6 +174,7 @@ class Reporter:
         progress: float | None = None,
         from_seeder: int | None = None,
         from_peers: int | None = None,
+        usage: Usage | None = None,
     ) -> None:
         self._sequence += 1
         event = Event(
@@ -176,6 +188,7 @@ class Reporter:
             progress=progress,
             from_seeder=from_seeder,
             from_peers=from_peers,
+            usage=usage,
         )
         self._outbox.add(event)
         self._waiting.set()

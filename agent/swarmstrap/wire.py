@@ -122,11 +122,33 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     passes_on: bool = False
 
 
+class Usage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What fetching and writing an image has taken of its node, in the `seconds` since it began.
+
+    `link_rate` is what the NIC says it can, in bytes a second, 0 when it says nothing; `best_rate`
+    is the most that came within a second. `processor` sums up the seconds in which the machine's
+    `cores` were not idle, `own` those of the agent and its writers; `thread` is the busiest thread
+    of these. For `disk` seconds the busiest disk of the target had requests; `disk_wait` sums up
+    those in which writers stood still. None is what could not be measured.
+    """
+
+    seconds: float
+    link_rate: int = 0
+    best_rate: int = 0
+    cores: int = 1
+    processor: float = 0.0
+    own: float = 0.0
+    thread: float = 0.0
+    disk: float | None = None
+    disk_wait: float | None = None
+
+
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A curtin-shaped record: `name` is hierarchical (`do/fetch`), `sequence` counts per boot.
 
     A `finish` with `warning` failed and is tried again, with `fail` it is the end.
-    `progress` is 0..1; `from_seeder` and `from_peers` are payload bytes received so far.
+    `progress` is 0..1; `from_seeder` and `from_peers` are payload bytes received so far, `usage` is
+    what that has taken.
     """
 
     sequence: int
@@ -139,6 +161,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     progress: float | None = None
     from_seeder: int | None = None
     from_peers: int | None = None
+    usage: Usage | None = None
 
 
 class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -4,7 +4,7 @@
 import pytest
 
 from swarmstrap.display import PARTS, WIDTH, Display, heading, numbered, part_of
-from swarmstrap.wire import DRY_RUN, Event
+from swarmstrap.wire import DRY_RUN, Event, Usage
 
 MIB = 1 << 20
 
@@ -68,10 +68,31 @@ def test_the_board_fits_whatever_the_part() -> None:
         assert len(display.board()) < WIDTH
 
 
-def test_progress_has_rate_time_left_and_both_sources() -> None:
-    assert fetching(10).status(10.0) == (
-        "[###---------]  25% 1 MiB/s, 0:30 left  seeder 2.5 MiB, peers 7.5 MiB"
-    )
+def test_progress_has_rate_time_left_and_what_peers_gave() -> None:
+    assert fetching(10).status(10.0) == "[###---------]  25% 1 MiB/s, 0:30 left  peers 75%"
+
+
+def test_progress_says_how_near_it_is_to_what_the_hardware_allows() -> None:
+    display = fetching(10)
+    usage = Usage(seconds=10.5, link_rate=MIB, cores=4, processor=8.0, disk=1.0)
+    display.hear(event("progress", time=10.5, progress=0.25, from_peers=10 * MIB, usage=usage))
+    assert display.status(10.5).endswith("  peers 100%  1.05 x node link")
+    display.hear(event("start", "do/configure/9", 11.0, description="write /etc/fstab"))
+    display.hear(event("progress", "do/configure/9", 12.0, progress=0.5))
+    assert "node link" not in display.status(12.0)
+
+
+def test_the_widest_progress_fits() -> None:
+    display = Display()
+    display.hear(event("start"))
+    for second in (1, 2):
+        usage = Usage(seconds=99.99 * second, best_rate=1023 * MIB)
+        progress, came = 0.0001 * second, 1023 * MIB * second
+        told = event("progress", time=second, progress=progress, from_peers=came, usage=usage)
+        display.hear(told)
+    line = display.status(2.0)
+    assert line.endswith(" left  peers 100%  ~99.99 x node link")
+    assert len(line) < WIDTH - 1
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
@@ -90,7 +111,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 
 
 def test_what_is_left_after_the_last_piece_is_writing() -> None:
-    assert "] 100% all here, writing  seeder 10 MiB" in fetching(40).status(60.0)
+    assert "] 100% all here, writing  peers 75%" in fetching(40).status(60.0)
 
 
 def test_a_step_without_progress_shows_its_age_and_never_wraps() -> None:

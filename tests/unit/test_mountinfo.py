@@ -9,12 +9,12 @@ from swarmstrap.mountinfo import Mount, contains, parse_mounts
 def test_mountinfo() -> None:
     lines = rb"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 23 22 0:21 / /a\040b\134\303 rw - proc proc rw
-24 22 0:39 /@home /home rw - btrfs /dev/sda2 rw,subvolid=256,subvol=/@home
+24 22 0:39 /@home /home rw - btrfs /dev/sda2 rw,subvol=/@home
 """
     assert parse_mounts(lines) == [
-        Mount(b"/", (8, 1), "ext4", b"/", b"rw"),
-        Mount(b"/a b\\\xc3", (0, 21), "proc", b"/", b"rw"),
-        Mount(b"/home", (0, 39), "btrfs", b"/@home", b"rw,subvolid=256,subvol=/@home"),
+        Mount(b"/", (8, 1), "ext4", b"/", b"rw", b"/dev/sda1"),
+        Mount(b"/a b\\\xc3", (0, 21), "proc", b"/", b"rw", b"proc"),
+        Mount(b"/home", (0, 39), "btrfs", b"/@home", b"rw,subvol=/@home", b"/dev/sda2"),
     ]
 
 

@@ -42,6 +42,10 @@ class WholeDisk:
         self._file = -1
         self._index: Index
 
+    @property
+    def place(self) -> Path:
+        return Path(self._node)
+
     async def begin(self, writers: Writers, payload: Path, index: Index) -> None:
         check_disk(index, self._facts)
         self._index = index

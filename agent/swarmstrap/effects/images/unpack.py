@@ -15,6 +15,7 @@ import contextlib
 import os
 import select
 import signal
+import time
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
@@ -56,6 +57,16 @@ class Writers:
     def start(cls, count: int) -> Self:
         """Make ready for `count` processes. Call it while there are no threads and no secrets."""
         return cls(ForkServer.start(writer.serve), count)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the processes that write now."""
+        return tuple(worker.pid for worker in self._workers)
+
+    @property
+    def busy(self) -> float:
+        """Seconds that they have spent on requests since `open`, summed up."""
+        return sum(worker.busy for worker in self._workers)
 
     async def open(
         self,
@@ -165,10 +176,18 @@ class _Worker:
 
     def __init__(self, forks: ForkServer) -> None:
         self._forks = forks
-        self._pid, self._connection = forks.fork()
-        self._process = os.pidfd_open(self._pid)
+        self.pid, self._connection = forks.fork()
+        self._process = os.pidfd_open(self.pid)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._ended = ""
+        self._worked = 0.0
+        self._asked: float | None = None
+
+    @property
+    def busy(self) -> float:
+        """Seconds spent on requests, including the present one."""
+        now = time.monotonic()
+        return self._worked + now - (now if self._asked is None else self._asked)
 
     async def ask(self, request: writer.Request, seconds: float, what: str) -> None:
         """Raises what the writer replies, or StepFailed when it is dead or silent."""
@@ -176,6 +195,7 @@ class _Worker:
             raise StepFailed(self._ended)
         try:
             async with asyncio.timeout(seconds):
+                self._asked = time.monotonic()
                 reply = await self._exchange(msgspec.msgpack.encode(request))
         except TimeoutError as error:
             self._ended = f"{what} did not end within {seconds:.0f} s"
@@ -189,6 +209,8 @@ class _Worker:
             # The reply of an abandoned request would be taken for that of the next one.
             self._ended = f"{what} was given up"
             raise
+        finally:
+            self._worked, self._asked = self.busy, None
         if reply.result == "not-yet":
             raise NotYetReadable(reply.message, hint=reply.hint)
         if reply.result == "untrusted":
@@ -224,5 +246,5 @@ class _Worker:
                 return "cannot be killed: it waits for the disk"
         os.close(self._process)
         self._process = -1
-        code = os.waitstatus_to_exitcode(self._forks.status(self._pid))
+        code = os.waitstatus_to_exitcode(self._forks.status(self.pid))
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"

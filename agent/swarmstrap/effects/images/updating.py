@@ -98,6 +98,10 @@ class ExistingTree:
         self._findings: Findings | None = None
 
     @property
+    def place(self) -> Path:
+        return self._root
+
+    @property
     def findings(self) -> Findings:
         if self._findings is None:
             raise StepFailed("an update that was not begun has found nothing")

@@ -15,13 +15,16 @@ from urllib.parse import urlsplit
 from swarmstrap.effects.images.unpack import Writers
 from swarmstrap.effects.images.writer import Tree
 from swarmstrap.effects.images.zstd import NotYetReadable, load_index
+from swarmstrap.effects.transfer.instruments import Instruments
 from swarmstrap.effects.transfer.swarm import Swarm, Torrent
 from swarmstrap.errors import StepFailed
 from swarmstrap.frames import Progress, index_pieces, payload_pieces, pieces_of
 from swarmstrap.index import Index
+from swarmstrap.limits import limit, node_demands
 from swarmstrap.manifest import Manifest
 from swarmstrap.reporter import Reporter
 from swarmstrap.units import MiB
+from swarmstrap.wire import Usage
 
 Result = TypeVar("Result")
 
@@ -57,6 +60,11 @@ class Destination(Protocol):
     @property
     def everything(self) -> bool: ...
 
+    @property
+    def place(self) -> Path:
+        """The disk's node, or the directory that its filesystems are mounted at."""
+        ...
+
     async def begin(self, writers: Writers, payload: Path, index: Index) -> None:
         """Open it for the writers, and make what comes before all data."""
 
@@ -71,13 +79,13 @@ class Destination(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NewTree:
-    """New filesystems, mounted below `root`."""
+    """New filesystems."""
 
-    root: Path
+    place: Path
     everything = True
 
     async def begin(self, writers: Writers, payload: Path, index: Index) -> None:
-        await writers.open(Tree(os.fsencode(self.root)), payload, index)
+        await writers.open(Tree(os.fsencode(self.place)), payload, index)
         await writers.skeleton()
 
     def wanted(self, index: Index) -> Collection[int]:
@@ -99,7 +107,8 @@ async def fetch(
 ) -> None:
     """What the destination wants of the image comes into `staging` and, unpacked, to it."""
     index_file, payload_file = (staging / path for path, _ in torrent.files)
-    reporting = asyncio.create_task(_report(swarm, report))
+    instruments = await asyncio.to_thread(Instruments, swarm.address, destination.place, writers)
+    reporting = asyncio.create_task(_report(swarm, report, instruments))
     try:
         pieces = swarm.pieces()
         early: list[int] = []
@@ -136,7 +145,9 @@ async def fetch(
         raise group.exceptions[0] from group
     finally:
         reporting.cancel()
-    _tell_progress(swarm, report)
+    usage = _tell_progress(swarm, report, instruments)
+    if found := limit(usage.seconds, node_demands(usage, swarm.received.total)):
+        report.log(f"fetched and written in {found.sentence()}")
 
 
 async def _readable(attempt: Callable[[], Awaitable[Result]]) -> Result:
@@ -154,16 +165,18 @@ async def _readable(attempt: Callable[[], Awaitable[Result]]) -> Result:
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
-async def _report(swarm: Swarm, report: Reporter) -> None:
+async def _report(swarm: Swarm, report: Reporter, instruments: Instruments) -> None:
     while True:
         await asyncio.sleep(_REPORT_SECONDS)
-        _tell_progress(swarm, report)
+        _tell_progress(swarm, report, instruments)
 
 
-def _tell_progress(swarm: Swarm, report: Reporter) -> None:
-    received = swarm.received
+def _tell_progress(swarm: Swarm, report: Reporter, instruments: Instruments) -> Usage:
+    received, usage = swarm.received, instruments.usage()
     report.progress(
         received.total / swarm.wanted,
         from_seeder=received.from_seeder,
         from_peers=received.from_peers,
+        usage=usage,
     )
+    return usage

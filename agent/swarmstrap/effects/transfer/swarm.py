@@ -107,6 +107,7 @@ class Swarm:
         self._patience = patience
         self._directory = directory
         self._trackers = trackers
+        self.address = address
         sizes = [size for _, size in torrent.files]
         self._sizes = piece_sizes(sizes, torrent.piece_length)
         self._ledger = Ledger(self._sizes, seeders)
