@@ -15,6 +15,7 @@ from swarmstrap_server.commands import keys as cli_keys
 from swarmstrap_server.commands import layout as cli_layout
 from swarmstrap_server.commands import nodes as cli_nodes
 from swarmstrap_server.commands import site as cli_site
+from swarmstrap_server.commands import status as cli_status
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_keys.add_commands(commands)
     cli_layout.add_commands(commands)
     cli_nodes.add_commands(commands)
+    cli_status.add_commands(commands)
     return parser
 
 

@@ -29,6 +29,7 @@ from swarmstrap_server.site.checks import dhcp_settings
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.swarm.seeding import Seeding
 from swarmstrap_server.swarm.tracker import Tracker
+from swarmstrap_server.swarm.uplink import uplink
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def make_services(site: Site, store: Store) -> Services:
     settings = site.settings
     images = ImageStore(site.paths.images)
     rate = settings.swarm.seeder_rate
-    deployments = Deployments(site, store, images)
+    deployments = Deployments(site, store, images, uplink=uplink(settings))
     return Services(
         deployments=deployments,
         images=images,

@@ -92,7 +92,7 @@ SNAPSHOT = Snapshot(
 
 def test_a_row_a_node_and_failures_below_with_what_to_do() -> None:
     rows = text(live(board(SNAPSHOT)))
-    assert rows[0].split() == "node state progress rate seeder peers last event".split()
+    assert rows[0].split() == "node state progress rate limit seeder peers last event".split()
     assert rows[1].split()[:2] == ["n1", "image"]
     assert "20 MiB  80 MiB" in rows[1]
     assert rows[2].split()[:2] == ["n2", "failed"]
@@ -153,7 +153,7 @@ def test_nodes_that_were_named_and_ended_before_are_part_of_the_result() -> None
     assert watched.done
     assert watched.failed == ["n2"]
     rows = text(result(watched))
-    assert rows[0].split() == "node image result seconds disks hooks seeder peers".split()
+    assert rows[0].split() == "node image result seconds disks hooks seeder peers limit".split()
     assert rows[1].split()[:6] == ["n2", "debian:12.1", "failed", "15.5", "1.2", "4.0"]
     assert rows[-1] == "  what to do: look at the hook's output"
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from swarmstrap.errors import with_hint
 from swarmstrap.units import human
 from swarmstrap.wire import Event
+from swarmstrap_server.control.limits import runs
 from swarmstrap_server.control.nodes import PHASES, Deployment, State
 from swarmstrap_server.control.operator_wire import NodeView, Record, Snapshot
 
@@ -99,24 +100,27 @@ def live(board: Board) -> RenderableType:
     """Nodes at work and what they do; below it every failure, with what to do about it."""
     rows = board.rows
     table = Table(expand=True, pad_edge=False, box=None, header_style="bold")
-    for title in ("node", "state", "progress", "rate", "seeder", "peers", "last event"):
-        right = title in ("rate", "seeder", "peers")
+    for title in ("node", "state", "progress", "rate", "limit", "seeder", "peers", "last event"):
+        right = title in ("rate", "limit", "seeder", "peers")
         table.add_column(title, justify="right" if right else "left", no_wrap=True)
     table.columns[-1].ratio = 1
     for name in sorted(rows):
         row = rows[name]
         table.add_row(name, *_cells(row))
-    return Group(table, *_failures(rows.values()))
+    at_work = [rows[name].view for name in sorted(board.begun)]
+    return Group(table, *_runs(at_work), *_failures(rows.values()))
 
 
 def result(board: Board) -> RenderableType:
-    """One line a node that was at work: result, seconds in all and by phase, bytes by source."""
+    """One line a node that was at work: result, seconds in all and by phase, bytes by source, and
+    how near its fetch was to what the hardware allows; below, the same of all nodes together.
+    """
     done = [board.rows[name].view for name in sorted(board.begun)]
     phases = [p for p in PHASES if any(v.deployment and p in v.deployment.phases for v in done)]
     table = Table(pad_edge=False, box=None, header_style="bold")
     for title in ("node", "image", "result"):
         table.add_column(title, no_wrap=True)
-    for title in ("seconds", *phases, "seeder", "peers"):
+    for title in ("seconds", *phases, "seeder", "peers", "limit"):
         table.add_column(title, justify="right", no_wrap=True)
     for view in done:
         if (deployment := view.deployment) is None:
@@ -130,8 +134,9 @@ def result(board: Board) -> RenderableType:
             *(f"{deployment.phases.get(phase, 0.0):.1f}" for phase in phases),
             human(deployment.from_seeder),
             human(deployment.from_peers),
+            _limit(view),
         )
-    return Group(table, *_failures([board.rows[view.name] for view in done]))
+    return Group(table, *_runs(done), *_failures([board.rows[view.name] for view in done]))
 
 
 def line(record: Record) -> str | None:
@@ -157,6 +162,7 @@ def _cells(row: _Row) -> Iterator[RenderableType]:
     yield _progress(deployment)
     rate = row.rate()
     yield f"{human(int(rate))}/s" if rate else ""
+    yield _limit(row.view) if deployment and deployment.phase == "image" else ""
     yield human(deployment.from_seeder) if deployment and deployment.from_seeder else ""
     yield human(deployment.from_peers) if deployment and deployment.from_peers else ""
     yield _told(row.event)
@@ -172,6 +178,17 @@ def _progress(deployment: Deployment | None) -> RenderableType:
     if deployment is None or deployment.state != "active" or deployment.progress is None:
         return ""
     return ProgressBar(total=1.0, completed=deployment.progress, width=_BAR_CELLS)
+
+
+def _limit(view: NodeView) -> str:
+    return str(view.limit) if view.limit else ""
+
+
+def _runs(views: Iterable[NodeView]) -> Iterator[Text]:
+    """A line for each image that several nodes got together."""
+    for run in runs(view.deployment for view in views if view.deployment):
+        if len(run.nodes) > 1:
+            yield Text(f"\n{run}")
 
 
 def _told(event: Event | None) -> Text:

@@ -146,6 +146,8 @@ def _show(args: argparse.Namespace) -> int:
         print(msgspec.json.encode(whole).decode())
         return 0
     print(f"{name}: {view.state}{', ' + _remark(view) if _remark(view) else ''}")
+    if view.limit:
+        print(f"  its last fetch: {view.limit.sentence()}")
     if inventory:
         print("\n".join(f"  {line}" for line in describe(inventory)))
     if plan:

@@ -49,7 +49,9 @@ _SECRET_BYTES = 32
 
 
 class Deployments:
-    """The one place that grants anything. `clock` gives seconds since 1970."""
+    """The one place that grants anything. `clock` gives seconds since 1970, `uplink` is the bytes
+    a second of the link that images go out by, 0 when nobody knows.
+    """
 
     def __init__(
         self,
@@ -57,7 +59,9 @@ class Deployments:
         store: Store,
         images: ImageStore,
         clock: Callable[[], float] = time.time,
+        uplink: int = 0,
     ) -> None:
+        self._uplink = uplink
         self.site = site
         self.store = store
         self.images = images
@@ -224,7 +228,7 @@ class Deployments:
             self.store.set_session(digest(session), deployment.id)
             if deployment.state == "armed":
                 self.store.use_token(digest(token), digest(claim), now)
-                self.store.save_deployment(started(deployment, now))
+                self.store.save_deployment(started(deployment, now, self._uplink))
         return job
 
     def _image_of(self, deployment: Deployment) -> Path:

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from msgspec.structs import replace
 
 from swarmstrap.wire import Event, Events
-from swarmstrap_server.control.nodes import Deployment, after_event
+from swarmstrap_server.control.limits import already_out
+from swarmstrap_server.control.nodes import Deployment, after_event, begins_fetch
 from swarmstrap_server.control.operator_wire import NodeView, Record
 from swarmstrap_server.control.store import Store
 
@@ -89,6 +90,8 @@ class Feed:
                 after = after_event(deployment, event, now)
                 if after is deployment:
                     continue
+                if begins_fetch(deployment, event):
+                    after = replace(after, out=already_out(after, self._store.active()))
                 deployment = after
                 if event.kind == "progress":
                     records.append(Record(id=0, received=now, node=deployment.node, event=event))

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from swarmstrap.steps import Phase
-from swarmstrap.wire import DRY_RUN, Event, Finish, Mode, Release, Verify
+from swarmstrap.wire import DRY_RUN, Event, Finish, Mode, Release, Usage, Verify
 
 State = Literal["discovered", "ready", "armed", "deploying", "deployed", "planned", "failed"]
 DeploymentState = Literal["armed", "active", "deployed", "planned", "failed", "expired", "disarmed"]
@@ -30,7 +30,9 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """One node, one image, one permission. An update has as `origin` the deployment whose
     identifiers are on the disks. `until` ends the arming; `sequence` is the last event taken;
     `payload`, `from_seeder` and `from_peers` are bytes; `phases` maps a phase to the seconds spent
-    in it, by the node's clock, and `step_began` is a time of that clock.
+    in it, by the node's clock, and `step_began` is a time of that clock. The last fetch `began` at
+    a time of the server's clock, when others had the share `out` of the image, over a seeder's
+    link of `uplink` bytes a second (0: unknown); `usage` is what it has taken of the node.
     """
 
     id: str
@@ -60,6 +62,10 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     from_seeder: int = 0
     from_peers: int = 0
     uploaded: int = 0
+    uplink: int = 0
+    began: float | None = None
+    out: float = 0.0
+    usage: Usage | None = None
     phases: dict[str, float] = {}
     reason: str = ""
     hint: str = ""
@@ -82,9 +88,9 @@ def node_state(in_site: bool, latest: Deployment | None) -> State:
             return "ready" if in_site else "discovered"
 
 
-def started(deployment: Deployment, now: float) -> Deployment:
+def started(deployment: Deployment, now: float, uplink: int = 0) -> Deployment:
     """The node exchanged its token for the job."""
-    return replace(deployment, state="active", started=now, heard=now, phase="ask")
+    return replace(deployment, state="active", started=now, heard=now, phase="ask", uplink=uplink)
 
 
 def expired(deployment: Deployment, now: float) -> Deployment | None:
@@ -131,7 +137,7 @@ def after_event(deployment: Deployment, event: Event, now: float) -> Deployment:
     phase = phase_of(event.name)
     if phase is None or event.kind == "log":
         return deployment
-    deployment = _counted(deployment, event)
+    deployment = _counted(deployment, event, now)
     match event.kind:
         case "start":
             return _step_began(deployment, event, phase)
@@ -148,12 +154,28 @@ def phase_of(name: str) -> str | None:
     return phase if phase in PHASES else None
 
 
-def _counted(deployment: Deployment, event: Event) -> Deployment:
+def _counted(deployment: Deployment, event: Event, now: float) -> Deployment:
+    if event.usage is not None:
+        deployment = _measured(deployment, event, event.usage, now)
     if event.from_seeder is not None:
         deployment = replace(deployment, from_seeder=event.from_seeder)
     if event.from_peers is not None:
         deployment = replace(deployment, from_peers=event.from_peers)
     return deployment
+
+
+def begins_fetch(deployment: Deployment, event: Event) -> bool:
+    """Whether `event` is the first to measure a fetch, which may be another try."""
+    before, usage = deployment.usage, event.usage
+    return usage is not None and (before is None or usage.seconds < before.seconds)
+
+
+def _measured(deployment: Deployment, event: Event, usage: Usage, now: float) -> Deployment:
+    began = now - usage.seconds
+    if deployment.began is not None and not begins_fetch(deployment, event):
+        # The event that was the quickest to come tells it best.
+        began = min(deployment.began, began)
+    return replace(deployment, usage=usage, began=began)
 
 
 def _step_began(deployment: Deployment, event: Event, phase: str) -> Deployment:

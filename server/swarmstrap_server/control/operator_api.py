@@ -84,6 +84,7 @@ async def _status(request: web.Request) -> web.Response:
             seeder_running=services.seeding.pid is not None,
             seeder_uploaded=services.seeding.uploaded,
             seeder_rate=services.seeding.report.rate,
+            runs=views.latest_runs(services.deployments.store),
         )
     )
 

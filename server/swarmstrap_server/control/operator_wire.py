@@ -3,7 +3,9 @@
 
 import msgspec
 
+from swarmstrap.limits import Limit
 from swarmstrap.wire import Event, Finish, Mode, Verify
+from swarmstrap_server.control.limits import Run
 from swarmstrap_server.control.nodes import Deployment, State
 
 NODES = "/v1/nodes"  # GET -> NodeView list
@@ -13,7 +15,9 @@ STATUS = "/v1/status"  # GET -> Status
 
 
 class NodeView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`deployment` is the latest that was not taken back; `seen` is when the node last spoke."""
+    """`deployment` is the latest that was not taken back, `limit` how near its fetch came to what
+    the hardware allows; `seen` is when the node last spoke.
+    """
 
     name: str
     state: State
@@ -24,6 +28,7 @@ class NodeView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     seen: float | None
     has_inventory: bool
     deployment: Deployment | None
+    limit: Limit | None = None
 
 
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -66,7 +71,9 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`announces` and `peers` are the tracker's, the rest the seeder's; `rate` is bytes/s."""
+    """`announces` and `peers` are the tracker's; `runs` are those under way and the last that
+    ended; the rest is the seeder's, whose rate is in bytes a second.
+    """
 
     site: str
     boot_url: str
@@ -76,3 +83,4 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     seeder_running: bool
     seeder_uploaded: int
     seeder_rate: int
+    runs: tuple[Run, ...] = ()

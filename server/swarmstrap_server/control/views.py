@@ -2,10 +2,13 @@
 """Nodes as an operator sees them: what the site says, and what was seen, in one."""
 
 from swarmstrap_server.control.identity import marks_of_node
+from swarmstrap_server.control.limits import Run, node_limit, runs
 from swarmstrap_server.control.nodes import node_state
 from swarmstrap_server.control.operator_wire import NodeView
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.site.reading import Site
+
+_RUNS = 10
 
 
 def node_view(site: Site, store: Store, name: str) -> NodeView:
@@ -24,6 +27,7 @@ def node_view(site: Site, store: Store, name: str) -> NodeView:
         seen=seen.seen if seen else None,
         has_inventory=seen is not None,
         deployment=latest,
+        limit=node_limit(latest) if latest else None,
     )
 
 
@@ -33,3 +37,8 @@ def node_names(site: Site, store: Store) -> list[str]:
 
 def node_views(site: Site, store: Store) -> tuple[NodeView, ...]:
     return tuple(node_view(site, store, name) for name in node_names(site, store))
+
+
+def latest_runs(store: Store) -> tuple[Run, ...]:
+    """The last runs of all images, oldest first."""
+    return tuple(runs(store.deployments("active", "deployed", "failed"))[-_RUNS:])
