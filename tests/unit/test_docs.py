@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from swarmstrap import cmdline
+from swarmstrap.limits import Resource
 from swarmstrap.manifest import NetworkStack
 from swarmstrap.networks.checks import network_findings
 from swarmstrap.networks.values import Bond, BondMode, Bridge, Interface, NicMatch, Route, Vlan
-from swarmstrap.wire import Finish, OnFailure
+from swarmstrap.wire import Finish, OnFailure, Usage
 from swarmstrap_server.lab import rehearse
 from swarmstrap_server.lab.machines import Bus, Nic
 from swarmstrap_server.lab.report import PHASES, NodeReport, Report
@@ -22,8 +23,8 @@ from swarmstrap_server.site.settings import DhcpMode, Node, NodesFile, Settings
 from swarmstrap_server.site.yamlfile import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
-SITE, REHEARSAL, NETWORK = (
-    (DOCS / f"{page}.md").read_text() for page in ("site", "rehearsal", "network")
+SITE, REHEARSAL, NETWORK, LIMITS = (
+    (DOCS / f"{page}.md").read_text() for page in ("site", "rehearsal", "network", "swarm-limits")
 )
 
 
@@ -104,6 +105,11 @@ def test_options_of_a_rehearsal() -> None:
     known = set(re.findall(r"^  (--[a-z-]+)", parser.format_help(), re.MULTILINE))
     assert first_column(REHEARSAL, "option") == known
     assert set(get_args(Bus) + get_args(Nic)) <= spans(REHEARSAL)
+
+
+def test_the_physical_limit() -> None:
+    assert first_column(LIMITS, "`usage`") == words(Usage)
+    assert set(get_args(Resource)) <= set(re.findall(r"^\| ([a-z ]+) \|", LIMITS, re.MULTILINE))
 
 
 def test_report_of_a_rehearsal() -> None:

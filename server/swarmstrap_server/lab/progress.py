@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from swarmstrap_server.control.limits import node_limit
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.lab.guest import Guest
 from swarmstrap_server.lab.machines import VirtualNode
@@ -48,6 +49,7 @@ class Progress:
             from_peers_bytes=done.from_peers if done else 0,
             update_bytes=self.updated.from_seeder + self.updated.from_peers if self.updated else 0,
             phases={name: round(seconds, 1) for name, seconds in self.phases.items()},
+            limit=node_limit(done) if done else None,
             reason=self.reason,
         )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server.control.client import Operator
+from swarmstrap_server.control.limits import runs
 from swarmstrap_server.images.library import Image
 from swarmstrap_server.installer.initramfs import newest_kernel
 from swarmstrap_server.lab import lab_site
@@ -85,6 +86,7 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
         payload_bytes=rehearsal.image.manifest.payload.size,
         seconds=round(time.monotonic() - started, 1),
         nodes=tuple(progress.report() for progress in nodes),
+        runs=tuple(runs(progress.installed for progress in nodes if progress.installed)),
     )
 
 

@@ -9,7 +9,9 @@ from rich import box
 from rich.table import Table
 
 from swarmstrap.hardware import Firmware
+from swarmstrap.limits import Limit
 from swarmstrap.units import human
+from swarmstrap_server.control.limits import Run
 
 Result = Literal["deployed", "failed"]
 
@@ -36,7 +38,8 @@ PHASES = (
 
 class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     """One node. Bytes are payload; `phases` are seconds; `reason` is empty for a deployed node.
-    `update_bytes` are those of the update, if there was one.
+    `update_bytes` are those of the update, if there was one. `limit` says how near the fetch came
+    to what the hardware allows.
 
     `booted_from_disk`: the installed system itself reported the run's nonce from the disk that
     the layout chose, every time; `boots` is how often. `decoy_intact`: not one byte of the disks
@@ -55,16 +58,20 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     from_peers_bytes: int
     update_bytes: int
     phases: dict[str, float]
+    limit: Limit | None = None
     reason: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """`seconds` is the whole rehearsal, from making the network to the last node's answer."""
+    """`seconds` is the whole rehearsal, from making the network to the last node's answer; `runs`
+    are the fetches of nodes that were installed at the same time.
+    """
 
     image: str
     payload_bytes: int
     seconds: float
     nodes: tuple[NodeReport, ...]
+    runs: tuple[Run, ...] = ()
 
     def passed(self) -> bool:
         return bool(self.nodes) and all(
@@ -79,9 +86,10 @@ def write(report: Report, path: Path) -> None:
 
 
 def table(report: Report) -> Table:
-    """A column a node: firmware, disk, seconds per phase, bytes by source, result."""
+    """A column a node: firmware, disk, seconds per phase, bytes by source, limit, result."""
     title = f"{report.image}: {human(report.payload_bytes)}, {report.seconds:.0f} s in all"
-    shown = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    runs = "\n".join(map(str, report.runs))
+    shown = Table(title=title, caption=runs, box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column("node", no_wrap=True)
     for node in report.nodes:
         good = node.result == "deployed"
@@ -94,6 +102,7 @@ def table(report: Report) -> Table:
     shown.add_section()
     shown.add_row("from seeder", *(human(node.from_seeder_bytes) for node in report.nodes))
     shown.add_row("from peers", *(human(node.from_peers_bytes) for node in report.nodes))
+    shown.add_row("limit", *(str(node.limit or "-") for node in report.nodes))
     shown.add_row("own disk", *(_yes(node.booted_from_disk) for node in report.nodes))
     shown.add_row("decoy intact", *(_yes(node.decoy_intact) for node in report.nodes))
     shown.add_row("result", *(_result(node) for node in report.nodes))
