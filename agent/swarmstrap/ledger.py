@@ -15,15 +15,18 @@ _DEALER = "the server's deal"
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Bytes of verified pieces; `refused` counts pieces whose hash did not hold."""
+    """Bytes of verified pieces, `kept` those that an earlier try had left; `refused` counts pieces
+    whose hash did not hold.
+    """
 
     from_seeder: int = 0
     from_peers: int = 0
     refused: int = 0
+    kept: int = 0
 
     @property
     def total(self) -> int:
-        return self.from_seeder + self.from_peers
+        return self.from_seeder + self.from_peers + self.kept
 
 
 def piece_sizes(files: Sequence[int], piece_length: int) -> tuple[int, ...]:
@@ -43,13 +46,13 @@ class Ledger:
         self._seeders = seeders | {_DEALER}
         self._open: defaultdict[int, dict[int, str]] = defaultdict(dict)
         self._dealt: set[int] = set()
-        self._seeder = self._peers = self._refused = 0
+        self._seeder = self._peers = self._refused = self._kept = 0
         self._good: set[str] = set()
         self._bad: set[str] = set()
 
     @property
     def received(self) -> Received:
-        return Received(self._seeder, self._peers, self._refused)
+        return Received(self._seeder, self._peers, self._refused, self._kept)
 
     @property
     def liars(self) -> frozenset[str]:
@@ -67,6 +70,8 @@ class Ledger:
             self._open[piece][block] = _DEALER
 
     def verified(self, piece: int) -> None:
+        if piece not in self._open:
+            self._kept += self._sizes[piece]
         for block, source in self._open.pop(piece, {}).items():
             size = min(BLOCK, self._sizes[piece] - block * BLOCK)
             self._good.add(source)

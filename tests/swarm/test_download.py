@@ -122,5 +122,6 @@ async def test_after_a_failure_everything_is_tried_again(
         await download.forget()
         await download.stop()
     await writers.stop()
+    download.memory.remove()
     assert not memory.is_mount()
     assert differences(place / "source", root) == []

@@ -20,6 +20,7 @@ from tests.swarm.peers import (
 
 from swarmstrap.effects.transfer.swarm import Patience, Swarm, Torrent, load
 from swarmstrap.errors import StepFailed, Untrusted
+from swarmstrap.ledger import piece_sizes
 
 TOTAL = INDEX_SIZE + PAYLOAD_SIZE
 SEEDER = "127.0.0.10"
@@ -171,6 +172,38 @@ async def test_a_swarm_that_stands_still_gets_help_from_the_web_seed(
             await fetch(node)
             assert same(folder, tmp_path / "node")
             assert node.received.from_seeder == TOTAL
+
+
+async def test_what_an_earlier_try_left_is_checked_and_not_fetched_again(
+    folder: Path, torrent: Torrent, tmp_path: Path
+) -> None:
+    def join() -> Swarm:
+        return Swarm(
+            torrent,
+            tmp_path / "node",
+            trackers=(site.url,),
+            seeders=frozenset({SEEDER}),
+            address="127.0.0.21",
+        )
+
+    async with tracker() as site:
+        seeder = Peer(torrent.data, folder, SEEDER, site.url)
+        seeder.handle.set_upload_limit(4_000_000)
+        async with join() as node, asyncio.timeout(DEADLINE):
+            pieces = node.pieces()
+            some = [await anext(pieces) for _ in range(torrent.pieces // 2)]
+        before = node.received.total
+        spoilt = max(some)
+        with (tmp_path / "node" / NAME / "root.tar.zst").open("r+b") as payload:
+            payload.seek((spoilt - len(piece_sizes((INDEX_SIZE,), PIECE))) * PIECE)
+            payload.write(bytes(100))
+        async with join() as node:
+            assert sorted(await fetch(node)) == list(range(torrent.pieces))
+            assert node.received.total == TOTAL
+            assert before - PIECE <= node.received.kept < TOTAL
+            assert node.received.from_seeder >= PIECE
+        assert same(folder, tmp_path / "node")
+        assert seeder.uploaded < 1.5 * TOTAL
 
 
 async def test_a_swarm_without_anybody_is_given_up_with_the_reason(

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the node's hands do around the steps: cleaning up, the log that stays, and leaving."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.plans.test_plans import inventory_of, job_of, manifest_of
 from tests.trees import needs_root
@@ -15,7 +17,7 @@ from swarmstrap.effects.console import Console
 from swarmstrap.effects.departure import Departure
 from swarmstrap.effects.disks import filesystems
 from swarmstrap.effects.disks.mounts import mount_points
-from swarmstrap.effects.hands import INSTALL_LOG, Decided, Deployer
+from swarmstrap.effects.hands import INSTALL_LOG, UNHEARD, Decided, Deployer
 from swarmstrap.effects.hardware import udev
 from swarmstrap.effects.host import Machine
 from swarmstrap.effects.images.unpack import Writers
@@ -23,12 +25,12 @@ from swarmstrap.effects.run import run
 from swarmstrap.effects.transfer.download import Download, Source
 from swarmstrap.effects.transfer.staged import InMemory
 from swarmstrap.effects.transfer.swarm import Torrent
-from swarmstrap.errors import StepFailed
+from swarmstrap.errors import StepFailed, Unreachable
 from swarmstrap.failure import Verdict
 from swarmstrap.plan import make_plan
 from swarmstrap.reporter import Reporter
 from swarmstrap.steps.leaving import FinishBoot, Settle
-from swarmstrap.wire import Event, Release, Seeding
+from swarmstrap.wire import Event, Events, Release, Seeding
 
 CASE = Path(__file__).parent.parent / "plans" / "kexec"
 SETTINGS = Settings("https://192.0.2.1:8443")
@@ -40,12 +42,13 @@ class Node(Machine):
     def __init__(self, events: list[Event], writers: Writers) -> None:
         report, console = Reporter([events.append]), Console([])
         super().__init__(SETTINGS, report, console, writers)
+        self.report = report
         inventory, job, manifest = inventory_of(CASE), job_of(CASE), manifest_of(CASE)
         plan = make_plan(inventory, job, manifest)
         self.last = plan.steps[-1]
         self.deployer = Deployer(
             Decided(inventory, job, manifest, plan),
-            Source(manifest, Torrent("image", 1 << 16, (), b""), "", (), (), ""),
+            Source(manifest, Torrent("image", 1 << 16, (), b""), "", (), (), "", ""),
             root=filesystems.TARGET,
             seeding=_released,
             download=Download(writers, report, root=filesystems.TARGET, memory=host.STAGING),
@@ -78,7 +81,7 @@ async def node(
     yield node
     await writers.stop()
     filesystems.release(target)
-    InMemory(memory).abandon()
+    InMemory(memory).remove()
 
 
 def mount_some_of_it(tmp_path: Path) -> None:
@@ -86,15 +89,17 @@ def mount_some_of_it(tmp_path: Path) -> None:
     for point in (tmp_path / "target", tmp_path / "target/var"):
         point.mkdir(exist_ok=True)
         run(["mount", "-t", "tmpfs", "tmpfs", point], timeout=30)
-    InMemory(tmp_path / "memory").make(4096)
+    InMemory(tmp_path / "memory").make(4096, "image-1")
 
 
 @needs_root
-async def test_nothing_stays_mounted_after_a_failure(node: Node, tmp_path: Path) -> None:
+async def test_after_a_failure_only_what_came_from_the_swarm_stays_mounted(
+    node: Node, tmp_path: Path
+) -> None:
     mount_some_of_it(tmp_path)
     with (tmp_path / "target/var/busy").open("w"):
         await node.deployer.clean_up()
-    assert mount_points(tmp_path) == []
+    assert mount_points(tmp_path) == [str(tmp_path / "memory")]
     await node.deployer.clean_up()
 
 
@@ -120,11 +125,32 @@ async def test_a_kernel_that_cannot_be_loaded_means_a_reboot(
     kept = tmp_path / "target" / INSTALL_LOG.lstrip("/")
     assert kept.read_text() == "what was done\n"
     assert kept.stat().st_mode & 0o777 == 0o640
+    assert not (tmp_path / "target" / UNHEARD.lstrip("/")).exists()
     [warning] = [event for event in events if event.result == "warning"]
     assert warning.description.startswith("no kexec, rebooting instead: kexec ended with")
     assert isinstance(node.last, FinishBoot)
     await node.deployer.leave(node.last)
     assert node.left == ["reboot"]
+
+
+async def test_what_a_dead_server_did_not_hear_stays_on_the_disk(
+    node: Node, tmp_path: Path
+) -> None:
+    asked = asyncio.Event()
+
+    async def send(events: Events) -> None:
+        asked.set()
+        raise Unreachable("nobody is there")
+
+    node.report.start("do/settle/1", "settle")
+    node.report.connect(send)
+    await asyncio.wait_for(asked.wait(), 10)
+    await node.deployer.leave(Settle())
+    await node.report.close()
+    kept = tmp_path / "target" / UNHEARD.lstrip("/")
+    first, *_ = kept.read_bytes().splitlines()
+    assert msgspec.json.decode(first, type=Event).description == "settle"
+    assert kept.stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,16 @@ def test_a_refused_piece_counts_once_it_holds_whether_or_not_all_of_it_came_agai
     assert ledger.received == Received(from_seeder=BLOCK, from_peers=BLOCK, refused=1)
 
 
+def test_what_was_there_before_comes_from_nobody() -> None:
+    ledger = make_ledger()
+    ledger.verified(0)
+    ledger.block(1, 0, PEER)
+    ledger.block(1, 1, PEER)
+    ledger.verified(1)
+    assert ledger.received == Received(from_peers=2 * BLOCK, kept=BLOCK + 1)
+    assert ledger.received.total == 3 * BLOCK + 1
+
+
 def test_who_only_ever_had_a_part_in_bad_pieces_is_a_liar() -> None:
     ledger = make_ledger()
     ledger.block(0, 0, SEEDER)

@@ -95,7 +95,7 @@ def make_job(
         layout=_layout(site, deployment),
         skip_block_devices=defaults.skip_block_devices,
         trackers=(f"{site.boot_url}/announce",),
-        web_seeds=web_seeds(site, deployment.infohash),
+        web_seeds=(web_seed(site, deployment.infohash),),
         deal=f"{site.deal_url}/{deployment.infohash}",
         hostname=(spec.hostname if spec else "") or deployment.node,
         network=spec.network if spec else (),
@@ -115,9 +115,12 @@ def make_job(
     )
 
 
-def web_seeds(site: Site, infohash: str) -> tuple[str, ...]:
-    """BEP 19: to a URL that ends in a slash, clients append the torrent's name and the file's."""
-    return (f"{site.boot_url}/images/{infohash}/",) if site.settings.swarm.web_seed else ()
+def web_seed(site: Site, infohash: str) -> str:
+    """For a node whose swarm stands still, and for no other: the server sends each a copy.
+
+    BEP 19: to a URL that ends in a slash, clients append the torrent's name and the file's.
+    """
+    return f"{site.boot_url}/images/{infohash}/"
 
 
 def signed_hooks(site: Site, node: str) -> tuple[Hook, ...]:

@@ -109,7 +109,7 @@ def _settings(
             secure_boot=any(node.secure_boot for node in nodes),
         ),
         installer_arguments=f"{real.settings.installer_arguments} {_INSTALLER_ARGUMENTS}".strip(),
-        swarm=Swarm(seeder_rate=lab.seeder_rate, web_seed=False),
+        swarm=Swarm(seeder_rate=lab.seeder_rate),
         defaults=Defaults(
             layout=lab.layout,
             finish=lab.finish,

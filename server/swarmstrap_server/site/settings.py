@@ -41,15 +41,12 @@ class Dhcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class Swarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`seeder_rate` is a size per second, empty for no cap. `web_seed` names the images' HTTP
-    addresses in every job; off, because clients use a web seed beside the swarm and not after it,
-    so that the server would send every node a good part of the payload. `boot_peers` says whether
-    booted nodes pass kernel and initramfs on, only to firmware that compares digests or to all;
-    then `boot_copies` nodes at a time load them from the server.
+    """`seeder_rate` is a size per second, empty for no cap. `boot_peers` says whether booted nodes
+    pass kernel and initramfs on, only to firmware that compares digests or to all; then
+    `boot_copies` nodes at a time load them from the server.
     """
 
     seeder_rate: str = ""
-    web_seed: bool = False
     boot_peers: BootPeers = "off"
     boot_copies: Annotated[int, msgspec.Meta(ge=1)] = 32
 

@@ -82,7 +82,7 @@ class BootShare:
                 await self._load(files)
                 await self._serve(files)
             finally:
-                await asyncio.to_thread(self._staged.abandon)
+                await asyncio.to_thread(self._staged.remove)
         except (SwarmstrapError, OSError) as error:
             log.warning("the installer is not passed on: %s", error)
 

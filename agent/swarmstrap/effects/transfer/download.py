@@ -15,7 +15,7 @@ from swarmstrap.effects.transfer import fetch
 from swarmstrap.effects.transfer.fetch import Destination, NewTree
 from swarmstrap.effects.transfer.staged import InMemory, InTree, Staged
 from swarmstrap.effects.transfer.swarm import Swarm, Torrent
-from swarmstrap.errors import Unreachable
+from swarmstrap.errors import Refused, Unreachable, Untrusted
 from swarmstrap.index import STAGING, Index
 from swarmstrap.manifest import Manifest
 from swarmstrap.reporter import Reporter
@@ -64,7 +64,7 @@ class Download:
     async def into(self, destination: Destination, source: Source, staged: Staged) -> None:
         """The image to its destination, and its compressed files where they are served."""
         self._staged = staged
-        await asyncio.to_thread(staged.make, staged_size(source.manifest))
+        await asyncio.to_thread(staged.make, staged_size(source.manifest), source.torrent.name)
         urls = (source.site, *source.trackers, *source.web_seeds)
         seeders = await asyncio.to_thread(fetch.seeder_addresses, urls)
         self._swarm = Swarm(
@@ -95,13 +95,15 @@ class Download:
         return await asyncio.to_thread(load_index, self._staged.place / file, source.manifest)
 
     async def seed(self, seconds: float, ask: Callable[[Seeding], Awaitable[Release]]) -> None:
-        """Serve until the server lets go or the time is over; a silent server changes nothing."""
+        """Serve until the server lets go or the time is over; a server that is silent, or knows
+        nothing of this node any more, changes nothing.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while self._swarm is not None and loop.time() < deadline:
             try:
                 release = await ask(self._swarm.seeding())
-            except Unreachable as error:
+            except (Unreachable, Refused, Untrusted) as error:
                 log.warning("still seeding: %s", error)
                 release = Release(leave=False)
             if release.leave:

@@ -23,8 +23,8 @@ class Staged(Protocol):
         """Whether the new system cannot be completed while the files are there."""
         ...
 
-    def make(self, size: int) -> None:
-        """Room for files of `size` bytes in all."""
+    def make(self, size: int, keep: str = "") -> None:
+        """Room for files of `size` bytes in all; the folder `keep` may be there already."""
 
     def remove(self) -> None:
         """As if it had never been."""
@@ -34,26 +34,33 @@ class Staged(Protocol):
 
 
 class InMemory:
-    """A tmpfs that holds these files and nothing more."""
+    """A tmpfs that holds these files and nothing more. What an earlier try of this boot left there
+    is checked like anything that comes from the swarm, and need not come again.
+    """
 
     in_the_way = False
 
     def __init__(self, place: Path) -> None:
         self.place = place
 
-    def make(self, size: int) -> None:
+    def make(self, size: int, keep: str = "") -> None:
         self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
         options = f"size={size + MiB},nr_inodes=64,mode=0700,nodev,nosuid,noexec"
+        if self.place.is_mount():
+            if keep and (self.place / keep).exists():
+                run(["mount", "-o", f"remount,{options}", self.place], timeout=_MOUNT_SECONDS)
+                return
+            self.remove()
         run(
             ["mount", "-t", "tmpfs", "-o", options, "swarmstrap", self.place],
             timeout=_MOUNT_SECONDS,
         )
 
     def remove(self) -> None:
-        self.abandon()
+        _vanish(self.place)
 
     def abandon(self) -> None:
-        _vanish(self.place)
+        """It is in nobody's way, and of use to whoever tries again."""
 
 
 class InTree:
@@ -64,7 +71,7 @@ class InTree:
     def __init__(self, place: Path) -> None:
         self.place = place
 
-    def make(self, size: int) -> None:
+    def make(self, size: int, keep: str = "") -> None:
         if self.place.exists():  # an update that was interrupted leaves it
             self.remove()
         self.place.mkdir(mode=0o700)
@@ -90,7 +97,7 @@ class BehindImage:
         self._start = align_up(image, MiB)
         self._room = align_down(disk, MiB) - self._start
 
-    def make(self, size: int) -> None:
+    def make(self, size: int, keep: str = "") -> None:
         # Lost with the node, like memory: neither a journal nor room for root.
         blocks = f"{self._room // KiB}k"
         mkfs = ["mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-m", "0", "-E"]

@@ -123,6 +123,7 @@ class Swarm:
         self._banned: set[str] = set()
         self._trouble = ""
         self._next_help = 0.0
+        self._helped = False
         self._loop = asyncio.get_running_loop()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._loop.add_reader(self._wake, self._hear)
@@ -132,7 +133,6 @@ class Swarm:
         self._last_progress = self._loop.time()
         self._dealing: asyncio.Task[None] | None = None
         self._deal = (deal, address, port)
-        self._join_deal()
 
     async def __aenter__(self) -> Self:
         return self
@@ -202,9 +202,13 @@ class Swarm:
             )
         if still > _FORGIVE_SECONDS and self._banned:
             self._forgive()
-        if still > self._patience.help and self._loop.time() > self._next_help:
-            self._next_help = self._loop.time() + self._patience.help
-            self._help()
+        if self._loop.time() > self._next_help:
+            if still > self._patience.help:
+                self._next_help = self._loop.time() + self._patience.help
+                self._help(still)
+            elif self._helped and self._fed_by_a_seed():
+                self._helped = False
+                self._help_no_more()
 
     def _forgive(self) -> None:
         """libtorrent bans everybody who had a part in bad pieces, at times an honest seeder too,
@@ -221,7 +225,9 @@ class Swarm:
         self._handle = self._session[0].add_torrent(self._parameters())
 
     def _join_deal(self) -> None:
-        """Anew when more is wanted: what a node lacks is said at the beginning."""
+        """Once what is staged already was checked, and anew when more is wanted: what a node has
+        and lacks is said at the beginning.
+        """
         url, address, port = self._deal
         if self._dealing is not None:
             self._dealing.cancel()
@@ -251,11 +257,28 @@ class Swarm:
             self._unchecked.remove(piece)
             self._room.release()
 
-    def _help(self) -> None:
-        log.warning("the swarm stands still: asking trackers and web seeds")
+    def _help(self, still: float) -> None:
+        """Whoever is there. Over HTTP the server sends each node a copy: only while it must."""
+        if not self._helped:
+            how = "the tracker and the server over HTTP" if self._web_seeds else "the tracker"
+            self._tell(f"nothing came from the swarm for {still:.0f} s: asking {how}")
+        self._helped = True
         for url in self._web_seeds:
             self._handle.add_url_seed(url)
         self._handle.force_reannounce()
+
+    def _fed_by_a_seed(self) -> bool:
+        return any(
+            peer.flags & lt.peer_info.seed
+            and peer.payload_down_speed
+            and peer.connection_type == lt.peer_info.standard_bittorrent
+            for peer in self._handle.get_peer_info()
+        )
+
+    def _help_no_more(self) -> None:
+        log.info("the swarm goes on: no more HTTP")
+        for url in self._web_seeds:
+            self._handle.remove_url_seed(url)
 
     def _parameters(self) -> lt.add_torrent_params:
         parameters = lt.load_torrent_buffer(self._torrent.data)
@@ -295,11 +318,13 @@ class Swarm:
                 self._last_progress = self._loop.time()
                 self._ledger.block(alert.piece_index, alert.block_index, alert.endpoint[0])
             case lt.piece_finished_alert():
-                self._ledger.verified(alert.piece_index)
                 self._checked(alert.piece_index)
                 if not self._have[alert.piece_index]:
+                    self._ledger.verified(alert.piece_index)
                     self._have[alert.piece_index] = True
                     self._arrived.append(alert.piece_index)
+            case lt.torrent_checked_alert():
+                self._join_deal()
             case lt.hash_failed_alert():
                 self._ledger.refused(alert.piece_index)
                 self._checked(alert.piece_index)
