@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from swarmstrap import __version__
 from swarmstrap.cmdline import Settings
 from swarmstrap.display import numbered
-from swarmstrap.effects import finish, network
+from swarmstrap.effects import clock, finish, network
 from swarmstrap.effects import log as logs
 from swarmstrap.effects.admit import admit
 from swarmstrap.effects.console import Console
@@ -95,6 +95,7 @@ class Machine:
             patience=SERVER_SECONDS,
         )
         self._console.call(registered.node)
+        self._set_clock(api.ahead)
         if not registered.token:
             raise NotArmed(
                 registered.reason or "the server has nothing to do for this node",
@@ -173,6 +174,15 @@ class Machine:
         )
         share.start()
         self._departure.share = share
+
+    def _set_clock(self, ahead: float) -> None:
+        if clock.follow(ahead):
+            self._report.put_back(ahead)
+            hours, direction = abs(ahead) / 3600, "ahead" if ahead > 0 else "behind"
+            self._report.warn(
+                f"the clock was {hours:.1f} hours {direction}, and has the server's time now",
+                hint="look at the machine's battery",
+            )
 
     def _heard(self) -> Mapping[str, Neighbour]:
         return self._switches.heard() if self._switches else {}
