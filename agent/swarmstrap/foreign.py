@@ -13,6 +13,8 @@ from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Disk
 from swarmstrap.layout import DiskLayout
 
+UNREADABLE = "unreadable data"
+
 # blkid's types (util-linux, libblkid/src/superblocks), and what to call them.
 _KINDS = {
     "linux_raid_member": "a member of an MD array",
@@ -42,7 +44,7 @@ _KINDS = {
     "ocfs": "a cluster filesystem",
     "ocfs2": "a cluster filesystem",
     "several kinds of data": "several kinds of data",
-    "unreadable data": "data that cannot be read",
+    UNREADABLE: "data that cannot be read",
 }
 # GPT types of what blkid sees nothing of (util-linux, include/pt-gpt-partnames.h).
 _TYPES = {
@@ -84,9 +86,12 @@ def check_wipe(
         found, takes = tuple(everything(disk, kept)), "an empty disk"
     if not found:
         return
+    hint = f"write `wipe: {'anything' if special else 'ordinary'}` in the layout to replace it"
+    if any(signature.startswith(UNREADABLE) for signature in disk.signatures):
+        hint = "a disk that cannot be read is failing: see the kernel log, replace the disk"
     raise Unplannable(
         f"{disk.name} holds {', '.join(found)}, and the layout of {layout.id} only takes {takes}",
-        hint=f"write `wipe: {'anything' if special else 'ordinary'}` in the layout to replace it",
+        hint=hint,
     )
 
 

@@ -109,5 +109,6 @@ async def test_a_filesystem_that_goes_read_only(image: Published, mounted: Mount
 async def test_what_a_disk_loses_afterwards(image: Published, mounted: Mounted) -> None:
     # Without a journal nothing fails before the data themselves are on their way to the disk.
     target = mounted(128 * MiB, "-O", "^has_journal,^metadata_csum", room=16 * MiB)
-    with pytest.raises(StepFailed, match=r"cannot sync '.*/target': Input/output error"):
+    lost = r"cannot sync '.*/target' on /dev/loop\d+: Input/output error"
+    with pytest.raises(StepFailed, match=lost):
         await write(image, target, lambda: None)

@@ -51,6 +51,13 @@ def test_what_is_ordinary(signature: str) -> None:
     assert "`wipe: ordinary`" in caught.value.hint
 
 
+def test_nobody_is_told_to_wipe_a_failing_disk() -> None:
+    for wipe in ("empty-only", "ordinary"):
+        with pytest.raises(Unplannable, match=r"sda holds .* \(sda\), and") as caught:
+            check_wipe(DiskLayout(id="system", wipe=wipe), disk("unreadable data (sda)"))
+        assert "replace the disk" in caught.value.hint
+
+
 def test_a_type_tells_where_no_signature_does() -> None:
     found = disk("gpt 0a1b2c3d", types=("0fc63daf", "37AFFC90-EF7D-4E96-91C3-2D7AE055B174"))
     assert list(extraordinary(found)) == ["a GPFS disk (sda2)"]

@@ -38,6 +38,13 @@ def sync(root: Path) -> None:
                 os.close(descriptor)
         except OSError as error:
             raise StepFailed(
-                f"cannot sync {shown(os.fsencode(point))}: {error.strerror}",
+                f"cannot sync {shown(os.fsencode(point))}{_on(point)}: {error.strerror}",
                 hint="the disk lost what was written to it: see the kernel log, replace it",
             ) from error
+
+
+def _on(point: str) -> str:
+    """The device node that is mounted there, where the filesystem has a single one."""
+    number = os.stat(point).st_dev
+    device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+    return f" on /dev/{device.resolve().name}" if device.exists() else ""

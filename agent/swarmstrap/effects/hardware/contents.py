@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What lies on a disk, and what uses it."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from swarmstrap.effects.hardware import sysfs
 from swarmstrap.effects.hardware.sysfs import text
 from swarmstrap.effects.run import run
 from swarmstrap.hardware import FoundPartition
+from swarmstrap.units import MiB
 
 _PROBE_SECONDS = 60.0
 _BLKID_NOTHING = 2
@@ -42,7 +44,7 @@ def probe(disk: Path) -> Contents:
         probed = _blkid(path)
         if probed.returncode == _BLKID_AMBIVALENT:
             signatures.append(f"several kinds of data ({path.name})")
-        elif probed.returncode not in (0, _BLKID_NOTHING) or probed.stderr:
+        elif probed.returncode not in (0, _BLKID_NOTHING) or probed.stderr or not _readable(path):
             signatures.append(f"unreadable data ({path.name})")
         found = _words(probed)
         if path == disk and "PTTYPE" in found:
@@ -118,6 +120,21 @@ def is_path(disk: Path) -> bool:
 def _blkid(path: Path) -> Completed:
     command = ["blkid", "--probe", "--output", "export", f"/dev/{path.name}"]
     return run(command, timeout=_PROBE_SECONDS, check=False)
+
+
+def _readable(path: Path) -> bool:
+    """Whether both ends are, where data have their marks: blkid takes an I/O error for no data."""
+    try:
+        device = os.open(f"/dev/{path.name}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.lseek(device, 0, os.SEEK_END)
+            for offset in (0, max(0, size - MiB)):
+                os.pread(device, MiB, offset)
+        finally:
+            os.close(device)
+    except OSError:
+        return False
+    return True
 
 
 def _words(probed: Completed) -> dict[str, str]:
