@@ -11,6 +11,7 @@ from swarmstrap.units import Bytes, MiB
 from swarmstrap_server.lab.files import DECOY_BYTES, decoy_change, prepare
 from swarmstrap_server.lab.machines import (
     SECURE_OVMF,
+    BadSpot,
     Bus,
     KernelBoot,
     PowerOn,
@@ -75,8 +76,8 @@ def test_both_disks_hang_on_the_bus_in_attach_order(
     argv = qemu_argv(node, files.power_on("tcg", decoy_first=True), CHANNELS)
     disks = [word for word in argv if "drive=disk" in word]
     assert disks == [
-        f"{devices[0]},serial=node-decoy",
-        f"{devices[1]},serial=node-system,bootindex=2",
+        f"{devices[0]},id=disk-node-decoy,serial=node-decoy",
+        f"{devices[1]},id=disk-node-system,serial=node-system,bootindex=2",
     ]
 
 
@@ -112,6 +113,28 @@ def test_a_disk_that_was_removed_is_not_attached(tmp_path: Path) -> None:
     power = prepare(node, tmp_path).power_on("tcg", decoy_first=False, removed="system")
     argv = qemu_argv(node, power, CHANNELS)
     assert _attached(argv) == ["nvme node-second,bootindex=3", "virtio-blk-pci node-decoy"]
+
+
+def test_bad_spots_are_rules_of_their_disk_alone(tmp_path: Path) -> None:
+    spots = BadSpot("read", 0), BadSpot("write", 4 * MiB)
+    files = prepare(replace(NODE, bad=spots), tmp_path / "a,b")
+    argv = qemu_argv(NODE, files.power_on("tcg", decoy_first=True), CHANNELS)
+    decoy, system = (word for word in argv if word.startswith("if=none"))
+    assert "blkdebug" not in decoy
+    _, *words = system.split(",file.")
+    assert words == [
+        "driver=blkdebug",
+        "image.driver=file",
+        f"image.filename={tmp_path}/a,,b/system.raw",
+        *(
+            f"inject-error.0.{rule}"
+            for rule in ("event=none", "iotype=read", "errno=5", "sector=0")
+        ),
+        *(
+            f"inject-error.1.{rule}"
+            for rule in ("event=none", "iotype=write", "errno=5", "sector=8192")
+        ),
+    ]
 
 
 def test_the_network_is_tried_before_the_disk() -> None:

@@ -73,7 +73,7 @@ def prepare(node: VirtualNode, folder: Path) -> NodeFiles:
     # After the network, which is the first that the firmware tries.
     for place, disk in enumerate(node.disks, start=2):
         path, serial = folder / f"{disk.name}.raw", f"{node.name}-{disk.name}"
-        disks[disk.name] = AttachedDisk(path, serial, disk.bus, disk.sector, boot=place)
+        disks[disk.name] = AttachedDisk(path, serial, disk.bus, disk.sector, place, disk.bad)
         with path.open("wb") as file:
             file.truncate(disk.size)
     names = ["decoy", *(f"decoy{number}" for number in range(2, node.decoys + 1))]

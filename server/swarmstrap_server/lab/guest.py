@@ -14,10 +14,11 @@ from swarmstrap_server.lab.machines import (
     QEMU_LOG,
     REPORT_LOG,
     SERIAL_LOG,
+    AttachedDisk,
     PowerOn,
     VirtualNode,
 )
-from swarmstrap_server.lab.qemu import Channels, qemu_argv
+from swarmstrap_server.lab.qemu import Channels, device_id, qemu_argv
 from swarmstrap_server.lab.qmp import Qmp
 from swarmstrap_server.lab.verdict import Ended, Expected, Reason, SerialJudge, clean, judge_stop
 from swarmstrap_server.process import Child, ChildFailed
@@ -91,6 +92,10 @@ class Guest:
     async def screenshot(self, png: Path) -> None:
         """Write what the VGA screen shows now; raises SwarmstrapError when QEMU cannot."""
         await self._monitor.execute("screendump", filename=str(png.absolute()), format="png")
+
+    async def unplug(self, disk: AttachedDisk) -> None:
+        """Ask the node to let go of a disk of a SCSI bus; it is gone a moment later."""
+        await self._monitor.execute("device_del", id=device_id(disk))
 
     async def greet(self) -> None:
         """Make the monitor ready for commands; raises ChildFailed when QEMU did not start."""

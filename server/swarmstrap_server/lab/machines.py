@@ -44,6 +44,16 @@ PLAIN_OVMF = Ovmf(_OVMF / "OVMF_CODE_4M.fd", _OVMF / "OVMF_VARS_4M.fd")
 SECURE_OVMF = Ovmf(_OVMF / "OVMF_CODE_4M.secboot.fd", _OVMF / "OVMF_VARS_4M.ms.fd")
 
 
+@dataclass(frozen=True, slots=True)
+class BadSpot:
+    """A sector that cannot be read, or cannot be written; `offset` is in bytes. The other of the
+    two works.
+    """
+
+    fails: Literal["read", "write"]
+    offset: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualDisk:
     """A disk to install on. `sector` is its logical sector size in bytes. Its serial is the name
@@ -54,12 +64,13 @@ class VirtualDisk:
     bus: Bus
     size: Bytes = DISK
     sector: int = 512
+    bad: tuple[BadSpot, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualNode:
-    """One virtual node. Its first disk, `system`, is as `bus`, `disk` and `sector` say; the bus
-    has `decoys` besides, which nothing may write to.
+    """One virtual node. Its first disk, `system`, is as `bus`, `disk`, `sector` and `bad` say; the
+    bus has `decoys` besides, which nothing may write to.
 
     `ipxe_rom`: iPXE sits in the NIC, as QEMU's NICs have it; without it UEFI firmware fetches
     its boot program over TFTP like a real machine. `secure_boot`: the firmware runs only what is
@@ -76,6 +87,7 @@ class VirtualNode:
     cpus: int = 1
     nic: Nic = "virtio-net-pci"
     sector: int = 512
+    bad: tuple[BadSpot, ...] = ()
     ipxe_rom: bool = True
     secure_boot: bool = False
     more_disks: tuple[VirtualDisk, ...] = ()
@@ -124,7 +136,9 @@ class VirtualNode:
     @property
     def disks(self) -> tuple[VirtualDisk, ...]:
         """All that may be written, in the order in which the firmware tries them."""
-        first = VirtualDisk(name="system", bus=self.bus, size=self.disk, sector=self.sector)
+        first = VirtualDisk(
+            name="system", bus=self.bus, size=self.disk, sector=self.sector, bad=self.bad
+        )
         return first, *self.more_disks
 
     @property
@@ -146,6 +160,7 @@ class AttachedDisk:
     bus: Bus
     sector: int = 512
     boot: int | None = None
+    bad: tuple[BadSpot, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from errno import EIO
 from pathlib import Path
 from typing import assert_never
 
@@ -91,13 +92,32 @@ def _pflash(path: Path, readonly: str) -> list[str]:
 
 def _disk(disk: AttachedDisk, number: int) -> list[str]:
     # Nothing here outlives the host's page cache, so the guest's flushes need not reach a disk.
-    drive = f"if=none,id=disk{number},format=raw,cache=unsafe,discard=unmap"
-    device = f"{_device(disk.bus, number)},drive=disk{number},serial={disk.serial}"
+    drive = f"if=none,id=disk{number},format=raw,cache=unsafe,discard=unmap,{_backing(disk)}"
+    device = f"{_device(disk.bus, number)},drive=disk{number}"
+    device += f",id={device_id(disk)},serial={disk.serial}"
     if disk.sector != 512:
         device += f",logical_block_size={disk.sector},physical_block_size={disk.sector}"
     if disk.boot is not None:
         device += f",bootindex={disk.boot}"
-    return ["-drive", f"{drive},file={_escaped(disk.path)}", "-device", device]
+    return ["-drive", drive, "-device", device]
+
+
+def device_id(disk: AttachedDisk) -> str:
+    """What QEMU's monitor calls the disk; an id begins with a letter."""
+    return f"disk-{disk.serial}"
+
+
+def _backing(disk: AttachedDisk) -> str:
+    """The image file; one with bad spots lies behind QEMU's `blkdebug`, which counts in 512."""
+    path = _escaped(disk.path)
+    if not disk.bad:
+        return f"file={path}"
+    words = ["file.driver=blkdebug", "file.image.driver=file", f"file.image.filename={path}"]
+    for number, spot in enumerate(disk.bad):
+        rule = f"file.inject-error.{number}"
+        words += [f"{rule}.event=none", f"{rule}.iotype={spot.fails}", f"{rule}.errno={EIO}"]
+        words += [f"{rule}.sector={spot.offset // 512}"]
+    return ",".join(words)
 
 
 def _device(bus: Bus, number: int) -> str:
