@@ -7,8 +7,11 @@ SITE     := build/demo/site
 IMAGE    := debian
 SHELLS   := .ci/run $(shell git ls-files 'dracut/*.sh' 'boot/*.sh' 2>/dev/null)
 FAST     := tests/unit tests/fuzz tests/plans tests/disk tests/http tests/swarm
-# The matrix by `make hardware-matrix`, or in `make vm`: beside everything else forty minutes are short.
-SLOW     := tests/dracut tests/vm --ignore=tests/vm/test_hardware_matrix.py
+# A virtual node alone keeps one core busy. So they come in two streams of about the same length;
+# in front of the second one are the tiers without any.
+SEVERAL  := $(addprefix tests/vm/test_,rehearsal.py failing_disks.py refused_nodes.py disk_image.py hardware_matrix.py)
+ONE      := tests/dracut $(filter-out $(SEVERAL),$(sort $(wildcard tests/vm/test_*.py)))
+LONGEST  := --durations=0 --durations-min=20
 
 # Where `make install` puts things; DESTDIR goes before what is not below PREFIX.
 PREFIX  := /opt/swarmstrap
@@ -68,11 +71,11 @@ check: build/.venv ## ruff, mypy, walls, shell; under two minutes
 	@$(BIN)/pytest --quiet tests/unit/test_tree.py >build/tree.log || { cat build/tree.log; exit 1; }
 
 test: check ## every tier, virtual nodes included; under 40 minutes from nothing
-	@# A virtual node alone keeps one core busy: the other tiers run beside it. A shell has what it
-	@# runs in the background ignore interrupts, which a test sends.
-	@env --default-signal=INT $(BIN)/pytest $(FAST) >build/fast.log 2>&1 & fast=$$!; \
-	$(BIN)/pytest $(SLOW); slow=$$?; \
-	wait $$fast; fast=$$?; cat build/fast.log; exit $$((slow + fast))
+	@# A shell has what it runs in the background ignore interrupts, which a test sends.
+	@env --default-signal=INT sh -c '$(BIN)/pytest $(FAST); fast=$$?; \
+		$(BIN)/pytest $(LONGEST) $(ONE) && exit $$fast' >build/second.log 2>&1 & second=$$!; \
+	$(BIN)/pytest $(LONGEST) $(SEVERAL); first=$$?; \
+	wait $$second; second=$$?; cat build/second.log; exit $$((first + second))
 
 fast: build/.venv ## the tiers that need no virtual node
 	$(BIN)/pytest $(FAST)

@@ -10,7 +10,7 @@ from swarmstrap_server.installer import initramfs
 from swarmstrap_server.run import run
 from swarmstrap_server.shipped import shipped
 
-BUILD = Path("build/initramfs").resolve()
+BUILD = Path("build/demo/site/boot/cache").resolve()  # where the demonstration has it already
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 CA_CERTIFICATE = b"a certificate\n"
 ALLOWED_SIGNERS = b"publisher ssh-ed25519 AAAA\n"

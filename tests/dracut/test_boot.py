@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 import pytest
-from tests.dracut.installer import BUILD, SYSTEMD, Installer
+from tests.dracut.installer import SYSTEMD, Installer
 
 from swarmstrap.units import Bytes, GiB
 from swarmstrap_server.installer import overlay
@@ -38,7 +38,7 @@ def main():
 @pytest.fixture(scope="module")
 def speed(installer: Installer) -> Speed:
     kernel = Path("/boot", f"vmlinuz-{installer.built.release}")
-    return asyncio.run(measure(kernel, BUILD / "speed"))
+    return asyncio.run(measure(kernel, Path("build/lab")))
 
 
 async def boot(image: Path, kernel: Path, speed: Speed, folder: Path) -> tuple[Ended, list[str]]:
@@ -63,7 +63,7 @@ async def boot(image: Path, kernel: Path, speed: Speed, folder: Path) -> tuple[E
             guest.prove()
 
     async with powered_on(NODE, power, logs=folder, on_line=on_line, on_report=on_report) as guest:
-        ended = await guest.ended(Expected("proof", speed.deadline(60), speed.deadline(60)))
+        ended = await guest.ended(Expected("proof", speed.deadline(150), speed.deadline(150)))
     return ended, said
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Part of the hardware matrix: an MBR, LVM on RAID."""
+"""Part of the hardware matrix: an MBR and a partition on it that stays, LVM on RAID."""
 
 import json
 import os

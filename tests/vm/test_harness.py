@@ -44,8 +44,8 @@ async def boot(
     speed: Speed,
     *,
     end: End = "power-off",
-    seconds: float = 20.0,
-    quiet: float = 20.0,
+    seconds: float = 60.0,
+    quiet: float = 60.0,
     modules: tuple[str, ...] = (),
     decoy_first: bool = True,
 ) -> Ended:
@@ -114,7 +114,7 @@ async def test_red_on_a_node_that_no_longer_feeds_its_watchdog(
         sleep 2; kill -STOP $dog
         while true; do echo still talking; sleep 1; done
     """
-    ended = await boot(script, files, speed, modules=("i6300esb",), seconds=40)
+    ended = await boot(script, files, speed, modules=("i6300esb",), seconds=90)
     assert (ended.reason, "watchdog" in ended.detail) == ("hung", True), ended
 
 

@@ -123,7 +123,7 @@ async def power_on(node: VirtualNode, files: NodeFiles, net: Network, end: End) 
     async with powered_on(
         node, power, logs=files.folder, on_line=take_line, on_report=take_report
     ) as guest:
-        limit = speed.deadline(60)
+        limit = speed.deadline(150)
         return Heard(await guest.ended(Expected(end, limit, limit)), reports, lines)
 
 

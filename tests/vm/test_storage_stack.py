@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.vm import stack_on_node
+from tests.vm.systems import BUILD, DEMO
 
 from swarmstrap.layout import Layout
 from swarmstrap.layoutcheck import check_layout
@@ -24,7 +25,6 @@ from swarmstrap_server.lab.verdict import Expected
 from swarmstrap_server.site.yamlfile import load
 
 HERE = Path(__file__).parent
-BUILD = Path("build").resolve()
 NODE = VirtualNode(
     name="stack",
     mac="52:54:00:77:00:05",
@@ -46,8 +46,9 @@ async def test_a_stack_is_made_stopped_opened_and_made_anew(tmp_path: Path) -> N
         "/opt/swarmstrap/swarmstrap/cli.py": (HERE / "stack_on_node.py").read_bytes(),
         stack_on_node.LAYOUT: msgspec.json.encode(layout),
     }
-    overlay.append(initramfs.generic(release, BUILD / "initramfs"), added, whole)
-    speed = await measure(kernel, BUILD / "initramfs" / "speed")
+    generic = initramfs.generic(release, DEMO / "site" / "boot" / "cache")
+    overlay.append(generic, added, whole)
+    speed = await measure(kernel, BUILD / "lab")
     nonce = secrets.token_hex(8)
     heard: list[dict[str, object]] = []
 
@@ -65,7 +66,7 @@ async def test_a_stack_is_made_stopped_opened_and_made_anew(tmp_path: Path) -> N
     async with powered_on(
         NODE, power, logs=tmp_path, on_line=lambda line: None, on_report=on_report
     ) as guest:
-        ended = await guest.ended(Expected("proof", speed.deadline(400), speed.deadline(120)))
+        ended = await guest.ended(Expected("proof", speed.deadline(600), speed.deadline(150)))
     assert ended.good, ended
     assert heard[-1]["did"] == "done", heard[-1].get("error")
     (refused,) = [told for told in heard if told["did"] == "refused what is mounted"]

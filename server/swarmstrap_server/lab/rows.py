@@ -243,7 +243,7 @@ ROWS = (
 )
 
 # What a few minutes allow, and what goes wrong most easily.
-SUBSET = ("bios-msdos", "lvm-on-raid")
+SUBSET = ("kept-msdos", "lvm-on-raid")
 
 
 def rows(names: Sequence[str]) -> tuple[Row, ...]:
