@@ -86,7 +86,8 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     `manifest` and `signature` are the files' exact bytes. `torrent` is the .torrent's bytes;
     `trackers`, `web_seeds` and `deal` are URLs of this site, which are not part of the image;
-    without `deal` the node takes everything from the swarm.
+    without `deal` the node takes everything from the swarm. `seeders` are the addresses of further
+    seeders of this site, to be told apart from nodes.
     `session` is the bearer of every later request. An update names as `origin` the deployment that
     partitioned the disks, from which their UUIDs derive; it leaves alone what `preserve` matches.
     No disk that fits an entry of `skip_block_devices` is chosen, whatever the layout says.
@@ -104,6 +105,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     skip_block_devices: tuple[dict[str, str | int | bool], ...] = ()
     trackers: tuple[str, ...] = ()
     web_seeds: tuple[str, ...] = ()
+    seeders: tuple[str, ...] = ()
     deal: str = ""
     hostname: str = ""
     network: tuple[Interface, ...] = ()

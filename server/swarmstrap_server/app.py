@@ -30,7 +30,9 @@ MAX_BODY = 16 << 20
 
 @dataclass(slots=True)
 class Services:
-    """One server's parts. `published` maps an infohash to its image, as last read from disk."""
+    """One server's parts. `published` maps an infohash to its image, as last read from disk;
+    `members` maps the address from which a node showed its session to the node's name.
+    """
 
     deployments: Deployments
     images: ImageStore
@@ -38,6 +40,13 @@ class Services:
     seeding: Seeding
     published: dict[str, Image]
     sharing: Sharing
+    members: dict[str, str]
+
+    def unlimited_seeders(self, infohash: str) -> int:
+        """How many of the site's seeders serve this image now, but for a server with a limit."""
+        limited = self.deployments.site.settings.swarm.seeder_rate
+        own = self.seeding.pid is not None and not limited
+        return own + self.tracker.further_seeders(infohash)
 
     def publish(self) -> None:
         """Offer to the swarm what lies in the image store now, but for what is broken."""

@@ -28,6 +28,7 @@ from swarmstrap_server.site import pki
 from swarmstrap_server.site.checks import dhcp_settings
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.swarm.seeding import Seeding
+from swarmstrap_server.swarm.tier import Placed
 from swarmstrap_server.swarm.tracker import Tracker
 from swarmstrap_server.swarm.uplink import uplink
 
@@ -75,10 +76,22 @@ def make_services(site: Site, store: Store) -> Services:
     images = ImageStore(site.paths.images)
     rate = settings.swarm.seeder_rate
     deployments = Deployments(site, store, images, uplink=uplink(settings))
+    members: dict[str, str] = {}
+
+    def rack_of(address: str) -> str | None:
+        node = members.get(address)
+        return None if node is None else deployments.site.rack_of(node)
+
     return Services(
         deployments=deployments,
         images=images,
-        tracker=Tracker((settings.address, settings.ports.seeder), time.monotonic),
+        tracker=Tracker(
+            (settings.address, settings.ports.seeder),
+            time.monotonic,
+            rack=settings.swarm.rack,
+            others=[Placed((s.address, s.port), s.rack) for s in settings.swarm.seeders],
+            rack_of=rack_of,
+        ),
         seeding=Seeding(
             settings.address,
             settings.ports.seeder,
@@ -88,6 +101,7 @@ def make_services(site: Site, store: Store) -> Services:
         ),
         published={},
         sharing=Sharing(deployments),
+        members=members,
     )
 
 

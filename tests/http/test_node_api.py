@@ -262,6 +262,7 @@ async def test_a_node_seeds_until_those_that_deploy_the_same_image_have_it(live:
     assert (stay.leave, stay.reason) == (False, "still without the image: n3")
     await second.send(Events(events=(start(1, "do/image/5"), finish(2, "do/image/5"))))
     assert (await first.seeding(Seeding(uploaded=8, peers=1))).leave
+    assert live.services.members == {"127.0.0.1": "n1"}
     await first.close()
     await second.close()
 

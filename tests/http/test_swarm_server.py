@@ -10,9 +10,10 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 import libtorrent as lt
-from tests.http.conftest import ADDRESS, Live, free_ports
+from tests.http.conftest import ADDRESS, Live, free_ports, register
 
 from swarmstrap import tuning
+from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.swarm.announces import bencode
 
 SECONDS = 30.0
@@ -34,7 +35,15 @@ async def announce(live: Live, infohash: bytes, port: int) -> bytes:
         return await response.read()
 
 
+async def take_a_job(live: Live) -> None:
+    """From then on this machine's address is that of node n1."""
+    live.services.deployments.arm(Arm(nodes=("n1",), image="tiny"))
+    registered = await live.api.register(register(), patience=0)
+    await live.api.job(registered.token, patience=0)
+
+
 async def test_the_tracker_names_the_seeder_first_and_then_the_peers(live: Live) -> None:
+    await take_a_job(live)
     infohash = bytes.fromhex(next(iter(live.services.published)))[:20]
     seeder = live.services.deployments.site.settings.ports.seeder
     first = await announce(live, infohash, 5001)
@@ -43,6 +52,25 @@ async def test_the_tracker_names_the_seeder_first_and_then_the_peers(live: Live)
     assert b"5:peers" + bencode(local + seeder.to_bytes(2, "big")) in first
     both = local + seeder.to_bytes(2, "big") + local + (5001).to_bytes(2, "big")
     assert b"5:peers" + bencode(both) in second
+
+
+async def test_without_a_job_one_is_a_stranger_and_nobody_hears_of_it(live: Live) -> None:
+    infohash = bytes.fromhex(next(iter(live.services.published)))[:20]
+    for port in (5001, 5002):
+        assert b"5:peers6:" in await announce(live, infohash, port)
+    assert live.services.tracker.peers == 0
+
+
+async def test_the_tracker_knows_the_racks_of_nodes(live: Live) -> None:
+    nodes = live.paths.root / "nodes" / "lab.yaml"
+    nodes.write_text(nodes.read_text().replace("hostname: n1", "rack: r7\n  hostname: n1"))
+    await take_a_job(live)
+    infohash = bytes.fromhex(next(iter(live.services.published)))[:20]
+    # The first node of a rack without a seeder is its gateway, the second is not.
+    told = [await announce(live, infohash, port) for port in range(5001, 5004)]
+    assert [b"5:peers6:" in answer for answer in told] == [True, True, False]
+    seeder = live.services.deployments.site.settings.ports.seeder
+    assert bytes([127, 0, 0, 1]) + seeder.to_bytes(2, "big") not in told[1]
 
 
 async def test_the_tracker_knows_published_images_only(live: Live) -> None:
@@ -62,6 +90,7 @@ def peer(live: Live, folder: Path, port: int) -> tuple[lt.session, lt.torrent_ha
 async def test_a_peer_gets_the_image_from_the_seeder_also_after_it_was_killed(
     live: Live, tmp_path: Path
 ) -> None:
+    await take_a_job(live)
     seeding = live.services.seeding
     running = asyncio.create_task(seeding.run())
     try:

@@ -79,6 +79,7 @@ def test_a_publisher_who_signs_elsewhere(tmp_path: Path) -> None:
         ("- {name: N1, mac: 52:54:00:00:00:01}\n", "2: 'N1' is not a node's name"),
         ("- name: n1\n  mac: 52:54:00:00:01\n", "3: '52:54:00:00:01' is not a MAC address"),
         ("- name: n1\n", "2: node n1 needs mac or uuid, to be known by"),
+        ("- name: n1\n  mac: 52:54:00:00:00:01\n  rack: a b\n", "4: 'a b' is not a rack's name"),
         ("- name: n1\n  uuid: abc\n", "3: 'abc' is not a UUID"),
         ("- {name: n1, mac: 52:54:00:00:00:01, layuot: a}\n", "did you mean 'layout'?"),
         (
@@ -127,6 +128,9 @@ def test_what_is_wrong_with_a_node(root: Path, text: str, expected: str) -> None
     [
         ("ports: {boot: 80, node: 80}", "3: boot, node, seeder and deal need four different ports"),
         ("swarm: {seeder_rate: fast}", "3: not a size: 'fast'"),
+        ("swarm: {rack: ../a}", "3: '../a' is not a rack's name"),
+        ("swarm: {seeders: [{address: s2}]}", "3: 's2' is not an IPv4 address"),
+        ("swarm: {seeders: [{address: 192.0.2.1}]}", "192.0.2.1 port 6881 is a seeder already"),
         ("installer_arguments: a|b", "3: 'a|b' has characters that do not belong"),
         ("defaults: {layout: nope}", "3: no layout 'nope'"),
         ("defaults: {skip_block_devices: [{}]}", "3: an empty entry would skip every disk"),

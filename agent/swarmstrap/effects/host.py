@@ -131,6 +131,7 @@ class Machine:
             site=self._settings.server,
             trackers=job.trackers,
             web_seeds=job.web_seeds,
+            seeders=job.seeders,
             deal=job.deal,
             address=self._address,
         )

@@ -96,6 +96,7 @@ def make_job(
         skip_block_devices=defaults.skip_block_devices,
         trackers=(f"{site.boot_url}/announce",),
         web_seeds=(web_seed(site, deployment.infohash),),
+        seeders=tuple(seeder.address for seeder in site.settings.swarm.seeders),
         deal=f"{site.deal_url}/{deployment.infohash}",
         hostname=(spec.hostname if spec else "") or deployment.node,
         network=spec.network if spec else (),

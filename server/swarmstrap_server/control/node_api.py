@@ -5,7 +5,8 @@ from aiohttp import web
 
 from swarmstrap import wire
 from swarmstrap_server.app import SERVICES, Services, answer, bearer, body, new_app
-from swarmstrap_server.control.nodes import Deployment, release
+from swarmstrap_server.control.nodes import Deployment
+from swarmstrap_server.control.release import release
 
 
 def init_app(services: Services) -> web.Application:
@@ -28,7 +29,10 @@ async def _register(request: web.Request) -> web.Response:
 async def _job(request: web.Request) -> web.Response:
     token = bearer(request)
     claim = await body(request, wire.Claim)
-    return answer(request.app[SERVICES].deployments.take_job(token, claim.claim))
+    services = request.app[SERVICES]
+    job = services.deployments.take_job(token, claim.claim)
+    services.members[request.remote or ""] = job.node
+    return answer(job)
 
 
 async def _events(request: web.Request) -> web.Response:
@@ -50,9 +54,18 @@ async def _plan(request: web.Request) -> web.Response:
 async def _seeding(request: web.Request) -> web.Response:
     session = _session(request)
     seeding = await body(request, wire.Seeding)
-    deployments = request.app[SERVICES].deployments
+    services = request.app[SERVICES]
+    deployments = services.deployments
     mine = deployments.seeds(deployments.current(session), seeding.uploaded)
-    return answer(release(mine, deployments.store.active(), deployments.clock()))
+    return answer(
+        release(
+            mine,
+            deployments.store.active(),
+            deployments.clock(),
+            seeders=services.unlimited_seeders(mine.infohash),
+            rack_of=deployments.site.rack_of,
+        )
+    )
 
 
 async def _passing(request: web.Request) -> web.Response:
@@ -63,4 +76,7 @@ async def _passing(request: web.Request) -> web.Response:
 
 
 def _session(request: web.Request) -> Deployment:
-    return request.app[SERVICES].deployments.session(bearer(request))
+    services = request.app[SERVICES]
+    deployment = services.deployments.session(bearer(request))
+    services.members[request.remote or ""] = deployment.node
+    return deployment

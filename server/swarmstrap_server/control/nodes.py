@@ -5,14 +5,13 @@ A deployment begins as an arming, an operator's permission for one node and a li
 changes of one are functions here, from value to value; the times are seconds since 1970.
 """
 
-from collections.abc import Iterable
 from typing import Literal, get_args
 
 import msgspec
 from msgspec.structs import replace
 
 from swarmstrap.steps import Phase
-from swarmstrap.wire import DRY_RUN, Event, Finish, Mode, Release, Usage, Verify
+from swarmstrap.wire import DRY_RUN, Event, Finish, Mode, Usage, Verify
 
 State = Literal["discovered", "ready", "armed", "deploying", "deployed", "planned", "failed"]
 DeploymentState = Literal["armed", "active", "deployed", "planned", "failed", "expired", "disarmed"]
@@ -210,20 +209,3 @@ def _step_ended(deployment: Deployment, event: Event, phase: str, now: float) ->
         deployment = replace(deployment, fetched=True)
     # The agent says this before it carries out the last step: afterwards it is gone.
     return replace(deployment, state="deployed", ended=now) if phase == "finish" else deployment
-
-
-def release(mine: Deployment, others: Iterable[Deployment], now: float) -> Release:
-    """Whether a node that has the image may stop seeding it to those that deploy the same."""
-    fetching = sorted(
-        other.node
-        for other in others
-        if other.state == "active"
-        and other.infohash == mine.infohash
-        and other.id != mine.id
-        and not other.fetched
-        and now - (other.heard or now) < ABSENCE_SECONDS
-    )
-    if fetching:
-        shown = ", ".join(fetching[:3]) + (" and others" if len(fetching) > 3 else "")
-        return Release(leave=False, reason=f"still without the image: {shown}")
-    return Release(leave=True, reason="every node that is deploying this image has it")

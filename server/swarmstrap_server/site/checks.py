@@ -29,6 +29,7 @@ HOOK_NAME = re.compile(r"[0-9]{2}-[A-Za-z0-9][A-Za-z0-9._-]*")
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 NODE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 HOST_NAME = re.compile(rf"{NODE_NAME.pattern}(?:\.{NODE_NAME.pattern})*")
+RACK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 # No quote, no space but between words, nothing that iPXE or a shell would expand.
 KERNEL_ARGUMENTS = re.compile(r"(?:[A-Za-z0-9_.,:=/@%+~-]+(?: |$))*")
@@ -71,11 +72,24 @@ def _settings_findings(settings: Settings, layouts: Sequence[str]) -> Iterator[F
     yield ("defaults", "layout"), _one_of(settings.defaults.layout, layouts, "layout")
     if settings.swarm.seeder_rate:
         yield ("swarm", "seeder_rate"), _size(settings.swarm.seeder_rate)
+    yield from _swarm_findings(settings)
     yield ("defaults", "skip_block_devices"), _skip(settings.defaults.skip_block_devices)
     ports = settings.ports
     if len({ports.boot, ports.node, ports.seeder, ports.deal}) < 4:
         yield ("ports",), "boot, node, seeder and deal need four different ports"
     yield ("dhcp",), _dhcp(settings)
+
+
+def _swarm_findings(settings: Settings) -> Iterator[Finding]:
+    yield ("swarm", "rack"), _rack(settings.swarm.rack)
+    known = {(settings.address, settings.ports.seeder)}
+    for position, seeder in enumerate(settings.swarm.seeders):
+        path: Steps = ("swarm", "seeders", position)
+        yield (*path, "address"), _address(seeder.address)
+        yield (*path, "rack"), _rack(seeder.rack)
+        if (seeder.address, seeder.port) in known:
+            yield path, f"{seeder.address} port {seeder.port} is a seeder already"
+        known.add((seeder.address, seeder.port))
 
 
 def dhcp_settings(settings: Settings) -> DhcpSettings | None:
@@ -158,6 +172,7 @@ def _node_findings(
         yield (*path, "uuid"), _uuid(node.uuid)
     elif not node.macs:
         yield path, f"node {node.name} needs mac or uuid, to be known by"
+    yield (*path, "rack"), _rack(node.rack)
     if node.layout:
         yield (*path, "layout"), _one_of(node.layout, layouts, "layout")
     if node.hostname:
@@ -181,6 +196,10 @@ def kernel_arguments(text: str) -> str:
 
 def _shape(text: str, pattern: re.Pattern[str], what: str) -> str:
     return "" if pattern.fullmatch(text) else f"{text!r} is not {what}"
+
+
+def _rack(name: str) -> str:
+    return _shape(name, RACK, "a rack's name") if name else ""
 
 
 def _one_of(name: str, known: Sequence[str], what: str) -> str:

@@ -63,6 +63,11 @@ class Site:
                 hint=f"write layouts/{name}.yaml",
             ) from None
 
+    def rack_of(self, node: str) -> str:
+        """ "" for a node that has none, and for one that the site does not know."""
+        spec = self.nodes.get(node)
+        return spec.rack if spec else ""
+
     def hooks_of(self, node: str) -> tuple[HookFile, ...]:
         """In the order in which they run: by name, so that 10-a precedes 20-b."""
         spec = self.nodes.get(node)

@@ -40,15 +40,26 @@ class Dhcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     secure_boot: bool = False
 
 
+class FurtherSeeder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A machine that runs `swarmstrap seed`, by its IPv4 address on the network of the nodes."""
+
+    address: str
+    port: Port = 6881
+    rack: str = ""
+
+
 class Swarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`seeder_rate` is a size per second, empty for no cap. `boot_peers` says whether booted nodes
     pass kernel and initramfs on, only to firmware that compares digests or to all; then
-    `boot_copies` nodes at a time load them from the server.
+    `boot_copies` nodes at a time load them from the server. `rack` is that of the server, and
+    `seeders` serve beside it.
     """
 
     seeder_rate: str = ""
     boot_peers: BootPeers = "off"
     boot_copies: Annotated[int, msgspec.Meta(ge=1)] = 32
+    rack: str = ""
+    seeders: tuple[FurtherSeeder, ...] = ()
 
 
 class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -91,11 +102,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One node of the site. `hooks` names those that run on it; left out, all of them do."""
+    """One node of the site. `hooks` names those that run on it; left out, all of them do. Nodes
+    without a `rack` are in one of their own, all together.
+    """
 
     name: str
     mac: str | tuple[str, ...] = ()
     uuid: str = ""
+    rack: str = ""
     layout: str = ""
     hostname: str = ""
     network: tuple[Interface, ...] = ()

@@ -44,6 +44,11 @@ class Tier:
         """The server's own."""
         return self._seeders[0].endpoint
 
+    @property
+    def further(self) -> int:
+        """How many beside the first are present."""
+        return len(self._present) - 1
+
     def nodes(self, seeder: Endpoint) -> tuple[Endpoint, ...]:
         """Who was told of this seeder and still needs it."""
         return tuple(self._nodes[seeder])

@@ -142,6 +142,11 @@ class Tracker:
     def peers(self) -> int:
         return sum(len(swarm.heard) for swarm in self._swarms.values())
 
+    def further_seeders(self, infohash: str) -> int:
+        """How many seeders beside the server's own have this image (hex of its full hash)."""
+        swarm = self._swarms.get(bytes.fromhex(infohash)[:HASH_BYTES])
+        return swarm.tier.further if swarm else 0
+
     def _answer(self, announce: Announce, swarm: _Swarm, me: Endpoint) -> dict[bytes, Bencoded]:
         self.counters.completed += announce.event == "completed"
         told = self._told(announce, swarm, me, self._clock())

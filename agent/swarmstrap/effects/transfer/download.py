@@ -29,7 +29,9 @@ _RELEASE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Whence an image comes. `site` is a URL of the server; `address` is this node's own."""
+    """Whence an image comes. `site` is a URL of the server, `seeders` are addresses of further
+    seeders; `address` is this node's own.
+    """
 
     manifest: Manifest
     torrent: Torrent
@@ -38,6 +40,7 @@ class Source:
     web_seeds: tuple[str, ...]
     deal: str
     address: str
+    seeders: tuple[str, ...] = ()
 
 
 class Download:
@@ -67,6 +70,7 @@ class Download:
         await asyncio.to_thread(staged.make, staged_size(source.manifest), source.torrent.name)
         urls = (source.site, *source.trackers, *source.web_seeds)
         seeders = await asyncio.to_thread(fetch.seeder_addresses, urls)
+        seeders |= set(source.seeders)
         self._swarm = Swarm(
             source.torrent,
             staged.place,
