@@ -38,6 +38,10 @@ def node(address: str, port: int) -> "lt.settings_pack":
         "initial_picker_threshold": 0,
         # Announce a piece 500 ms before it is whole: 1.58 -> 1.49.
         "predictive_piece_announce": 500,
+        # A piece announced so early may be the last: those who have all would part with a node that
+        # has not, and it would wait 5 s for the next connection. Nor is a node redundant that wants
+        # nothing of an image so far.
+        "close_redundant_connections": False,
         # Short queues leave the choice open; 32 blocks fill 1 Gbit/s over 4 ms.
         "request_queue_time": 1,
         "max_out_request_queue": 8,
@@ -88,6 +92,8 @@ def seeder(address: str, port: int, rate: int) -> "lt.settings_pack":
         "listen_queue_size": 512,
         # Virtual nodes behind one address are several peers.
         "allow_multiple_connections_per_ip": True,
+        # Nodes announce pieces before they have them: whoever seems to have all may lack the last.
+        "close_redundant_connections": False,
         # Few slots, so that a piece is soon whole somewhere and spreads from there; changed often,
         # so that nobody waits long. Two slots starved a node in the measurements.
         "unchoke_slots_limit": 8,

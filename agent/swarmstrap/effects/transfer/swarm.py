@@ -127,7 +127,7 @@ class Swarm:
         self._loop = asyncio.get_running_loop()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._loop.add_reader(self._wake, self._hear)
-        self._session = [_open_session(address, port, keep_peers=not everything)]
+        self._session = [_open_session(address, port)]
         self._session[0].set_alert_fd(self._waker)
         self._handle = self._session[0].add_torrent(self._parameters())
         self._last_progress = self._loop.time()
@@ -345,13 +345,11 @@ class Swarm:
                 pass
 
 
-def _open_session(address: str, port: int, *, keep_peers: bool) -> lt.session:
+def _open_session(address: str, port: int) -> lt.session:
     category = lt.alert_category
     parameters = lt.session_params()
     parameters.settings = {
         **tuning.node(address, port),
-        # Else a node that has all it wants so far parts with everybody who has all.
-        "close_redundant_connections": not keep_peers,
         "alert_mask": category.error
         | category.status
         | category.tracker
