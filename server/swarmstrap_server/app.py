@@ -10,13 +10,11 @@ import msgspec
 from aiohttp import web
 
 from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Untrusted
-from swarmstrap.manifest import TORRENT_FILE
 from swarmstrap.wire import Problem
 from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.netboot.sharing import Sharing
-from swarmstrap_server.swarm.seeder import Offer
-from swarmstrap_server.swarm.seeding import Seeding
+from swarmstrap_server.swarm.seeding import Seeding, offer_of
 from swarmstrap_server.swarm.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -55,7 +53,7 @@ class Services:
             log.error("left out of the swarm, and not to be deployed: %s", error)
         self.published = {image.manifest.infohash: image for image in found.images}
         self.tracker.track(self.published)
-        self.seeding.offer([_offer(image) for image in self.published.values()])
+        self.seeding.offer([offer_of(image) for image in self.published.values()])
 
 
 SERVICES = web.AppKey("SERVICES", Services)
@@ -110,11 +108,3 @@ def _status(error: SwarmstrapError) -> int:
             return 409
         case _:
             return 500
-
-
-def _offer(image: Image) -> Offer:
-    return Offer(
-        infohash=image.manifest.infohash,
-        torrent=str(image.directory / TORRENT_FILE),
-        directory=str(image.directory),
-    )

@@ -14,6 +14,7 @@ from swarmstrap_server.commands import images as cli_images
 from swarmstrap_server.commands import keys as cli_keys
 from swarmstrap_server.commands import layout as cli_layout
 from swarmstrap_server.commands import nodes as cli_nodes
+from swarmstrap_server.commands import seed as cli_seed
 from swarmstrap_server.commands import site as cli_site
 from swarmstrap_server.commands import status as cli_status
 
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_keys.add_commands(commands)
     cli_layout.add_commands(commands)
     cli_nodes.add_commands(commands)
+    cli_seed.add_commands(commands)
     cli_status.add_commands(commands)
     return parser
 

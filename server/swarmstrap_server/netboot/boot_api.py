@@ -10,11 +10,12 @@ from aiohttp.abc import AbstractStreamWriter
 
 from swarmstrap.errors import Refused
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE
-from swarmstrap_server.app import SERVICES, Services, new_app
+from swarmstrap_server.app import SERVICES, Services, answer, new_app
 from swarmstrap_server.control.identity import marks
 from swarmstrap_server.images.library import FILES
 from swarmstrap_server.netboot import boot
 from swarmstrap_server.netboot.sharing import Sharing
+from swarmstrap_server.swarm.mirror import PUBLISHED, Published
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ def init_app(services: Services) -> web.Application:
     app.router.add_get("/announce", _announce)
     app.router.add_get("/images/{infohash}/{directory}/{file}", _image)
     app.router.add_get("/images/{image}/{file}", _image_by_name)
+    app.router.add_get(PUBLISHED, _published)
     return app
 
 
@@ -115,6 +117,12 @@ async def _image(request: web.Request) -> web.FileResponse:
     if image is None or file not in (INDEX_FILE, PAYLOAD_FILE):
         raise web.HTTPNotFound
     return web.FileResponse(image.directory / file)
+
+
+async def _published(request: web.Request) -> web.Response:
+    """What a further seeder of this site is to have."""
+    images = (image.manifest for image in request.app[SERVICES].published.values())
+    return answer([Published(name=m.name, version=m.version, infohash=m.infohash) for m in images])
 
 
 async def _image_by_name(request: web.Request) -> web.FileResponse:

@@ -3,7 +3,7 @@
 
 `python -m swarmstrap_server.swarm.seeder ADDRESS PORT DEAL_PORT BYTES_PER_SECOND` reads `Wanted`
 lines from stdin, writes `Report` lines to stdout, and ends when stdin does. While it deals a
-torrent's pieces, it is no peer of that torrent.
+torrent's pieces, it is no peer of that torrent; with DEAL_PORT 0 it never deals.
 """
 
 import asyncio
@@ -164,7 +164,8 @@ async def run(address: str, port: int, deal_port: int, rate: int) -> None:
     # Else a stream whose node has gone would be dealt to until its buffer is full.
     runner = web.AppRunner(seeder.dealer.app(), access_log=None, handler_cancellation=True)
     await runner.setup()
-    await web.TCPSite(runner, address, deal_port, backlog=_BACKLOG).start()
+    if deal_port:
+        await web.TCPSite(runner, address, deal_port, backlog=_BACKLOG).start()
     reporting = asyncio.create_task(_report(seeder))
     while line := await orders.readline():
         seeder.want(msgspec.json.decode(line, type=Wanted))

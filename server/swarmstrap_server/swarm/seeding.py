@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from swarmstrap.manifest import TORRENT_FILE
+from swarmstrap_server.images.library import Image
 from swarmstrap_server.swarm.seeder import Offer, Report, Wanted
 
 log = logging.getLogger(__name__)
@@ -104,6 +106,14 @@ class Seeding:
             self.report = msgspec.json.decode(line, type=Report)
             for problem in self.report.problems:
                 log.error("seeder: %s", problem)
+
+
+def offer_of(image: Image) -> Offer:
+    return Offer(
+        infohash=image.manifest.infohash,
+        torrent=str(image.directory / TORRENT_FILE),
+        directory=str(image.directory),
+    )
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
