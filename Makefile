@@ -30,6 +30,8 @@ LAB_PACKAGES := \
 	ipxe-qemu qemu-system-x86 ovmf mmdebstrap debian-archive-keyring attr acl tar \
 	openssh-server skopeo xz-utils bzip2 netplan.io ifupdown \
 	shellcheck shfmt
+# What the swarm is measured beside.
+BENCH_PACKAGES := aria2 udpcast rsync curl zstd tar iproute2
 
 # $(call debian_packages,NAMES) installs those that are missing.
 define debian_packages
@@ -45,7 +47,7 @@ define debian_packages
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply fuzz install pictures clean
+.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-swarm bench-swarm-mixed bench-swarm-fast fuzz install pictures clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -101,6 +103,21 @@ bench: build/.venv ## ratios against named peers, see docs/benchmarks.md
 
 bench-apply: build/.venv ## apply beside GNU tar and bsdtar on ext4, xfs, btrfs; build/bench/apply.json
 	@$(BIN)/python -m tests.bench.run --only apply --rounds 3
+
+# SYSTEMS=swarmstrap,aria2 SCENARIO=racks NODES=1,2,4 RATE=8 (Mbit/s) PAYLOAD=200 (MB) ROUNDS=3 PLOTS=docs
+SWARM_WORDS = $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(SCENARIO),--scenarios $(SCENARIO)) \
+	$(if $(NODES),--nodes $(NODES)) $(if $(RATE),--rate $(RATE)) $(if $(PAYLOAD),--payload $(PAYLOAD)) \
+	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PLOTS),--plots $(PLOTS)) $(if $(AGAIN),--again)
+
+bench-swarm: build/.venv ## 1 to 32 nodes beside rsync, HTTP, udpcast, aria2; says first how long
+	$(call debian_packages,$(BENCH_PACKAGES))
+	@$(BIN)/python -m tests.bench.swarm side-by-side $(SWARM_WORDS)
+
+bench-swarm-mixed: build/.venv ## slow nodes, late ones, racks; build/bench/swarm-mixed.json
+	@$(BIN)/python -m tests.bench.swarm mixed $(SWARM_WORDS)
+
+bench-swarm-fast: build/.venv ## 16 Mbit/s to as fast as it goes, beside HTTP
+	@$(BIN)/python -m tests.bench.swarm fast $(SWARM_WORDS)
 
 fuzz: build/.venv ## hostile images, ten minutes a target
 	@$(BIN)/python -m tests.fuzz --minutes 10

@@ -5,15 +5,19 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO
 
 _END_SECONDS = 60.0
 _SAMPLE_SECONDS = 0.1
 
 
 @asynccontextmanager
-async def process(command: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(
+    command: Sequence[str], errors: IO[bytes] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`errors` gets what it writes to stderr, which is else this process's own."""
     running = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors
     )
     try:
         yield running

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every benchmark, one after another, as tables or as JSON.
+"""Every benchmark but the swarm's, one after another, as tables or as JSON.
 
     make bench
     build/venv/bin/python -m tests.bench.run --only apply --rounds 3
@@ -13,10 +13,10 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from tests.bench import apply, capture, frames, swarm, tree, update
+from tests.bench import apply, capture, frames, tree, update
 
 Say = Callable[[str], None]
 
@@ -36,11 +36,6 @@ def main() -> int:
             tables += ["", *lines]
     print(json.dumps(found, indent=2) if arguments.json else "\n".join(tables))
     return 0
-
-
-def _swarm(rounds: int, say: Say) -> tuple[object, Iterable[str]]:
-    rows = swarm.bench(rounds, say)
-    return [asdict(row) | {"ratio": row.ratio} for row in rows], _swarm_table(rows)
 
 
 def _apply(rounds: int, say: Say) -> tuple[object, Iterable[str]]:
@@ -68,7 +63,6 @@ def _update(rounds: int, say: Say) -> tuple[object, Iterable[str]]:
 
 
 _BENCHES = {
-    "swarm": _swarm,
     "apply": _apply,
     "capture": _capture,
     "frames": _frames,
@@ -78,16 +72,6 @@ _BENCHES = {
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _swarm_table(rows: Iterable[swarm.Measured]) -> Iterator[str]:
-    yield f"{swarm.PAYLOAD / 1e6:.0f} MB, links of {swarm.RATE / 1e6:.0f} Mbit/s each way\n"
-    yield "| way | nodes | last node / bound | all rounds | copies sent by the server |"
-    yield "|---|---|---|---|---|"
-    for row in rows:
-        times = " ".join(f"{time:.2f}" for time in row.times)
-        copies = " ".join(f"{copies:.2f}" for copies in row.copies)
-        yield f"| {row.way} | {row.nodes} | {row.ratio:.2f} | {times} | {copies} |"
 
 
 if __name__ == "__main__":
