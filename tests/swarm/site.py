@@ -3,24 +3,28 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from swarmstrap.effects.transfer.swarm import Patience, Swarm, Torrent, load
 from swarmstrap.manifest import TORRENT_FILE
-from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.control.jobs import web_seed
+from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.images.publish import Published, publish
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.images.sources.directory import Directory
 from swarmstrap_server.site import making
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import read_site
+
+log = logging.getLogger(__name__)
 
 READY_SECONDS = 60.0
 # Short for a test, and still many times what a healthy swarm needs between two blocks.
@@ -87,8 +91,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(site: SitePaths) -> Iterator[Server]:
-    server = Server(site)
+def serving(site: SitePaths, command: Sequence[str] = ()) -> Iterator[Server]:
+    server = Server(site, command)
     try:
         server.start()
         yield server
@@ -96,22 +100,30 @@ def serving(site: SitePaths) -> Iterator[Server]:
         server.kill()
 
 
-def join(paths: SitePaths, image: Published, folder: Path, address: str) -> Swarm:
+def join(
+    paths: SitePaths,
+    image: Image | Published,
+    folder: Path,
+    address: str,
+    patience: Patience = PATIENCE,
+    tell: Callable[[str], None] = log.warning,
+) -> Swarm:
     """A node at `address`, told what a job says of the swarm."""
     site, infohash = read_site(paths.root), image.manifest.infohash
     return Swarm(
         torrent_of(image),
         folder / address,
         trackers=(f"{site.boot_url}/announce",),
-        web_seeds=(f"{site.boot_url}/images/{infohash}/",),
+        web_seeds=(web_seed(site, infohash),),
         deal=f"{site.deal_url}/{infohash}",
         seeders=frozenset({site.settings.address}),
+        tell=tell,
         address=address,
-        patience=PATIENCE,
+        patience=patience,
     )
 
 
-def torrent_of(image: Published) -> Torrent:
+def torrent_of(image: Image | Published) -> Torrent:
     return load((image.directory / TORRENT_FILE).read_bytes(), image.manifest.infohash)
 
 
