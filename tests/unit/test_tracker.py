@@ -9,8 +9,14 @@ import libtorrent as lt
 import pytest
 
 from swarmstrap_server.swarm.announces import bencode
+from swarmstrap_server.swarm.neighbours import MOST
 from swarmstrap_server.swarm.tier import Placed
-from swarmstrap_server.swarm.tracker import GONE_SECONDS, INTERVAL_SECONDS, Tracker
+from swarmstrap_server.swarm.tracker import (
+    GONE_SECONDS,
+    INTERVAL_SECONDS,
+    MOST_STRANGERS,
+    Tracker,
+)
 
 # Bytes that are no text, `%`, `&`, `=` and `+` among them: all must survive the query string.
 FULL = bytes(range(30, 62))
@@ -121,13 +127,35 @@ def test_numwant(tracker: Tracker) -> None:
     assert len(peers(ask(tracker, "192.0.2.8", query(numwant="999999")))) == 11
 
 
-def test_a_stranger_hears_of_the_seeder_and_nobody_hears_of_the_stranger(tracker: Tracker) -> None:
+def test_thousands_of_strangers_are_among_themselves(tracker: Tracker) -> None:
     ask(tracker, "192.0.2.7", query())
-    for port in range(1, 1001):
-        assert peers(ask(tracker, STRANGER, query(port=port))) == [SEEDER]
+    for port in range(1, 2 * MOST_STRANGERS):
+        seeder, *others = peers(ask(tracker, STRANGER, query(port=port)))
+        assert seeder == SEEDER
+        assert {address for address, _ in others} <= {STRANGER}
+        assert len(others) <= MOST
     assert peers(ask(tracker, "192.0.2.8", query())) == [SEEDER, ("192.0.2.7", 5000)]
-    assert tracker.peers == 2
-    assert tracker.counters.strangers == 1000
+    assert tracker.peers == 2 + MOST_STRANGERS
+    assert tracker.counters.strangers == 2 * MOST_STRANGERS - 1
+
+
+def test_strangers_share_what_they_have(tracker: Tracker) -> None:
+    ask(tracker, STRANGER, query(port=1))
+    assert peers(ask(tracker, STRANGER, query(port=2))) == [SEEDER, (STRANGER, 1)]
+    assert peers(ask(tracker, STRANGER, query(port=1, left=0))) == [(STRANGER, 2)]
+
+
+def test_a_stranger_that_gets_a_job_is_a_node(clock: Clock) -> None:
+    known: set[str] = set()
+    tracker = Tracker(SEEDER, clock, rack_of=lambda address: "" if address in known else None)
+    tracker.track([FULL.hex()])
+    text = query(infohash=FULL[:20])
+    for host in ("192.0.2.7", "192.0.2.8"):
+        ask(tracker, host, text)
+    known |= {"192.0.2.7", "192.0.2.9"}
+    assert peers(ask(tracker, "192.0.2.7", text)) == [SEEDER]
+    assert peers(ask(tracker, "192.0.2.9", text)) == [SEEDER, ("192.0.2.7", 5000)]
+    assert tracker.peers == 3
 
 
 def test_a_second_seeder_is_named_while_it_has_the_image(tracker: Tracker, clock: Clock) -> None:

@@ -2,8 +2,8 @@
 """A BitTorrent tracker over HTTP for the site's own torrents.
 
 It answers only for infohashes it was given, and trusts the address a request came from, never the
-one it claims. `neighbours` says who knows whom, `tier` who is told of which seeder. A stranger, to
-whom the site gave no job, is told of the site's seeder, and nobody is told of the stranger.
+one it claims. `neighbours` says who knows whom, `tier` who is told of which seeder. Strangers, to
+whom the site gave no job, are among themselves: nodes are not told of them, nor they of nodes.
 """
 
 from collections import OrderedDict
@@ -32,6 +32,8 @@ _MISSED = 2.5
 # Of whom nothing more was received for so long, another way to the image is shown.
 STALLED_SECONDS = 10.0
 _MOST_WANTED = 200
+# More strangers are told of the server's seeder only.
+MOST_STRANGERS = 1000
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class Counters:
 class _Swarm:
     def __init__(self, infohash: bytes, seeders: Sequence[Placed]) -> None:
         self.graph = Neighbours(infohash)
+        self.strangers = Neighbours(infohash)
         self.tier = Tier(seeders)
         # Who was heard last comes last.
         self.heard: OrderedDict[Endpoint, _Heard] = OrderedDict()
@@ -65,7 +68,8 @@ class _Swarm:
     @property
     def complete(self) -> int:
         seeders = (self.heard.get(endpoint) for endpoint in self.tier.endpoints)
-        return self.graph.finished + sum(heard is not None and not heard.left for heard in seeders)
+        finished = self.graph.finished + self.strangers.finished
+        return finished + sum(heard is not None and not heard.left for heard in seeders)
 
     def hear(self, me: Endpoint, left: int, now: float) -> bool:
         """Notes the peer; whether it has been standing still."""
@@ -78,6 +82,7 @@ class _Swarm:
     def forget(self, peer: Endpoint) -> None:
         self.heard.pop(peer, None)
         self.graph.leave(peer)
+        self.strangers.leave(peer)
         self.tier.forget(peer)
         if peer in self.tier:
             self.tier.goes(peer)
@@ -89,7 +94,15 @@ class _Swarm:
                 return
             self.forget(peer)
 
+    def told_stranger(self, me: Endpoint, left: int, now: float) -> tuple[Endpoint, ...]:
+        if me not in self.strangers and len(self.strangers) >= MOST_STRANGERS:
+            return (self.tier.first,)
+        self.hear(me, left, now)
+        known = self.strangers.meet(me, left=left)
+        return (self.tier.first, *known) if left else known
+
     def told(self, me: Endpoint, rack: str, left: int, *, stalled: bool) -> tuple[Endpoint, ...]:
+        self.strangers.leave(me)
         known = self.graph.meet(me, left=left, rack=rack, stalled=stalled)
         if left == 0:
             self.tier.forget(me)
@@ -175,6 +188,6 @@ class Tracker:
         rack = self._rack_of(me[0])
         if rack is None:
             self.counters.strangers += 1
-            return (swarm.tier.first,)
+            return swarm.told_stranger(me, announce.left, now)
         stalled = swarm.hear(me, announce.left, now)
         return swarm.told(me, rack, announce.left, stalled=stalled)
