@@ -47,7 +47,7 @@ define debian_packages
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-swarm bench-swarm-mixed bench-swarm-fast fuzz install pictures clean
+.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-swarm bench-swarm-mixed bench-swarm-fast bench-boot fuzz install pictures clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -118,6 +118,9 @@ bench-swarm-mixed: build/.venv ## slow nodes, late ones, racks; build/bench/swar
 
 bench-swarm-fast: build/.venv ## 16 Mbit/s to as fast as it goes, beside HTTP
 	@$(BIN)/python -m tests.bench.swarm fast $(SWARM_WORDS)
+
+bench-boot: build/.venv ## kernel and initramfs for 1 to 16 nodes; build/bench/bootfetch.json, seven minutes
+	@$(BIN)/python -m tests.bench.bootfetch
 
 fuzz: build/.venv ## hostile images, ten minutes a target
 	@$(BIN)/python -m tests.fuzz --minutes 10

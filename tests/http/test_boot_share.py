@@ -224,9 +224,9 @@ async def test_firmware_is_told_what_it_must_find(live: Live) -> None:
 async def test_a_third_node_waits_for_its_turn(live: Live) -> None:
     arm(live, *NODES)
     turns = live.services.sharing
-    assert await turns.turn("192.0.2.1")
-    assert await turns.turn("192.0.2.2")
-    third = asyncio.create_task(turns.turn("192.0.2.3"))
+    assert await turns.turn("n1", "192.0.2.1")
+    assert await turns.turn("n2", "192.0.2.2")
+    third = asyncio.create_task(turns.turn("n3", "192.0.2.3"))
     await asyncio.sleep(0)
     assert not third.done()
     for path in (live.paths.kernel, live.paths.initramfs):
@@ -244,8 +244,8 @@ async def test_who_waits_for_long_is_told_to_ask_again(
     arm(live, "n1")
     monkeypatch.setattr(sharing, "_PATIENCE", 0.05)
     turns = live.services.sharing
-    assert await turns.turn("192.0.2.1")
-    assert await turns.turn("192.0.2.2")
+    assert await turns.turn("n1", "192.0.2.1")
+    assert await turns.turn("n2", "192.0.2.2")
     text = await script(live, MAC)
     assert "n1 waits until its turn comes" in text
     assert f"chain --replace --autofree {live.boot}/boot/ipxe?mac=" in text

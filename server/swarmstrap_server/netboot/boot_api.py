@@ -62,7 +62,7 @@ async def _ipxe(request: web.Request) -> web.Response:
     shown = name or mac.lower().replace("-", ":")
     shared = None
     if decided == "install" and services.sharing.active:
-        if not await services.sharing.turn(request.remote or ""):
+        if not await services.sharing.turn(shown, request.remote or ""):
             return web.Response(text=boot.waiting_script(site, shown))
         shared = await services.sharing.files()
     log.info("%s boots: %s", shown, decided)

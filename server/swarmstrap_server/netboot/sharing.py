@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # Answered before firmware or a middlebox takes the silence for a broken connection.
 _PATIENCE = 30.0
+# A node whose turn came, and which has not taken its job since, failed and will load again.
+_STARTS_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Sharing:
         self._clock = clock
         self._turns = Turns()
         self._queue: deque[tuple[str, asyncio.Future[None]]] = deque()
+        self._came: dict[str, float] = {}
         self._digests: dict[Path, _Digest] = {}
         self._hashing = asyncio.Lock()
 
@@ -47,11 +50,17 @@ class Sharing:
     def active(self) -> bool:
         return self._deployments.site.settings.swarm.boot_peers != "off"
 
-    async def turn(self, address: str) -> bool:
-        """Wait until `address` may load the installer; false when that takes too long: ask again.
+    async def turn(self, node: str, address: str) -> bool:
+        """Wait until `node` may load the installer; false when that takes too long: ask again.
 
         First come, first served, but for who asks again.
         """
+        if not await self._admitted(address):
+            return False
+        self._came[node] = self._clock()
+        return True
+
+    async def _admitted(self, address: str) -> bool:
         if not self._queue and self._admit(address):
             return True
         mine = asyncio.get_running_loop().create_future()
@@ -69,14 +78,14 @@ class Sharing:
         url = self._turns.source(sha256, self._clock())
         if url is not None:
             log.info("%s loads %s from %s", address, path.name, url)
-            self._came(path, address)
+            self._asked(path, address)
         return url
 
     @contextlib.contextmanager
     def from_here(self, path: Path, address: str) -> Iterator[None]:
         """While this server sends a file itself."""
         self._turns.begin()
-        self._came(path, address)
+        self._asked(path, address)
         try:
             yield
         finally:
@@ -86,8 +95,7 @@ class Sharing:
     async def heard(self, node: str, address: str, passing: Passing) -> PassOn:
         """What `node` is to pass on: nothing when it is not needed, or not any more."""
         now = self._clock()
-        to_boot = sum(armed.node != node for armed in self._deployments.store.deployments("armed"))
-        wanted = self.active and self._turns.wants(node, to_boot, now)
+        wanted = self.active and self._turns.wants(node, self._to_load(now), now)
         if not wanted or passing.leaves:
             self._turns.left(node)
         else:
@@ -107,11 +115,17 @@ class Sharing:
             ),
         )
 
+    def _to_load(self, now: float) -> int:
+        """How many nodes are expected that have not even begun to load."""
+        self._came = {n: at for n, at in self._came.items() if now - at < _STARTS_SECONDS}
+        armed = self._deployments.store.deployments("armed")
+        return sum(deployment.node not in self._came for deployment in armed)
+
     def tick(self) -> None:
         """To be called every few seconds: places of those that went away become free."""
         self._next()
 
-    def _came(self, path: Path, address: str) -> None:
+    def _asked(self, path: Path, address: str) -> None:
         """The initramfs is the last that a node asks for; then its transfer is what counts."""
         if path == self._deployments.site.paths.initramfs:
             self._turns.served(address)

@@ -56,15 +56,15 @@ class Turns:
     def left(self, node: str) -> None:
         self._peers.pop(node, None)
 
-    def wants(self, node: str, to_boot: int, now: float) -> bool:
-        """Whether `node` is to pass the installer on while `to_boot` nodes are still to come.
+    def wants(self, node: str, to_load: int, now: float) -> bool:
+        """Whether `node` is to pass the installer on while `to_load` nodes are still to come.
 
         It costs a copy to have it do so: it must be able to give two.
         """
         self._forget(now)
         if node in self._peers:
-            return to_boot > 0
-        return len(self._peers) < min(to_boot // 2, _MOST_PEERS)
+            return to_load > 0
+        return len(self._peers) < min(to_load // 2, _MOST_PEERS)
 
     def admit(self, address: str, copies: int, now: float) -> bool:
         """Whether it is the turn of `address`; if so, the place is kept for its requests.

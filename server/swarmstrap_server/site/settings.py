@@ -57,7 +57,7 @@ class Swarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     seeder_rate: str = ""
     boot_peers: BootPeers = "off"
-    boot_copies: Annotated[int, msgspec.Meta(ge=1)] = 32
+    boot_copies: Annotated[int, msgspec.Meta(ge=1)] = 16
     rack: str = ""
     seeders: tuple[FurtherSeeder, ...] = ()
 
