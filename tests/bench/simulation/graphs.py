@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who knows whom: as the product's tracker decides it, or by chance."""
+
+import random
+from typing import Protocol
+
+from tests.bench.simulation.site import Run
+
+from swarmstrap_server.swarm.neighbours import Endpoint, Neighbours
+from swarmstrap_server.swarm.tier import Placed, Tier
+from swarmstrap_server.swarm.tracker import INTERVAL_SECONDS, MOST_ANNOUNCES_A_SECOND
+
+_PORT = 6881
+
+
+class Graph(Protocol):
+    """Peers are numbers, those of seeders come after those of nodes."""
+
+    @property
+    def interval(self) -> float:
+        """Seconds from one announce of a node to the next."""
+        ...
+
+    def meet(self, node: int, left: int, *, stalled: bool) -> list[int]:
+        """Whom a node, which lacks `left` pieces, is told of."""
+        ...
+
+    def leave(self, node: int) -> None: ...
+
+
+def graph_of(run: Run) -> Graph:
+    return Regular(run) if run.behaviour.knows == "regular" else Told(run)
+
+
+class Told:
+    """The answers of the product's tracker."""
+
+    def __init__(self, run: Run) -> None:
+        site = run.site
+        flat = site.rack_size == 0 or run.behaviour.knows == "tracker without racks"
+        self._racks = ["" if flat else f"r{site.rack(node)}" for node in range(site.nodes)]
+        self._graph = Neighbours(run.seed.to_bytes(20))
+        seeders = range(site.nodes, site.nodes + site.seeders)
+        self._tier = Tier([Placed(_endpoint(seeder)) for seeder in seeders])
+        for seeder in seeders:
+            self._tier.comes(_endpoint(seeder))
+
+    @property
+    def interval(self) -> float:
+        return max(INTERVAL_SECONDS, len(self._graph) // MOST_ANNOUNCES_A_SECOND)
+
+    def meet(self, node: int, left: int, *, stalled: bool) -> list[int]:
+        me, rack = _endpoint(node), self._racks[node]
+        known = self._graph.meet(me, left=left, rack=rack, stalled=stalled)
+        if not left:
+            self._tier.forget(me)
+            return [_peer(endpoint) for endpoint in known]
+        gateway = self._graph.is_gateway(me)
+        seeders = self._tier.seeders_of(me, rack, gateway=gateway, stalled=stalled)
+        return [_peer(endpoint) for endpoint in (*known, *seeders)]
+
+    def leave(self, node: int) -> None:
+        self._graph.leave(_endpoint(node))
+        self._tier.forget(_endpoint(node))
+
+
+class Regular:
+    """Rings through all nodes, each by another chance; everybody knows every seeder."""
+
+    interval = float(INTERVAL_SECONDS)
+
+    def __init__(self, run: Run) -> None:
+        chance = random.Random(run.seed)
+        nodes = run.site.nodes
+        self._known: list[set[int]] = [set() for _ in range(nodes)]
+        self._here: set[int] = set()
+        self._seeders = list(range(nodes, nodes + run.site.seeders))
+        for _ in range(run.behaviour.degree // 2):
+            ring = chance.sample(range(nodes), nodes)
+            for one, other in zip(ring, ring[1:] + ring[:1], strict=True):
+                if one != other:
+                    self._known[one].add(other)
+                    self._known[other].add(one)
+
+    def meet(self, node: int, left: int, *, stalled: bool) -> list[int]:
+        self._here.add(node)
+        return sorted(self._known[node] & self._here) + (self._seeders if left else [])
+
+    def leave(self, node: int) -> None:
+        self._here.discard(node)
+
+
+def _endpoint(peer: int) -> Endpoint:
+    return str(peer), _PORT
+
+
+def _peer(endpoint: Endpoint) -> int:
+    return int(endpoint[0])
