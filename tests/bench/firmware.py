@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 
 from swarmstrap.effects.http import NodeApi
-from swarmstrap.effects.transfer.bootshare import BootShare
+from swarmstrap.effects.transfer.bootshare import PORT, BootShare
 from swarmstrap.effects.transfer.staged import InTree
 from swarmstrap.hardware import Boot, Cpu, Inventory, Memory, Nic
 from swarmstrap.units import MiB
@@ -83,7 +83,12 @@ async def be_agent(mac: str, address: str, server: str, ca: Path, folder: Path) 
         job = await api.job(registered.token, patience=_SERVER_SECONDS)
         if job.passes_on:
             share = BootShare(
-                InTree(folder), api.passing, address=address, room=_ROOM, tell=lambda _: None
+                InTree(folder),
+                api.passing,
+                address=address,
+                port=PORT,
+                room=_ROOM,
+                tell=lambda _: None,
             )
             share.start()
         await asyncio.to_thread(sys.stdin.read)

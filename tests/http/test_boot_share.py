@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from tests.http.conftest import ADDRESS, INITRAMFS, MAC, Live, free_ports, register
+from tests.http.node import Lab
+from tests.http.spoiled import WHOLE, add_hook
 
+from swarmstrap.effects import host
 from swarmstrap.effects.http import NodeApi
+from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.transfer import bootshare
 from swarmstrap.effects.transfer.bootshare import Ask, BootShare
 from swarmstrap.effects.transfer.staged import InTree
 from swarmstrap.units import MiB
@@ -106,6 +111,35 @@ async def test_a_booted_node_serves_what_the_server_has(live: Live, tmp_path: Pa
         assert await redirected(live) == ""
         with pytest.raises(OSError, match="Connect"):
             await live.http.get(url)
+
+
+async def test_a_node_passes_on_while_it_deploys(
+    live: Live,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The whole agent, whose deployment lasts until its hook is told to end."""
+    memory, go_on = tmp_path / "memory", tmp_path / "go-on"
+    monkeypatch.setattr(host, "SHARED", memory)
+    monkeypatch.setattr(bootshare, "PORT", free_ports(1)[0])
+    add_hook(live.paths, f"until [ -e {go_on} ]; do sleep 0.1; done")
+    arm(live, *NODES)
+    writers = Writers.start(0)
+    lab = Lab(live.paths.keys, tmp_path / "node", writers, monkeypatch, caplog)
+    booting = asyncio.create_task(lab.boot(live.node, WHOLE))
+    try:
+        await becomes(live, elsewhere=True)
+        assert memory.is_mount()
+        async with live.http.get(f"{live.boot}/boot/initramfs.img?shared") as response:
+            assert await response.read() == INITRAMFS
+        go_on.touch()
+        node = await booting
+    finally:
+        await writers.stop()
+    assert node.left == ["reboot"]
+    assert not memory.is_mount()
+    assert await redirected(live) == ""
 
 
 async def test_a_node_that_leaves_finishes_what_it_began(live: Live, tmp_path: Path) -> None:

@@ -66,6 +66,14 @@ def test_peers_take_turns_and_none_is_given_more_than_it_can_do() -> None:
     assert [turns.source(KERNEL, 0.0) for _ in range(5)] == [one, two, one, two, None]
 
 
+def test_a_peer_of_the_same_rack_comes_first() -> None:
+    turns = Turns()
+    for number, rack in ((1, "east"), (2, "west")):
+        turns.heard(f"peer{number}", f"192.0.2.{number}", serving(), 0.0, rack)
+    west, east = (f"http://192.0.2.{number}:8080/{KERNEL}" for number in (2, 1))
+    assert [turns.source(KERNEL, 0.0, "west") for _ in range(3)] == [west, west, east]
+
+
 def test_what_a_peer_says_of_itself_replaces_what_was_counted() -> None:
     turns = Turns()
     turns.heard("peer", "192.0.2.1", serving(transfers=PEER_TRANSFERS), 0.0)

@@ -164,12 +164,13 @@ class Machine:
 
     async def _pass_on(self, room: int) -> None:
         await asyncio.to_thread(importlib.import_module, "swarmstrap.effects.transfer.bootshare")
-        from swarmstrap.effects.transfer.bootshare import BootShare
+        from swarmstrap.effects.transfer.bootshare import PORT, BootShare
 
         share = BootShare(
             InMemory(SHARED),
             self._server().passing,
             address=self._address,
+            port=PORT,
             room=room,
             tell=self._report.log,
         )

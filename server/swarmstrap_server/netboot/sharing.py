@@ -43,6 +43,7 @@ class Sharing:
         self._turns = Turns()
         self._queue: deque[tuple[str, asyncio.Future[None]]] = deque()
         self._came: dict[str, float] = {}
+        self._racks: dict[str, str] = {}
         self._digests: dict[Path, _Digest] = {}
         self._hashing = asyncio.Lock()
 
@@ -58,6 +59,7 @@ class Sharing:
         if not await self._admitted(address):
             return False
         self._came[node] = self._clock()
+        self._racks[address] = self._deployments.site.rack_of(node)
         return True
 
     async def _admitted(self, address: str) -> bool:
@@ -75,7 +77,7 @@ class Sharing:
     async def source(self, path: Path, address: str) -> str | None:
         """The URL of `path` at another node, or None: it is to be sent `from_here`."""
         sha256 = (await self._digest(path)).sha256
-        url = self._turns.source(sha256, self._clock())
+        url = self._turns.source(sha256, self._clock(), self._racks.get(address, ""))
         if url is not None:
             log.info("%s loads %s from %s", address, path.name, url)
             self._asked(path, address)
@@ -99,7 +101,8 @@ class Sharing:
         if not wanted or passing.leaves:
             self._turns.left(node)
         else:
-            self._turns.heard(node, address, passing, now)
+            rack = self._racks[address] = self._deployments.site.rack_of(node)
+            self._turns.heard(node, address, passing, now, rack)
         self._next()
         return PassOn(files=await self.files() if wanted else ())
 

@@ -25,6 +25,7 @@ class _Peer:
 
     address: str
     port: int
+    rack: str
     holds: frozenset[str]
     busy: int
     heard: float
@@ -42,11 +43,12 @@ class Turns:
         self._admitted: dict[str, float] = {}
         self._sending = 0
 
-    def heard(self, node: str, address: str, passing: Passing, now: float) -> None:
+    def heard(self, node: str, address: str, passing: Passing, now: float, rack: str = "") -> None:
         before = self._peers.get(node)
         self._peers[node] = _Peer(
             address,
             passing.port,
+            rack,
             frozenset(passing.holds),
             passing.transfers,
             now,
@@ -80,13 +82,15 @@ class Turns:
         self._admitted[address] = now
         return True
 
-    def source(self, digest: str, now: float) -> str | None:
-        """The URL at the peer that has least to do, of those with room, or None: send it here."""
+    def source(self, digest: str, now: float, rack: str = "") -> str | None:
+        """The URL at a peer with room, or None: send it here. One of the `rack` comes first, then
+        the one that has least to do.
+        """
         self._forget(now)
         free = [peer for peer in self._peers.values() if peer.has_room(digest)]
         if not free:
             return None
-        peer = min(free, key=lambda peer: (peer.busy, peer.named))
+        peer = min(free, key=lambda peer: (peer.rack != rack, peer.busy, peer.named))
         peer.busy += 1
         peer.named += 1
         return f"http://{peer.address}:{peer.port}/{digest}"

@@ -45,7 +45,7 @@ class BootShare:
         ask: Ask,
         *,
         address: str,
-        port: int = PORT,
+        port: int,
         room: int,
         tell: Callable[[str], None],
     ) -> None:
@@ -79,7 +79,6 @@ class BootShare:
                 return
             await asyncio.to_thread(self._staged.make, size + MiB)
             try:
-                await self._load(files)
                 await self._serve(files)
             finally:
                 await asyncio.to_thread(self._staged.remove)
@@ -95,34 +94,39 @@ class BootShare:
                 if not await _loaded(session, f"{file.url}?shared", file, path):
                     if not await _loaded(session, file.url, file, path):
                         raise Unreachable(f"{file.url} is not to be had")
+        self._tell("passing the installer on to nodes that boot later")
 
     async def _serve(self, files: tuple[BootFile, ...]) -> None:
-        self._holds = tuple(file.sha256 for file in files)
         app = web.Application()
         app.router.add_get("/{sha256}", self._send)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
+        loading = asyncio.create_task(self._load(files))
+        loading.add_done_callback(lambda _: self._changed.set())
         try:
             await web.TCPSite(runner, self._address, self._port).start()
-            self._tell("passing the installer on to nodes that boot later")
-            await self._report()
+            while await self._wanted(files):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_REPORT_SECONDS):
+                        await self._changed.wait()
+                if loading.done() and not self._holds:
+                    loading.result()
+                    self._holds = tuple(file.sha256 for file in files)
         finally:
+            loading.cancel()
+            await asyncio.wait([loading])
             await self._drain()
             await runner.cleanup()
 
-    async def _report(self) -> None:
-        """Until the server wants other files, or none."""
-        while True:
-            self._changed.clear()
-            with contextlib.suppress(Unreachable):
-                wanted = await self._ask(
-                    Passing(port=self._port, holds=self._holds, transfers=self._transfers)
-                )
-                if tuple(file.sha256 for file in wanted.files) != self._holds:
-                    return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_REPORT_SECONDS):
-                    await self._changed.wait()
+    async def _wanted(self, files: tuple[BootFile, ...]) -> bool:
+        """Report; whether the server wants these files passed on. Its silence changes nothing."""
+        self._changed.clear()
+        passing = Passing(port=self._port, holds=self._holds, transfers=self._transfers)
+        try:
+            return (await self._ask(passing)).files == files
+        except Unreachable as error:
+            log.warning("still passing the installer on: %s", error)
+            return True
 
     async def _drain(self) -> None:
         with contextlib.suppress(SwarmstrapError):
