@@ -2,6 +2,7 @@
 """Who loads the installer next, and from whom."""
 
 import pytest
+from tests.bench.bootmodel import Site, play
 
 from swarmstrap.wire import Passing
 from swarmstrap_server.netboot.turns import PEER_TRANSFERS, Turns
@@ -112,3 +113,18 @@ def test_a_peer_goes_on_until_the_last_node_has_come() -> None:
     turns.heard("peer", "192.0.2.1", serving(), 0.0)
     assert turns.wants("peer", 1, 1.0)
     assert not turns.wants("peer", 0, 1.0)
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 5, 16, 17, 40])
+def test_a_few_nodes_lose_nothing_by_taking_turns(nodes: int) -> None:
+    alone, _ = play(Site(nodes, 1e9, 1e9, 15.0, None))
+    seconds, copies = play(Site(nodes, 1e9, 1e9, 15.0, 16))
+    assert seconds <= 1.02 * alone
+    assert copies == nodes
+
+
+def test_many_nodes_are_served_by_each_other() -> None:
+    alone, _ = play(Site(200, 1e9, 1e9, 15.0, None))
+    seconds, copies = play(Site(200, 1e9, 1e9, 15.0, 16))
+    assert seconds < alone / 2
+    assert copies < 100
