@@ -94,10 +94,11 @@ class _Counted(web.FileResponse):
 
     def __init__(self, path: Path, sharing: Sharing) -> None:
         super().__init__(path)
+        self._file = path
         self._sharing = sharing
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        with self._sharing.from_here(self._path, request.remote or ""):
+        with self._sharing.from_here(self._file, request.remote or ""):
             return await super().prepare(request)
 
 
