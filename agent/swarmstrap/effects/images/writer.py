@@ -4,6 +4,7 @@
 A message is its length (4 bytes, little-endian) and MessagePack. Every request gets one `Reply`.
 """
 
+import gc
 import hashlib
 import os
 import socket
@@ -111,6 +112,8 @@ class Reply(msgspec.Struct, frozen=True):
 def serve(connection: socket.socket) -> None:
     """The life of a writer process: until the other end is closed."""
     os.umask(0)
+    # Requests are trees: to look for cycles among their parts took longer than to decode them.
+    gc.disable()
     requests = msgspec.msgpack.Decoder(Request)
     hands = _Hands()
     while (data := _receive(connection)) is not None:
