@@ -6,6 +6,7 @@ to the image root, without a leading `./`; the first entry is the root itself, `
 nanoseconds since 1970 and may be negative.
 """
 
+import gc
 import hashlib
 from collections.abc import Iterable
 from typing import Literal
@@ -34,6 +35,7 @@ _MAX_COMPRESSED = MAX_FRAME + (MAX_FRAME >> 8)
 MAX_INDEX = 1024 * MiB
 
 _MAX_PATH = 4095  # PATH_MAX of Linux without the final NUL
+_NO_NAMES = frozenset({b".", b".."})
 _MAX_NAME = 255  # NAME_MAX of every filesystem Swarmstrap makes
 _MAX_ID = 2**32 - 2  # the largest uid; -1 means "leave it" to chown
 _MAX_OFFSET = 2**63 - 1
@@ -119,12 +121,18 @@ def encode(index: Index) -> bytes:
 
 def decode(data: bytes) -> Index:
     """Decode the decompressed index; raises Untrusted when it is not one of this format."""
+    collecting = gc.isenabled()
+    # Tuples by the hundred thousand and no cycle: the collector would take as long as the decoder.
+    gc.disable()
     try:
         index = msgspec.msgpack.decode(data, type=Index)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Untrusted(
             f"the image's index cannot be read: {error}", hint="publish the image again"
         ) from error
+    finally:
+        if collecting:
+            gc.enable()
     if index.format != FORMAT:
         raise Untrusted(
             f"the image's index has format {index.format}, this agent reads {FORMAT}",
@@ -166,17 +174,40 @@ def _check_entries(entries: tuple[Entry, ...]) -> None:
         raise _refused("it does not begin with the root directory")
     kinds: dict[bytes, Kind] = {b"": "d"}
     for entry in entries:
-        path, kind = entry.path, entry.kind
-        reason = problem(entry)
-        if reason is None and path in kinds:
-            reason = "comes twice"
-        if reason is None and kinds.get(path.rpartition(b"/")[0]) != "d":
-            reason = "has a parent that is no earlier directory"
-        if reason is None and kind == "h" and kinds.get(entry.target) not in LINKABLE:
-            reason = f"is a hard link to {shown(entry.target)}, which is nothing earlier to link to"
-        if reason is not None:
-            raise _refused(f"{shown(path)} {reason}")
-        kinds[path] = kind
+        if not _is_new(entry, kinds) or _bad_values(entry):
+            raise _refused(f"{shown(entry.path)} {_complaint(entry, kinds)}")
+        kinds[entry.path] = entry.kind
+
+
+def _is_new(entry: Entry, kinds: dict[bytes, Kind]) -> bool:
+    """Whether it may follow the entries of `kinds`. That its parent is one of them leaves the last
+    name of its path to be looked at, and a node waits for this before it writes anything.
+    """
+    path, kind = entry.path, entry.kind
+    parent, slash, name = path.rpartition(b"/")
+    if path in kinds or (kind == "h" and kinds.get(entry.target) not in LINKABLE):
+        return False
+    if not parent:
+        return path == ROOT or not (slash or _bad_path(path))
+    return (
+        kinds.get(parent) == "d"
+        and parent != ROOT
+        and 0 < len(name) <= _MAX_NAME
+        and len(path) <= _MAX_PATH
+        and name not in _NO_NAMES
+        and b"\0" not in name
+    )
+
+
+def _complaint(entry: Entry, kinds: dict[bytes, Kind]) -> str:
+    reason = problem(entry)
+    if reason is not None:
+        return reason
+    if entry.path in kinds:
+        return "comes twice"
+    if kinds.get(entry.path.rpartition(b"/")[0]) != "d":
+        return "has a parent that is no earlier directory"
+    return f"is a hard link to {shown(entry.target)}, which is nothing earlier to link to"
 
 
 def problem(entry: Entry) -> str | None:
@@ -184,8 +215,6 @@ def problem(entry: Entry) -> str | None:
     return (None if entry.path == ROOT else _bad_path(entry.path)) or _bad_values(entry)
 
 
-# A node asks these two of every entry before it writes anything: no generators, and what nearly
-# all entries lack is asked for first.
 def _bad_path(path: bytes) -> str | None:
     if not path or len(path) > _MAX_PATH or b"\0" in path:
         return "is not a path"
@@ -199,6 +228,7 @@ def _bad_path(path: bytes) -> str | None:
     return None
 
 
+# Asked of every entry: no generators, and what nearly all entries lack is asked for first.
 def _bad_values(entry: Entry) -> str | None:
     if not 0 <= entry.mode <= 0o7777:
         return f"has mode {entry.mode:o}"

@@ -79,6 +79,13 @@ def test_a_good_index_survives_the_wire_and_the_check() -> None:
     check(index, manifest(index))
 
 
+def test_a_path_may_be_as_long_as_linux_lets_it() -> None:
+    longest = entry(deep(15)[-1].path + b"/" + b"n" * 255)
+    index = adding(*deep(15), longest)(GOOD)
+    assert len(longest.path) == 4095
+    check(index, manifest(index))
+
+
 def adding(*entries: Entry) -> Callable[[Index], Index]:
     return lambda index: Index(FORMAT, (*index.entries, *entries), index.frames)
 
@@ -96,6 +103,11 @@ def framing(*frames: Frame) -> Callable[[Index], Index]:
     return lambda index: Index(FORMAT, index.entries, frames)
 
 
+def deep(depth: int) -> list[Entry]:
+    """So many directories, one in another, whose names are as long as they may be."""
+    return [entry(b"/".join([b"n" * 255] * level), "d") for level in range(1, depth + 1)]
+
+
 BELOW = "is not a path below the image root"
 
 
@@ -108,6 +120,12 @@ BELOW = "is not a path below the image root"
         (adding(entry(b"d/./x")), BELOW),
         (adding(entry(b"d//x")), BELOW),
         (adding(entry(b"d/")), BELOW),
+        (adding(entry(b"d/..")), BELOW),
+        (adding(entry(b"./x")), BELOW),
+        (adding(entry(b"d/a\0b")), "is not a path"),
+        (adding(entry(b"d/" + b"n" * 256)), BELOW),
+        (adding(*deep(17)), "is not a path"),
+        (adding(entry(b".swarmstrap-staging/x")), "is where a node stages images"),
         (adding(entry(b".")), "comes twice"),
         (adding(entry(b"")), "is not a path"),
         (adding(entry(b"a\0b")), "is not a path"),
