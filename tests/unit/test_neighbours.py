@@ -203,6 +203,17 @@ def test_finished_peers_are_not_told_of_each_other() -> None:
     assert graph.finished == 19
 
 
+def test_a_peer_that_was_reset_begins_anew() -> None:
+    graph = joined(40)
+    met(graph, [3, 4], left=0)
+    assert graph.finished == 2
+    graph.meet(peer(3), left=9)
+    assert graph.finished == 1
+    graph.meet(peer(4), left=9)
+    graph.leave(peer(4))
+    assert graph.finished == 0
+
+
 def test_a_peer_that_moved_to_another_rack_is_one_peer() -> None:
     graph = joined(10)
     graph.meet(peer(3), left=9, rack="elsewhere")
