@@ -31,6 +31,7 @@ class Machine:
 
     netns: str
     address: IPv4Address
+    rack: int
 
     def command(self, *argv: str) -> list[str]:
         return ["ip", "netns", "exec", self.netns, *argv]
@@ -69,7 +70,10 @@ def network(links: Sequence[Link], uplink: int | None = None) -> Iterator[Networ
     prefix = f"bench-{os.getpid()}"
     racks = 1 + max(link.rack for link in links)
     made = Network(
-        [Machine(f"{prefix}-{number}", NETWORK[number + 1]) for number in range(len(links))],
+        [
+            Machine(f"{prefix}-{number}", NETWORK[number + 1], link.rack)
+            for number, link in enumerate(links)
+        ],
         f"{prefix}-switch",
         racks,
     )

@@ -84,8 +84,14 @@ def _image_folder(payload: Payload) -> str:
 
 
 def _serve(stage: Stage) -> tuple[Service, ...]:
-    command = (*_PYTHON, "swarmstrap_server.cli", "--site", str(stage.payload.site.root), "serve")
+    known = (f"{node.address}={_rack(node.rack)}" for node in stage.network.machines[1:])
+    command = (*_PYTHON, "tests.bench.swarm.server", str(stage.payload.site.root), *known)
     return (Service(command, (TRACKER_PORT, _SEEDER_PORT, _DEAL_PORT)),)
+
+
+def _rack(number: int) -> str:
+    """Of those in which the server is not; what is beside it is in none, like itself."""
+    return f"r{number}" if number else ""
 
 
 def _swarmstrap(stage: Stage, number: int, folder: Path) -> tuple[str, ...]:
