@@ -47,7 +47,7 @@ define debian_packages
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-swarm bench-swarm-mixed bench-swarm-fast bench-boot fuzz install pictures clean
+.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-swarm bench-swarm-mixed bench-swarm-fast bench-boot bench-simulation fuzz install pictures clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -121,6 +121,9 @@ bench-swarm-fast: build/.venv ## 16 Mbit/s to as fast as it goes, beside HTTP
 
 bench-boot: build/.venv ## kernel and initramfs for 1 to 16 nodes; build/bench/bootfetch.json, seven minutes
 	@$(BIN)/python -m tests.bench.bootfetch
+
+bench-simulation: build/.venv ## swarms of 30 to 10,000 nodes by the server's policy; MOST=1000 for fewer
+	@$(BIN)/python -m tests.bench.simulation --most $(or $(MOST),10000)
 
 fuzz: build/.venv ## hostile images, ten minutes a target
 	@$(BIN)/python -m tests.fuzz --minutes 10

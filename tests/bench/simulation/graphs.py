@@ -2,6 +2,7 @@
 """Who knows whom: as the product's tracker decides it, or by chance."""
 
 import random
+from collections.abc import Iterable
 from typing import Protocol
 
 from tests.bench.simulation.site import Run
@@ -54,10 +55,10 @@ class Told:
         known = self._graph.meet(me, left=left, rack=rack, stalled=stalled)
         if not left:
             self._tier.forget(me)
-            return [_peer(endpoint) for endpoint in known]
+            return _peers(known)
         gateway = self._graph.is_gateway(me)
         seeders = self._tier.seeders_of(me, rack, gateway=gateway, stalled=stalled)
-        return [_peer(endpoint) for endpoint in (*known, *seeders)]
+        return _peers((*known, *seeders))
 
     def leave(self, node: int) -> None:
         self._graph.leave(_endpoint(node))
@@ -75,12 +76,19 @@ class Regular:
         self._known: list[set[int]] = [set() for _ in range(nodes)]
         self._here: set[int] = set()
         self._seeders = list(range(nodes, nodes + run.site.seeders))
-        for _ in range(run.behaviour.degree // 2):
+        pairs, odd = divmod(run.behaviour.degree, 2)
+        for _ in range(pairs):
             ring = chance.sample(range(nodes), nodes)
-            for one, other in zip(ring, ring[1:] + ring[:1], strict=True):
-                if one != other:
-                    self._known[one].add(other)
-                    self._known[other].add(one)
+            self._link(ring, ring[1:] + ring[:1])
+        if odd:
+            ring = chance.sample(range(nodes), nodes)
+            self._link(ring[: nodes // 2], ring[-(nodes // 2) :])
+
+    def _link(self, some: list[int], others: list[int]) -> None:
+        for one, other in zip(some, others, strict=True):
+            if one != other:
+                self._known[one].add(other)
+                self._known[other].add(one)
 
     def meet(self, node: int, left: int, *, stalled: bool) -> list[int]:
         self._here.add(node)
@@ -94,5 +102,6 @@ def _endpoint(peer: int) -> Endpoint:
     return str(peer), _PORT
 
 
-def _peer(endpoint: Endpoint) -> int:
-    return int(endpoint[0])
+def _peers(endpoints: Iterable[Endpoint]) -> list[int]:
+    """In an order that is the same in every process."""
+    return sorted(int(address) for address, _ in endpoints)

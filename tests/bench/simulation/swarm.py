@@ -21,9 +21,9 @@ _HOPELESS = 300
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`seconds` is how long each node took since it joined, `link_seconds` how long it would have
-    by one copy through its link. Copies are of the image: those that all seeders sent, those that
-    came in by the uplink of each rack, and those that a node received twice, on the average.
+    """`seconds` is how long each node took since it joined. Copies are of the image: those that
+    all seeders sent, those that came in and went out by the uplink of each rack, and those that a
+    node received twice, on the average.
     """
 
     seconds: tuple[float, ...]
