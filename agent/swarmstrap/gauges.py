@@ -25,15 +25,16 @@ class Schedule:
 class Reading:
     """Counters at one moment, of which only differences mean anything; `time` is monotonic.
 
-    `incoming` are bytes of the node's NIC, headers included; `processor` seconds in which cores
-    were not idle, all cores together. `disks` are seconds in which each of them had requests;
-    `busy` are those that writers spent on requests, summed up. `threads` are the agent's, `writers`
-    have one each, both by thread id.
+    `incoming` are bytes of the node's NIC, headers included; `kernel` seconds that all cores
+    together spent in it, `user` those that the agent and each writer spent outside, by process id.
+    `disks` are seconds in which each of them had requests; `busy` are those that writers spent on
+    requests, summed up. `threads` are the agent's, `writers` have one each, both by thread id.
     """
 
     time: float
     incoming: int = 0
-    processor: float = 0.0
+    kernel: float = 0.0
+    user: Mapping[int, float] = field(default_factory=dict)
     disks: Mapping[str, float] = field(default_factory=dict)
     busy: float = 0.0
     threads: Mapping[int, Schedule] = field(default_factory=dict)
@@ -53,20 +54,23 @@ class Gauge:
         # Threads and writers end, what they have used stays.
         self._threads = dict(first.threads)
         self._writers: dict[int, Schedule] = {}
+        self._user = dict(first.user)
 
     def take(self, reading: Reading) -> Usage:
         first = self._first
         self._threads.update(reading.threads)
         self._writers.update(reading.writers)
+        self._user.update(reading.user)
         before = {thread: schedule.running for thread, schedule in first.threads.items()}
         used = [now.running - before.get(thread, 0.0) for thread, now in self._threads.items()]
         used += [writer.running for writer in self._writers.values()]
+        user = sum(self._user.values()) - sum(first.user.values())
         disks = [reading.disks[d] - first.disks[d] for d in first.disks if d in reading.disks]
         self._usage = msgspec.structs.replace(
             self._usage,
             seconds=reading.time - first.time,
-            best_rate=max(self._usage.best_rate, self._rate(reading)),
-            processor=reading.processor - first.processor,
+            best_rate=max(self._usage.best_rate, *self._rates(reading)),
+            processor=reading.kernel - first.kernel + user,
             own=sum(used),
             thread=max(used, default=0.0),
             disk=max(disks, default=None),
@@ -74,13 +78,12 @@ class Gauge:
         )
         return self._usage
 
-    def _rate(self, reading: Reading) -> int:
-        """Bytes a second since the window was opened, once it is wide enough."""
+    def _rates(self, reading: Reading) -> tuple[int, int]:
+        """Bytes a second since the beginning, and since the window was opened."""
         before = self._window
-        if reading.time - before.time < _WINDOW_SECONDS:
-            return 0
-        self._window = reading
-        return int((reading.incoming - before.incoming) / (reading.time - before.time))
+        if reading.time - before.time >= _WINDOW_SECONDS:
+            self._window = reading
+        return _rate(self._first, reading), _rate(before, reading)
 
     def _stood_still(self, reading: Reading) -> float | None:
         """What is left of the writers' time when they neither ran nor waited for a processor."""
@@ -90,19 +93,31 @@ class Gauge:
         return max(0.0, reading.busy - sum(w.running + w.waiting for w in writers))
 
 
+def _rate(before: Reading, now: Reading) -> int:
+    """0 unless they are far enough apart."""
+    seconds = now.time - before.time
+    return int((now.incoming - before.incoming) / seconds) if seconds >= _WINDOW_SECONDS else 0
+
+
 def parse_schedule(line: str) -> Schedule:
     """Nanoseconds on a processor, nanoseconds in its queue, and a count."""
     running, waiting, *_ = line.split()
     return Schedule(int(running) * _NANO, int(waiting) * _NANO)
 
 
-def parse_processor(stat: str, ticks: int) -> float:
-    """Seconds that all cores together were not idle, from /proc/stat; `ticks` are in a second.
-
-    Time that a hypervisor gave to others is gone like time that was used.
+def parse_kernel(stat: str, ticks: int) -> float:
+    """Seconds that all cores together spent in the kernel, from /proc/stat; `ticks` are in a
+    second. Time that a hypervisor gave to others is gone like time that was used.
     """
-    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, stat.split()[1:9])
-    return (user + nice + system + irq + softirq + steal) / ticks
+    _user, _nice, system, _idle, _iowait, irq, softirq, steal = map(int, stat.split()[1:9])
+    return (system + irq + softirq + steal) / ticks
+
+
+def parse_user(stat: str, ticks: int) -> float:
+    """Seconds that a process spent outside the kernel, from /proc/PID/stat; its name, in brackets,
+    may be anything.
+    """
+    return int(stat.rpartition(")")[2].split()[11]) / ticks
 
 
 def parse_disk(stat: str) -> float:

@@ -13,6 +13,10 @@ import msgspec
 
 from swarmstrap.wire import Usage
 
+# Whatever makes a flow even, the best second of it is near the average: where something measured
+# comes as near, it is rather that.
+_DOUBT = 0.9
+
 Resource = Literal["seeder link", "node link", "disk", "processor"]
 
 
@@ -56,7 +60,7 @@ def limit(seconds: float, demands: Iterable[Demand]) -> Limit | None:
     known = [(demand.seconds, demand) for demand in asked if demand.seconds]
     if not known or seconds <= 0:
         return None
-    bound, binding = max(known, key=lambda pair: pair[0])
+    bound, binding = max(known, key=lambda pair: pair[0] * (_DOUBT if pair[1].estimated else 1.0))
     return Limit(
         ratio=seconds / bound,
         seconds=seconds,

@@ -128,10 +128,11 @@ class Usage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What fetching and writing an image has taken of its node, in the `seconds` since it began.
 
     `link_rate` is what the NIC says it can, in bytes a second, 0 when it says nothing; `best_rate`
-    is the most that came within a second. `processor` sums up the seconds in which the machine's
-    `cores` were not idle, `own` those of the agent and its writers; `thread` is the busiest thread
-    of these. For `disk` seconds the busiest disk of the target had requests; `disk_wait` sums up
-    those in which writers stood still. None is what could not be measured.
+    is the most that came within a second. `processor` sums up what the machine's `cores` spent in
+    the kernel, and outside it on the agent and its writers. These had `own` seconds in all, and
+    the busiest of their threads had `thread`. For `disk` seconds the busiest disk of the target had
+    requests; `disk_wait` sums up those in which writers stood still. None is what could not be
+    measured.
     """
 
     seconds: float

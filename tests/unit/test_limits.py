@@ -60,6 +60,9 @@ def found(deployment: Deployment) -> tuple[float, Resource, bool]:
         # One thread that is never idle is the limit, however many cores are.
         ({"processor": 12.0, "thread": 9.8}, (1.02, "processor", False)),
         ({"link_rate": 0, "best_rate": 104 * MB}, (1.04, "node link", True)),
+        ({"link_rate": 0, "best_rate": 104 * MB, "disk": 8.5}, (1.04, "node link", True)),
+        # A measured one goes before an estimate that is hardly above it.
+        ({"link_rate": 0, "best_rate": 104 * MB, "disk": 9.0}, (1.11, "disk", False)),
         ({"link_rate": 0, "best_rate": 0, "processor": 4.0}, (10.0, "processor", False)),
         # What the NIC says it can counts, not what came.
         ({"link_rate": 10 * GIGABIT, "best_rate": 104 * MB, "disk": 2.0}, (5.0, "disk", False)),

@@ -17,15 +17,17 @@ from swarmstrap.gauges import (
     Reading,
     Schedule,
     parse_disk,
+    parse_kernel,
     parse_link,
-    parse_processor,
     parse_schedule,
+    parse_user,
 )
 from swarmstrap.mountinfo import contains
 from swarmstrap.wire import Usage
 
 _IP_SECONDS = 10.0
 _MEGABIT = 10**6 // 8
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Instruments:
@@ -47,14 +49,15 @@ class Instruments:
 
     def _read(self) -> Reading:
         with Path("/proc/stat").open() as file:
-            processor = parse_processor(file.readline(), os.sysconf("SC_CLK_TCK"))
+            kernel = parse_kernel(file.readline(), _TICKS)
         return Reading(
             time=time.monotonic(),
             # What comes through the loopback is everybody's.
             incoming=0
             if self._nic.name == "lo"
             else sysfs.number(self._nic / "statistics/rx_bytes"),
-            processor=processor,
+            kernel=kernel,
+            user={os.getpid(): os.times().user, **dict(_user(self._writers.pids))},
             disks={disk.name: parse_disk((disk / "stat").read_text()) for disk in self._disks},
             busy=self._writers.busy,
             threads=dict(_schedules("/proc/self/task", map(int, os.listdir("/proc/self/task")))),
@@ -66,6 +69,12 @@ def _schedules(folder: str, threads: Iterable[int]) -> Iterator[tuple[int, Sched
     for thread in threads:
         with contextlib.suppress(OSError):  # it may have ended
             yield thread, parse_schedule(Path(f"{folder}/{thread}/schedstat").read_text())
+
+
+def _user(processes: Iterable[int]) -> Iterator[tuple[int, float]]:
+    for process in processes:
+        with contextlib.suppress(OSError):
+            yield process, parse_user(Path(f"/proc/{process}/stat").read_text(), _TICKS)
 
 
 def link_rate(nic: Path) -> int:
