@@ -138,6 +138,8 @@ def _udpcast_words(program: str) -> tuple[str, ...]:
 
 def _udp_sender(stage: Stage) -> tuple[Service, ...]:
     command = _udpcast_words("udp-sender")
+    # It looks for the receivers only when it says hello, by default every two seconds.
+    command += ("--rexmit-hello-interval", "100")
     command += ("--full-duplex", "--min-receivers", str(stage.nodes))
     command += ("--file", str(stage.payload.file))
     if stage.rate is not None:
@@ -146,7 +148,8 @@ def _udp_sender(stage: Stage) -> tuple[Service, ...]:
 
 
 def _udp_receiver(stage: Stage, number: int, folder: Path) -> tuple[str, ...]:
-    return (*_WAITING, *_udpcast_words("udp-receiver"), "--file", str(folder / PAYLOAD_FILE))
+    words = (*_udpcast_words("udp-receiver"), "--exit-wait", "100")
+    return (*_WAITING, *words, "--file", str(folder / PAYLOAD_FILE))
 
 
 def _with_tracker(stage: Stage, seeder: tuple[str, ...]) -> tuple[Service, ...]:
