@@ -93,6 +93,11 @@ def row(case: Case, made_by: str) -> Row:
     )
 
 
+def named(row: Row, case: Case) -> Row:
+    """The row of the same run, as this case's."""
+    return msgspec.structs.replace(row, study=case.study, series=case.series, x=case.x)
+
+
 def read() -> list[Row]:
     if not RESULTS.exists():
         return []
