@@ -17,6 +17,7 @@ from tests.bench.links import Machine
 from swarmstrap.ledger import Received
 from swarmstrap_server.site.paths import SitePaths
 
+_READY_SECONDS = 60.0
 _END_SECONDS = 20.0
 
 
@@ -27,6 +28,7 @@ class Node:
     machine: Machine
     folder: Path
     process: asyncio.subprocess.Process
+    ready: bool = False
     have: int = 0
     received: Received | None = None
     told: list[str] = field(default_factory=list)
@@ -37,6 +39,8 @@ class Node:
         async for line in self.process.stdout:
             word, _, rest = line.decode().strip().partition(" ")
             match word:
+                case "ready":
+                    self.ready = True
                 case "have":
                     self.have = int(rest)
                 case "told":
@@ -49,8 +53,15 @@ class Node:
         self.process.stdout = None
         self._news.set()
 
+    def begin(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+
     async def until(self, pieces: int) -> None:
         await self._wait(lambda: self.have >= pieces, f"{pieces} pieces")
+
+    async def until_ready(self) -> None:
+        await self._wait(lambda: self.ready, "its first word")
 
     async def done(self) -> Received:
         await self._wait(lambda: self.received is not None, "the image")
@@ -76,7 +87,14 @@ class Nodes:
         self._running: list[Node] = []
         self._listening: list[asyncio.Task[None]] = []
 
-    async def boot(self, machine: Machine) -> Node:
+    async def boot(self, *machines: Machine) -> list[Node]:
+        """All of them begin at once."""
+        booted = await asyncio.gather(*map(self._boot, machines))
+        for node in booted:
+            node.begin()
+        return booted
+
+    async def _boot(self, machine: Machine) -> Node:
         """With nothing of an earlier boot: its staging area was memory."""
         folder = self._folder / machine.netns
         shutil.rmtree(folder, ignore_errors=True)
@@ -90,6 +108,8 @@ class Nodes:
         node = Node(machine, folder / str(machine.address), process)
         self._running.append(node)
         self._listening.append(asyncio.create_task(node.listen()))
+        async with asyncio.timeout(_READY_SECONDS):
+            await node.until_ready()
         return node
 
     async def power_off(self, node: Node) -> None:
@@ -132,34 +152,37 @@ def cut(machine: Machine) -> Iterator[None]:
 @contextmanager
 def cut_off(island: Sequence[Machine]) -> Iterator[None]:
     """These reach each other and nobody else, as behind a switch that lost its uplink."""
-    for machine in island:
-        for chain, end in (("INPUT", "--source"), ("OUTPUT", "--destination")):
-            for other in island:
-                _filter(machine, "--append", chain, end, str(other.address), "--jump", "ACCEPT")
-            _filter(machine, "--append", chain, "--jump", "DROP")
-    try:
+    rules = [f"--append INPUT --source {m.address} --jump ACCEPT" for m in island]
+    rules += [f"--append OUTPUT --destination {m.address} --jump ACCEPT" for m in island]
+    rules += [f"--append {chain} --jump DROP" for chain in ("INPUT", "OUTPUT")]
+    with _filtered(island, rules):
         yield
-    finally:
-        for machine in island:
-            _filter(machine, "--flush")
 
 
 @contextmanager
 def lossy(machines: Sequence[Machine], share: float) -> Iterator[None]:
     """Of the packets that come in, so many are lost, 0 to 1."""
-    lost = ("--match", "statistic", "--mode", "random", "--probability", str(share))
+    lost = f"--match statistic --mode random --probability {share}"
+    with _filtered(machines, [f"--append INPUT {lost} --jump DROP"]):
+        yield
+
+
+@contextmanager
+def _filtered(machines: Sequence[Machine], rules: Sequence[str]) -> Iterator[None]:
     for machine in machines:
-        _filter(machine, "--append", "INPUT", *lost, "--jump", "DROP")
+        _filter(machine, rules)
     try:
         yield
     finally:
         for machine in machines:
-            _filter(machine, "--flush")
+            _filter(machine, ())
 
 
-def _filter(machine: Machine, *rule: str) -> None:
-    _run(*machine.command("iptables", "--wait", *rule))
+def _filter(machine: Machine, rules: Sequence[str]) -> None:
+    """These and no others; all of them at once."""
+    table = "\n".join(("*filter", *rules, "COMMIT", ""))
+    _run(*machine.command("iptables-restore"), table=table)
 
 
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, timeout=_END_SECONDS)
+def _run(*command: str, table: str | None = None) -> None:
+    subprocess.run(command, check=True, timeout=_END_SECONDS, input=table, text=True)

@@ -3,8 +3,8 @@
 
     python -m tests.swarm.node SITE IMAGE FOLDER ADDRESS HELP_SECONDS
 
-Says how many pieces it has each time it has more, `done` and a `Received` as JSON when it has all,
-and what it would tell the server; serves its peers until stdin ends.
+Begins at a line on stdin. Says how many pieces it has each time it has more, what it would tell the
+server, and when it has all, `done` and a `Received` as JSON; serves its peers until stdin ends.
 """
 
 import asyncio
@@ -22,11 +22,12 @@ _GIVE_UP_SECONDS = 300.0
 
 
 async def fetch(site: Path, image: str, folder: Path, address: str, patience: Patience) -> None:
+    say("ready")
+    await asyncio.to_thread(sys.stdin.readline)
     paths = SitePaths(site)
     published = ImageStore(paths.images).get(image)
     swarm = join(paths, published, folder, address, patience, tell=lambda line: say(f"told {line}"))
     async with swarm:
-        say("have 0")
         count = 0
         async for _ in swarm.pieces():
             count += 1
