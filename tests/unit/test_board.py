@@ -6,8 +6,9 @@ import io
 from msgspec.structs import replace
 from rich.console import Console, RenderableType
 
-from swarmstrap.wire import Event
+from swarmstrap.wire import Event, Usage
 from swarmstrap_server.commands.board import Board, line, live, result
+from swarmstrap_server.control.limits import node_limit
 from swarmstrap_server.control.nodes import Deployment, State
 from swarmstrap_server.control.operator_wire import NodeView, Record, Snapshot
 
@@ -127,6 +128,29 @@ def test_progress_does_not_hide_the_last_event() -> None:
         )
     )
     assert "make ext4 on the root" in shown[1]
+
+
+USED = replace(RUNNING, began=5.0, usage=Usage(seconds=11.0, link_rate=10 * MIB))
+USED_TOO = replace(USED, id="e", node="n2", began=6.0)
+
+
+def fetching(deployment: Deployment) -> NodeView:
+    return replace(view(deployment.node, "deploying", deployment), limit=node_limit(deployment))
+
+
+def test_how_near_the_limit_each_node_is_and_all_are() -> None:
+    watched = board(Snapshot(nodes=(fetching(USED), fetching(USED_TOO))))
+    rows = text(live(watched), width=120)
+    assert "1.10 x node link  20 MiB" in rows[1]
+    together = "debian:12.1 to 2 nodes: 12.0 s, 1.09 x node link: node link 11.0 s"
+    assert rows[4].startswith(together)
+    for name in ("n1", "n2"):
+        watched.rows[name].view = replace(watched.rows[name].view, state="deployed")
+    rows = text(result(watched), width=120)
+    assert rows[1].endswith("1.10 x node link")
+    assert rows[4].startswith(together)
+    alone = text(result(board(Snapshot(nodes=(fetching(USED),)))), width=120)
+    assert len(alone) == 2
 
 
 def test_it_fits_a_narrow_terminal() -> None:

@@ -31,9 +31,12 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     from_peers: int
     limit: Limit | None
 
+    @property
+    def title(self) -> str:
+        return f"{self.image} to {len(self.nodes)} node{'s' if len(self.nodes) > 1 else ''}"
+
     def __str__(self) -> str:
-        count = f"{len(self.nodes)} node{'s' if len(self.nodes) > 1 else ''}"
-        return f"{self.image} to {count}: {self.limit.sentence() if self.limit else 'no figures'}"
+        return f"{self.title}: {self.limit.sentence() if self.limit else 'no figures'}"
 
 
 def node_limit(mine: Deployment) -> Limit | None:

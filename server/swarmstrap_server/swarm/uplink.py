@@ -16,8 +16,10 @@ _MEGABIT = 10**6 // 8
 
 def uplink(settings: Settings) -> int:
     """Bytes a second that nodes can have of it: what its NIC says, and the cap of the seeder if
-    that is less. 0 when neither is known.
+    that is less. 0 when neither is known, or when other seeders have links of their own.
     """
+    if settings.swarm.seeders:
+        return 0
     capped = parse_size(settings.swarm.seeder_rate) if settings.swarm.seeder_rate else 0
     known = [rate for rate in (_speed_of(settings.address), capped) if rate]
     return min(known, default=0)
