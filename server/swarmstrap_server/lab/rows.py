@@ -141,7 +141,8 @@ disks:
   - {label: root, type: root, size_min: 2GiB, format: ext4, mount: /}
 """
 
-# Nobody mounts the data partition: it is the installer that wrote any byte that is another one.
+# Nobody mounts the data partition (systemd would, if its type were `srv`), so that a byte that is
+# another one was written by the installer.
 _WITH_DATA = """\
 disks:
 - id: system
@@ -149,7 +150,7 @@ disks:
   wipe: ordinary
   partitions:
   - {label: ESP, type: esp, size: 128MiB, mount: /boot/efi}
-  - {label: data, type: srv, size: 512MiB, format: ext4}
+  - {label: data, type: linux, size: 512MiB, format: ext4}
   - {label: root, type: root, size_min: 2GiB, weight: 1, format: ext4, mount: /}
 """
 
