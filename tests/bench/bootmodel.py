@@ -86,7 +86,8 @@ class _Play:
         self.begin(node, size, end)
 
     def take_job(self, node: str) -> None:
-        if self.site.copies is None or not self.turns.wants(node, len(self.waiting), self.now):
+        copies = self.site.copies
+        if copies is None or not self.turns.wants(node, len(self.waiting), copies, self.now):
             return
         self.turns.heard(node, node, Passing(), self.now)
         self.begin(node, KERNEL, lambda: self.begin(node, INITRAMFS, lambda: self.serve(node)))

@@ -26,18 +26,18 @@ from swarmstrap_server.netboot import sharing
 from swarmstrap_server.site.paths import SitePaths
 
 DEADLINE = 30.0
-NODES = ("n1", "n2", "n3", "n4", "n5", "n6")
+NODES = tuple(f"n{number}" for number in range(1, 9))
 KERNEL = b"kernel"
 SHA256 = hashlib.sha256(INITRAMFS).hexdigest()
 
 
 @pytest.fixture
 def site(site: SitePaths) -> SitePaths:
-    """Six nodes to boot, passing on to firmware that compares digests, two copies at a time."""
+    """Eight nodes to boot, passing on to firmware that compares digests, two copies at a time."""
     with site.settings.open("a") as settings:
         settings.write("swarm: {boot_peers: checked, boot_copies: 2}\n")
     with (site.root / "nodes" / "lab.yaml").open("a") as nodes:
-        for number in (4, 5, 6):
+        for number in range(4, 9):
             nodes.write(f"- {{name: n{number}, mac: 52:54:00:00:00:0{number}}}\n")
     return site
 
@@ -165,7 +165,7 @@ async def test_no_node_is_asked_when_nobody_is_left_to_boot(live: Live) -> None:
 
 
 async def test_no_more_nodes_are_asked_than_pays(live: Live) -> None:
-    arm(live, "n1", "n2", "n3", "n4")
+    arm(live, *NODES[:6])
     async with agent(live) as first, agent(live, "52:54:00:00:00:03") as second:
         assert (await first.passing(Passing())).files
         assert not (await second.passing(Passing())).files

@@ -99,20 +99,20 @@ def test_a_peer_that_is_gone_is_not_named(how: str) -> None:
     assert turns.source(KERNEL, 1.0 if how == "leaves" else 9.0) is None
 
 
-@pytest.mark.parametrize(("to_load", "asked"), [(0, 0), (1, 0), (2, 1), (3, 1), (9, 4), (500, 64)])
+@pytest.mark.parametrize(("to_load", "asked"), [(0, 0), (5, 0), (6, 1), (7, 1), (12, 4), (500, 64)])
 def test_nodes_are_asked_while_each_can_give_two_copies(to_load: int, asked: int) -> None:
     turns = Turns()
     for number in range(100):
-        if turns.wants(f"n{number}", to_load, 0.0):
+        if turns.wants(f"n{number}", to_load, 4, 0.0):
             turns.heard(f"n{number}", "192.0.2.1", Passing(), 0.0)
-    assert sum(turns.wants(f"n{number}", to_load, 0.0) for number in range(100)) == asked
+    assert sum(turns.wants(f"n{number}", to_load, 4, 0.0) for number in range(100)) == asked
 
 
 def test_a_peer_goes_on_until_the_last_node_has_come() -> None:
     turns = Turns()
     turns.heard("peer", "192.0.2.1", serving(), 0.0)
-    assert turns.wants("peer", 1, 1.0)
-    assert not turns.wants("peer", 0, 1.0)
+    assert turns.wants("peer", 1, 4, 1.0)
+    assert not turns.wants("peer", 0, 4, 1.0)
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 5, 16, 17, 40])

@@ -51,6 +51,10 @@ class Sharing:
     def active(self) -> bool:
         return self._deployments.site.settings.swarm.boot_peers != "off"
 
+    @property
+    def _copies(self) -> int:
+        return self._deployments.site.settings.swarm.boot_copies
+
     async def turn(self, node: str, address: str) -> bool:
         """Wait until `node` may load the installer; false when that takes too long: ask again.
 
@@ -97,7 +101,8 @@ class Sharing:
     async def heard(self, node: str, address: str, passing: Passing) -> PassOn:
         """What `node` is to pass on: nothing when it is not needed, or not any more."""
         now = self._clock()
-        wanted = self.active and self._turns.wants(node, self._to_load(now), now)
+        to_load = self._to_load(now)
+        wanted = self.active and self._turns.wants(node, to_load, self._copies, now)
         if not wanted or passing.leaves:
             self._turns.left(node)
         else:
@@ -134,8 +139,7 @@ class Sharing:
             self._turns.served(address)
 
     def _admit(self, address: str) -> bool:
-        copies = self._deployments.site.settings.swarm.boot_copies
-        return self._turns.admit(address, copies, self._clock())
+        return self._turns.admit(address, self._copies, self._clock())
 
     def _next(self) -> None:
         while self._queue and self._admit(self._queue[0][0]):

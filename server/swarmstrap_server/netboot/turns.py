@@ -58,15 +58,16 @@ class Turns:
     def left(self, node: str) -> None:
         self._peers.pop(node, None)
 
-    def wants(self, node: str, to_load: int, now: float) -> bool:
+    def wants(self, node: str, to_load: int, copies: int, now: float) -> bool:
         """Whether `node` is to pass the installer on while `to_load` nodes are still to come.
 
-        It costs a copy to have it do so: it must be able to give two.
+        It costs a copy to have it do so: it must be able to give two, and while it loads, as many
+        nodes as the server sends `copies` at a time begin without it.
         """
         self._forget(now)
         if node in self._peers:
             return to_load > 0
-        return len(self._peers) < min(to_load // 2, _MOST_PEERS)
+        return len(self._peers) < min((to_load - copies) // 2, _MOST_PEERS)
 
     def admit(self, address: str, copies: int, now: float) -> bool:
         """Whether it is the turn of `address`; if so, the place is kept for its requests.
