@@ -47,7 +47,7 @@ define debian_packages
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-swarm bench-swarm-mixed bench-swarm-fast bench-boot bench-simulation fuzz install pictures clean
+.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-overlap bench-swarm bench-swarm-mixed bench-swarm-fast bench-boot bench-simulation fuzz install pictures clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -103,6 +103,9 @@ bench: build/.venv ## ratios against named peers, see docs/benchmarks.md
 
 bench-apply: build/.venv ## apply beside GNU tar and bsdtar on ext4, xfs, btrfs; build/bench/apply.json
 	@$(BIN)/python -m tests.bench.run --only apply --rounds 3
+
+bench-overlap: build/.venv ## downloading and writing at once, 250 Mbit/s to as fast as it goes; build/bench/overlap.json
+	@$(BIN)/python -m tests.bench.overlap --rounds 3
 
 # SYSTEMS=swarmstrap,aria2 SCENARIO=racks NODES=1,2,4 RATE=8 (Mbit/s) PAYLOAD=200 (MB) ROUNDS=3 PLOTS=docs
 SWARM_WORDS = $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(SCENARIO),--scenarios $(SCENARIO)) \

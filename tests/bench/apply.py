@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
-from tests.bench.engine import DOWNLOADING
+from tests.bench.engine import DOWNLOADING, Run
 from tests.bench.links import Machine, machines
 from tests.bench.processes import line, peak, process
 
@@ -42,15 +42,6 @@ _ZEROS = bytes(16 * MiB)
 RESULT = Path("build/bench/apply.json")
 _READY_SECONDS = 60.0
 _RUN_SECONDS = 900.0
-
-
-class Run(msgspec.Struct, frozen=True):
-    """As `tests.bench.engine` says; `peak` in bytes, of all processes together."""
-
-    seconds: float
-    synced_seconds: float
-    cpu_seconds: float
-    peak: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +96,11 @@ def _row(engine: str, filesystem: str, runs: list[Run], tar: list[Run]) -> Row:
 
 
 @contextlib.asynccontextmanager
-async def serving(site: Path) -> AsyncIterator[tuple[Machine, Machine]]:
-    """`swarmstrap serve` on the first of two machines, between which nothing is slow."""
-    with machines(2, None) as (server, node):
+async def serving(site: Path, rate: int | None = None) -> AsyncIterator[tuple[Machine, Machine]]:
+    """`swarmstrap serve` on the first of two machines, whose links carry `rate` bit/s each way;
+    None is as much as the processors can.
+    """
+    with machines(2, rate) as (server, node):
         command = [sys.executable, "-m", "swarmstrap_server.cli", "--site", str(site), "serve"]
         async with process(server.command(*command)) as running:
             await line(running, _READY_SECONDS, "the server to be ready")
@@ -124,7 +117,7 @@ async def measure(
         staging = Path(name) / "staging"
         staging.mkdir()
         words = [sys.executable, "-m", "tests.bench.engine", engine, str(image.directory)]
-        network = [str(staging), str(node.address), f"http://{server.address}:8080/announce"]
+        network = [str(staging), str(node.address), str(server.address)]
         command = node.command(*words, str(target), *network)
         async with process(command) as running:
             await line(running, _READY_SECONDS, "an engine to be ready")
