@@ -2,12 +2,14 @@
 """The kernel's counters of this machine, for `swarmstrap.gauges`: some twenty small files."""
 
 import contextlib
+import logging
 import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from swarmstrap.command import CommandFailed
 from swarmstrap.effects.disks.mounts import read_mounts
 from swarmstrap.effects.hardware import sysfs
 from swarmstrap.effects.images.unpack import Writers
@@ -25,6 +27,8 @@ from swarmstrap.gauges import (
 from swarmstrap.mountinfo import contains
 from swarmstrap.wire import Usage
 
+log = logging.getLogger(__name__)
+
 _IP_SECONDS = 10.0
 _MEGABIT = 10**6 // 8
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -36,8 +40,7 @@ class Instruments:
     """
 
     def __init__(self, address: str, place: Path, writers: Writers) -> None:
-        shown = run(["ip", "-json", "address", "show", "to", address], timeout=_IP_SECONDS)
-        self._nic = sysfs.SYS / "class/net" / (parse_link(shown.stdout) or "lo")
+        self._nic = sysfs.SYS / "class/net" / (_interface(address) or "lo")
         self._disks = disks_of(place)
         self._writers = writers
         cores = os.cpu_count() or 1
@@ -58,11 +61,27 @@ class Instruments:
             else sysfs.number(self._nic / "statistics/rx_bytes"),
             kernel=kernel,
             user={os.getpid(): os.times().user, **dict(_user(self._writers.pids))},
-            disks={disk.name: parse_disk((disk / "stat").read_text()) for disk in self._disks},
+            disks=dict(_busy(self._disks)),
             busy=self._writers.busy,
             threads=dict(_schedules("/proc/self/task", map(int, os.listdir("/proc/self/task")))),
             writers=dict(_schedules("/proc", self._writers.pids)),
         )
+
+
+def _interface(address: str) -> str:
+    """Its name; nothing when it cannot be told, for no deployment fails of a figure."""
+    try:
+        shown = run(["ip", "-json", "address", "show", "to", address], timeout=_IP_SECONDS)
+    except CommandFailed as error:
+        log.warning("the link is not measured: %s", error)
+        return ""
+    return parse_link(shown.stdout)
+
+
+def _busy(disks: Iterable[Path]) -> Iterator[tuple[str, float]]:
+    for disk in disks:
+        with contextlib.suppress(OSError):  # it may have been pulled out
+            yield disk.name, parse_disk((disk / "stat").read_text())
 
 
 def _schedules(folder: str, threads: Iterable[int]) -> Iterator[tuple[int, Schedule]]:
