@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A torrent, a tracker and plain libtorrent peers; each address of 127/8 is a machine."""
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -11,13 +12,14 @@ import libtorrent as lt
 from aiohttp import web
 
 from swarmstrap import tuning
-from swarmstrap.effects.transfer.swarm import Torrent
+from swarmstrap.effects.transfer.swarm import Swarm, Torrent
 from swarmstrap.manifest import PAYLOAD_FILE
 from swarmstrap_server.images.publish import Published
 
 NAME = "debian-1"
 INDEX_SIZE, PAYLOAD_SIZE = 100_000, 6_000_001
 PIECE = 64 * 1024
+DEADLINE = 60.0
 
 
 def make_files(folder: Path) -> Path:
@@ -42,6 +44,18 @@ def make_torrent(folder: Path) -> tuple[bytes, str]:
     info = lt.load_torrent_buffer(data).ti
     assert info is not None
     return data, info.info_hashes().v2.to_bytes().hex()
+
+
+def same(folder: Path, other: Path) -> bool:
+    return all(
+        (folder / NAME / name).read_bytes() == (other / NAME / name).read_bytes()
+        for name in ("index.zst", "root.tar.zst")
+    )
+
+
+async def fetch(swarm: Swarm) -> list[int]:
+    async with asyncio.timeout(DEADLINE):
+        return [piece async for piece in swarm.pieces()]
 
 
 def offer(image: Published, torrent: Torrent, folder: Path, *, corrupt: bool = False) -> Path:

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 from tests.swarm.peers import (
+    DEADLINE,
     INDEX_SIZE,
     NAME,
     PAYLOAD_SIZE,
     PIECE,
     Peer,
+    fetch,
     make_files,
     make_torrent,
+    same,
     tracker,
     web_seed,
 )
@@ -24,7 +27,6 @@ from swarmstrap.ledger import piece_sizes
 
 TOTAL = INDEX_SIZE + PAYLOAD_SIZE
 SEEDER = "127.0.0.10"
-DEADLINE = 60.0
 
 
 @pytest.fixture
@@ -36,18 +38,6 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def torrent(folder: Path) -> Torrent:
     return load(*make_torrent(folder))
-
-
-def same(folder: Path, other: Path) -> bool:
-    return all(
-        (folder / NAME / name).read_bytes() == (other / NAME / name).read_bytes()
-        for name in ("index.zst", "root.tar.zst")
-    )
-
-
-async def fetch(swarm: Swarm) -> list[int]:
-    async with asyncio.timeout(DEADLINE):
-        return [piece async for piece in swarm.pieces()]
 
 
 def test_only_the_torrent_that_the_manifest_names(folder: Path) -> None:

@@ -108,7 +108,7 @@ class Dealer:
             raise web.HTTPNotFound(text="no image of this site has that infohash\n")
         body, half = await request.read(), -(-pieces.count // 8)
         port = request.query.get("port", "")
-        if len(body) != 2 * half or not port.isdecimal():
+        if len(body) != 2 * half or not port.isdecimal() or not 0 < int(port) < 1 << 16:
             raise web.HTTPBadRequest(text=f"wanted: ?port= and {2 * half} bytes of two sets\n")
         _tune(request)
         response = web.StreamResponse()
@@ -135,9 +135,9 @@ class Dealer:
         took = 0.0
         clock = asyncio.get_running_loop().time
         while True:
-            # Its turn comes when the others have caught up, or after twice the time that its last
-            # piece took: a node is slowed to a third at most, however slow the others are.
-            for _ in range(8):
+            # Its turn comes when the others have caught up, or after six times the time that its
+            # last piece took: a fast node among slow ones is slowed, but not to their pace.
+            for _ in range(24):
                 if deal.ahead(node):
                     await asyncio.sleep(took / 4)
             piece = deal.next(node)

@@ -17,8 +17,6 @@ Node = TypeVar("Node", bound=Hashable)
 
 # Pieces that a node may be dealt beyond the median, before others take their turn.
 _AHEAD = 3
-# Nodes that are dealt their first piece at a time: what one node has soon, all have soon.
-FIRST_HANDS = 2
 
 
 @dataclass(slots=True)
