@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import resource
 import signal
 import ssl
 import time
@@ -45,6 +46,10 @@ _SOCKET_PATH_BYTES = 107
 def serve(root: Path, ready: Callable[[str], None]) -> None:
     """Until SIGTERM or SIGINT. `ready` hears one line once every listener answers."""
     site = read_site(root)
+    # A connection is a file: the usual soft limit of 1024 is less than a room of nodes, and a
+    # stranger's. What is started from here has the same limits.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with _only_server(site), contextlib.closing(Store(site.paths.database)) as store:
         asyncio.run(_serve(site, store, ready))
 

@@ -14,6 +14,7 @@ import itertools
 import os
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ from swarmstrap_server.swarm.dealing import Deal
 # Unsent bytes that a connection holds: what is queued for one node cannot be given to another.
 _UNSENT_BYTES = 16 * 1024
 _IDLE_SECONDS = 0.5
+# Behind one address are a node, and the stream of its life before; or a machine's virtual nodes.
+# Somebody who takes deals and passes nothing on takes no more than this.
+_MOST_STREAMS = 16
 # A node that died without a word is noticed within half a minute.
 _KEEPALIVE = (
     (socket.TCP_KEEPIDLE, 10),
@@ -90,6 +94,7 @@ class Dealer:
         self._deals: dict[str, Deal[Stream]] = {}
         self._ran: dict[str, bool] = {}
         self._streams = itertools.count()
+        self._streams_to: Counter[str] = Counter()
         self.sent: dict[str, int] = {}
 
     def offer(self, offers: Mapping[str, Pieces]) -> None:
@@ -102,25 +107,29 @@ class Dealer:
         return app
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        infohash = request.match_info["infohash"]
+        infohash, address = request.match_info["infohash"], request.remote or ""
         pieces = self._offers.get(infohash)
         if pieces is None:
             raise web.HTTPNotFound(text="no image of this site has that infohash\n")
         body, half = await request.read(), -(-pieces.count // 8)
         port = request.query.get("port", "")
-        if len(body) != 2 * half or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        if len(body) != 2 * half or not port.isdecimal():
             raise web.HTTPBadRequest(text=f"wanted: ?port= and {2 * half} bytes of two sets\n")
+        if self._streams_to[address] >= _MOST_STREAMS:
+            raise web.HTTPTooManyRequests(text=f"{_MOST_STREAMS} deals go to {address} already\n")
         _tune(request)
         response = web.StreamResponse()
         await response.prepare(request)
         deal = self._deals.setdefault(infohash, Deal(pieces.count))
-        node = (request.remote or "", int(port), next(self._streams))
+        node = (address, int(port), next(self._streams))
         has, lacks = (int.from_bytes(part, "little") for part in (body[:half], body[half:]))
         deal.join(node, has=has, lacks=lacks)
+        self._streams_to[address] += 1
         try:
             await self._deal(infohash, pieces, deal, node, response)
         finally:
             deal.leave(node)
+            self._streams_to[address] -= 1
             self._look(infohash, deal)
         return response
 
@@ -135,9 +144,9 @@ class Dealer:
         took = 0.0
         clock = asyncio.get_running_loop().time
         while True:
-            # Its turn comes when the others have caught up, or after six times the time that its
-            # last piece took: a fast node among slow ones is slowed, but not to their pace.
-            for _ in range(24):
+            # Its turn comes when the others have caught up, or after twice the time that its last
+            # piece took: a node is slowed to a third at most, however slow the others are.
+            for _ in range(8):
                 if deal.ahead(node):
                     await asyncio.sleep(took / 4)
             piece = deal.next(node)
