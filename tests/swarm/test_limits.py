@@ -33,7 +33,7 @@ pytestmark = needs_root
 MEGABIT = 10**6 // 8
 LINK = 16 * MEGABIT
 SEEDER = 8 * MEGABIT
-PAYLOAD = 6 << 20
+PAYLOAD = 4 << 20
 NODES = {"n0": "52:54:00:00:00:01", "n1": "52:54:00:00:00:02"}
 DEADLINE = 90.0
 # Of all cores' time: from here on, what else the machine does may be what held a node.
