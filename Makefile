@@ -29,7 +29,7 @@ SERVER_PACKAGES := \
 LAB_PACKAGES := \
 	ipxe-qemu qemu-system-x86 ovmf mmdebstrap debian-archive-keyring attr acl tar \
 	openssh-server skopeo xz-utils bzip2 netplan.io ifupdown \
-	shellcheck shfmt
+	shellcheck shfmt iptables
 # What the swarm is measured beside.
 BENCH_PACKAGES := aria2 udpcast rsync curl zstd tar iproute2
 
@@ -47,7 +47,7 @@ define debian_packages
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-overlap bench-swarm bench-swarm-mixed bench-swarm-fast bench-boot bench-simulation fuzz install pictures clean
+.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-overlap bench-swarm bench-swarm-mixed bench-swarm-fast bench-faults bench-boot bench-simulation fuzz install pictures clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -121,6 +121,9 @@ bench-swarm-mixed: build/.venv ## slow nodes, late ones, racks; build/bench/swar
 
 bench-swarm-fast: build/.venv ## 16 Mbit/s to as fast as it goes, beside HTTP
 	@$(BIN)/python -m tests.bench.swarm fast $(SWARM_WORDS)
+
+bench-faults: build/.venv ## what servers, cables and nodes that fail cost a swarm; build/bench/faults.json
+	@$(BIN)/python -m tests.bench.faults $(if $(FAULTS),--only $(FAULTS))
 
 bench-boot: build/.venv ## kernel and initramfs for 1 to 16 nodes; build/bench/bootfetch.json, seven minutes
 	@$(BIN)/python -m tests.bench.bootfetch
