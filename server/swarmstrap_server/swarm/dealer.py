@@ -24,8 +24,11 @@ from aiohttp import web
 from swarmstrap.ledger import piece_sizes
 from swarmstrap_server.swarm.dealing import Deal
 
-# Unsent bytes that a connection holds: what is queued for one node cannot be given to another.
-_UNSENT_BYTES = 16 * 1024
+_HEAD = struct.Struct(">II")
+# Bytes that a connection holds unsent: what is queued for one node cannot be given to another, and
+# what is not queued when this process sleeps is not sent. So many seconds of the stream's own rate.
+_UNSENT_SECONDS = 0.01
+_UNSENT_LEAST, _UNSENT_MOST = 16 * 1024, 1024 * 1024
 _IDLE_SECONDS = 0.5
 # Behind one address are a node, and the stream of its life before; or a machine's virtual nodes.
 # Somebody who takes deals and passes nothing on takes no more than this.
@@ -113,20 +116,20 @@ class Dealer:
             raise web.HTTPNotFound(text="no image of this site has that infohash\n")
         body, half = await request.read(), -(-pieces.count // 8)
         port = request.query.get("port", "")
-        if len(body) != 2 * half or not port.isdecimal():
+        if len(body) != 2 * half or not port.isdecimal() or not 0 < int(port) < 1 << 16:
             raise web.HTTPBadRequest(text=f"wanted: ?port= and {2 * half} bytes of two sets\n")
         if self._streams_to[address] >= _MOST_STREAMS:
             raise web.HTTPTooManyRequests(text=f"{_MOST_STREAMS} deals go to {address} already\n")
-        _tune(request)
         response = web.StreamResponse()
         await response.prepare(request)
+        wire = _Wire(request, response)
         deal = self._deals.setdefault(infohash, Deal(pieces.count))
         node = (address, int(port), next(self._streams))
         has, lacks = (int.from_bytes(part, "little") for part in (body[:half], body[half:]))
         deal.join(node, has=has, lacks=lacks)
         self._streams_to[address] += 1
         try:
-            await self._deal(infohash, pieces, deal, node, response)
+            await self._deal(infohash, pieces, deal, node, wire)
         finally:
             deal.leave(node)
             self._streams_to[address] -= 1
@@ -134,21 +137,14 @@ class Dealer:
         return response
 
     async def _deal(
-        self,
-        infohash: str,
-        pieces: Pieces,
-        deal: Deal[Stream],
-        node: Stream,
-        response: web.StreamResponse,
+        self, infohash: str, pieces: Pieces, deal: Deal[Stream], node: Stream, wire: "_Wire"
     ) -> None:
-        took = 0.0
-        clock = asyncio.get_running_loop().time
         while True:
-            # Its turn comes when the others have caught up, or after twice the time that its last
-            # piece took: a node is slowed to a third at most, however slow the others are.
-            for _ in range(8):
+            # Its turn comes when the others have caught up, or after six times the time that its
+            # last piece took: a fast node among slow ones is slowed, but not to their pace.
+            for _ in range(24):
                 if deal.ahead(node):
-                    await asyncio.sleep(took / 4)
+                    await asyncio.sleep(wire.took / 4)
             piece = deal.next(node)
             self._look(infohash, deal)
             if piece is None:
@@ -156,9 +152,7 @@ class Dealer:
                 continue
             data = pieces.read(piece)
             await self._pace.take(len(data))
-            began = clock()
-            await response.write(struct.pack(">II", piece, len(data)) + data)
-            took = clock() - began
+            await wire.send(piece, data)
             self.sent[infohash] = self.sent.get(infohash, 0) + len(data)
 
     def _look(self, infohash: str, deal: Deal[Stream]) -> None:
@@ -168,12 +162,30 @@ class Dealer:
             self._turned(infohash, deal.running, nodes)
 
 
-def _tune(request: web.Request) -> None:
-    transport = request.transport
-    assert transport is not None
-    assert isinstance(transport, asyncio.WriteTransport)
-    transport.set_write_buffer_limits(high=0)
-    connection: socket.socket = transport.get_extra_info("socket")
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-    for option, value in _KEEPALIVE:
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+class _Wire:
+    """The connection to one node. `took` is how many seconds its last piece needed."""
+
+    def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
+        transport = request.transport
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.set_write_buffer_limits(high=0)
+        self._socket: socket.socket = transport.get_extra_info("socket")
+        for option, value in _KEEPALIVE:
+            self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
+        self._response = response
+        self._unsent = 0
+        self._hold(_UNSENT_LEAST)
+        self.took = 0.0
+
+    async def send(self, piece: int, data: bytes) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        await self._response.write(_HEAD.pack(piece, len(data)) + data)
+        self.took = clock() - began
+        self._hold(round(_UNSENT_SECONDS * len(data) / max(self.took, 1e-6)))
+
+    def _hold(self, unsent: int) -> None:
+        unsent = min(_UNSENT_MOST, max(_UNSENT_LEAST, unsent))
+        if not self._unsent / 2 < unsent < self._unsent * 2:
+            self._unsent = unsent
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
