@@ -55,7 +55,8 @@ def node(address: str, port: int) -> "lt.settings_pack":
         # Nodes of one deployment start together and find each other within seconds.
         "smooth_connects": False,
         "connection_speed": 100,
-        "min_announce_interval": 5,
+        # The tracker has a newcomer ask again soon for the neighbours that it lacks.
+        "min_announce_interval": 1,
         "tracker_backoff": 20,
         "tracker_completion_timeout": 10,
         "stop_tracker_timeout": 2,

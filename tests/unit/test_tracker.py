@@ -9,12 +9,13 @@ import libtorrent as lt
 import pytest
 
 from swarmstrap_server.swarm.announces import bencode
-from swarmstrap_server.swarm.neighbours import MOST
+from swarmstrap_server.swarm.neighbours import JOINING, MOST, WANTED
 from swarmstrap_server.swarm.tier import Placed
 from swarmstrap_server.swarm.tracker import (
     GONE_SECONDS,
     INTERVAL_SECONDS,
     MOST_STRANGERS,
+    SOONER,
     Tracker,
 )
 
@@ -192,15 +193,24 @@ def test_in_a_large_swarm_the_interval_grows_and_nobody_is_lost(clock: Clock) ->
     hosts = [f"10.0.{number >> 8}.{number & 255}" for number in range(4000)]
     answers = [ask(tracker, host, text) for host in hosts]
     assert answers[0][b"interval"] == INTERVAL_SECONDS
-    assert answers[-1][b"interval"] == 20
-    assert answers[-1][b"min interval"] == INTERVAL_SECONDS
     clock.now += 20
-    for host in hosts:
-        ask(tracker, host, text)
+    answers = [ask(tracker, host, text) for host in hosts]
+    assert {answer[b"interval"] for answer in answers} == {20}
+    assert answers[-1][b"min interval"] == INTERVAL_SECONDS
     assert tracker.peers == 4000
     clock.now += 50
     ask(tracker, hosts[0], text)
     assert tracker.peers == 1
+
+
+def test_who_lacks_neighbours_comes_again_soon_to_be_told_of_the_rest(tracker: Tracker) -> None:
+    answers = [ask(tracker, f"192.0.2.{number}", query()) for number in range(10, 50)]
+    last = answers[-1]
+    assert len(peers(last)) == 1 + JOINING
+    assert last[b"interval"] == last[b"min interval"] == INTERVAL_SECONDS // SOONER
+    again = ask(tracker, "192.0.2.49", query())
+    assert len(peers(again)) == 1 + WANTED
+    assert again[b"interval"] == INTERVAL_SECONDS
 
 
 def test_an_image_that_is_gone_is_not_tracked(tracker: Tracker) -> None:

@@ -15,7 +15,7 @@ _PARTS = 16
 _UNDER_WAY = _PARTS
 # As the product's dealer: a node that is ahead of the others waits so often, each time for this
 # part of the time that its last piece took.
-_WAITS, _WAIT = 8, 1 / 4
+_WAITS, _WAIT = 24, 1 / 4
 
 
 class Dealer:

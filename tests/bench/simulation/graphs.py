@@ -9,7 +9,7 @@ from tests.bench.simulation.site import Run
 
 from swarmstrap_server.swarm.neighbours import Endpoint, Neighbours
 from swarmstrap_server.swarm.tier import Placed, Tier
-from swarmstrap_server.swarm.tracker import INTERVAL_SECONDS, MOST_ANNOUNCES_A_SECOND
+from swarmstrap_server.swarm.tracker import INTERVAL_SECONDS, MOST_ANNOUNCES_A_SECOND, SOONER
 
 _PORT = 6881
 
@@ -17,9 +17,8 @@ _PORT = 6881
 class Graph(Protocol):
     """Peers are numbers, those of seeders come after those of nodes."""
 
-    @property
-    def interval(self) -> float:
-        """Seconds from one announce of a node to the next."""
+    def interval(self, node: int) -> float:
+        """Seconds until the next announce of a node that was told."""
         ...
 
     def meet(self, node: int, left: int, *, stalled: bool) -> list[int]:
@@ -46,9 +45,9 @@ class Told:
         for seeder in seeders:
             self._tier.comes(_endpoint(seeder))
 
-    @property
-    def interval(self) -> float:
-        return max(INTERVAL_SECONDS, len(self._graph) // MOST_ANNOUNCES_A_SECOND)
+    def interval(self, node: int) -> float:
+        interval = max(INTERVAL_SECONDS, len(self._graph) // MOST_ANNOUNCES_A_SECOND)
+        return interval // SOONER if self._graph.lacks_neighbours(_endpoint(node)) else interval
 
     def meet(self, node: int, left: int, *, stalled: bool) -> list[int]:
         me, rack = _endpoint(node), self._racks[node]
@@ -67,8 +66,6 @@ class Told:
 
 class Regular:
     """Rings through all nodes, each by another chance; everybody knows every seeder."""
-
-    interval = float(INTERVAL_SECONDS)
 
     def __init__(self, run: Run) -> None:
         chance = random.Random(run.seed)
@@ -89,6 +86,9 @@ class Regular:
             if one != other:
                 self._known[one].add(other)
                 self._known[other].add(one)
+
+    def interval(self, node: int) -> float:
+        return INTERVAL_SECONDS
 
     def meet(self, node: int, left: int, *, stalled: bool) -> list[int]:
         self._here.add(node)

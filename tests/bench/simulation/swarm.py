@@ -93,8 +93,8 @@ class _Swarm:
         if left != self._advanced[node][0]:
             self._advanced[node] = left, now
         stalled = now - self._advanced[node][1] >= STALLED_SECONDS
-        interval = INTERVAL_SECONDS if stalled else self._graph.interval
         self._trade.meet(node, self._graph.meet(node, left, stalled=stalled))
+        interval = INTERVAL_SECONDS if stalled else self._graph.interval(node)
         self._clock.at(now + interval, self._announce, node)
 
     def _finish(self, node: int) -> None:
