@@ -112,6 +112,9 @@ def test_a_peer_goes_on_until_the_last_node_has_come() -> None:
     turns = Turns()
     turns.heard("peer", "192.0.2.1", serving(), 0.0)
     assert turns.wants("peer", 1, 4, 1.0)
+    turns.admit("last", 4, 1.0)
+    assert turns.wants("peer", 0, 4, 1.0)
+    turns.served("last")
     assert not turns.wants("peer", 0, 4, 1.0)
 
 

@@ -62,11 +62,12 @@ class Turns:
         """Whether `node` is to pass the installer on while `to_load` nodes are still to come.
 
         It costs a copy to have it do so: it must be able to give two, and while it loads, as many
-        nodes as the server sends `copies` at a time begin without it.
+        nodes as the server sends `copies` at a time begin without it. Who does so already goes on
+        until the last node has asked for its initramfs.
         """
         self._forget(now)
         if node in self._peers:
-            return to_load > 0
+            return to_load > 0 or bool(self._admitted)
         return len(self._peers) < min((to_load - copies) // 2, _MOST_PEERS)
 
     def admit(self, address: str, copies: int, now: float) -> bool:
