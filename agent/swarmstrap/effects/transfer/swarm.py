@@ -249,7 +249,8 @@ class Swarm:
         if self._have[piece]:
             return
         self._last_progress = self._loop.time()
-        await asyncio.wait_for(self._room.acquire(), _CHECK_SECONDS)
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await self._room.acquire()
         self._unchecked.add(piece)
         self._ledger.dealt(piece)
         self._handle.add_piece(piece, data, 0)
