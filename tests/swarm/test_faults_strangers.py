@@ -12,6 +12,7 @@ import pytest
 from tests.swarm.site import Fetching, Server, join, make_site, same, serving, torrent_of
 from tests.trees import scratch
 
+from swarmstrap.effects.transfer.swarm import PORT
 from swarmstrap_server.images.publish import Published
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import read_site
@@ -93,22 +94,28 @@ async def answers(where: tuple[str, int]) -> None:
                 return
 
 
-@pytest.mark.parametrize("target", ["node", "seeder", "deal", "tracker"])
+def ports_of(made: Made, target: str) -> dict[tuple[str, int], list[bytes]]:
+    """Where the strangers go, and what they say there."""
+    said = [b"", os.urandom(68), interested(made)]
+    if target == "node":
+        return {(NODES[0], PORT): said}
+    ports = read_site(made[0].root).settings.ports
+    return {
+        (SERVER, ports.seeder): said,
+        (SERVER, ports.deal): [wants_a_deal(made)],
+        (SERVER, ports.boot): [b"", b"GET /announce?info_hash="],
+    }
+
+
+@pytest.mark.parametrize("target", ["node", "server"])
 async def test_a_thousand_connections_of_a_stranger(
     target: str, made: Made, server: Server, tmp_path: Path
 ) -> None:
-    ports = read_site(made[0].root).settings.ports
-    said = [b"", os.urandom(68), interested(made)]
-    targets = {
-        "node": ((NODES[0], 6881), said),
-        "seeder": ((SERVER, ports.seeder), said),
-        "deal": ((SERVER, ports.deal), [wants_a_deal(made)]),
-        "tracker": ((SERVER, ports.boot), [b"", b"GET /announce?info_hash="]),
-    }
     async with AsyncExitStack() as stack:
         # Strangers come first, but a node must be there for them.
         nodes = [join(*made, tmp_path, address) for address in NODES[: target == "node"]]
-        assert await stack.enter_async_context(strangers(*targets[target])) > 10
+        for where, said in ports_of(made, target).items():
+            assert await stack.enter_async_context(strangers(where, said)) > 10
         nodes += [join(*made, tmp_path, address) for address in NODES[len(nodes) :]]
         for swarm in nodes:
             await stack.enter_async_context(swarm)
