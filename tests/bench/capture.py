@@ -6,6 +6,7 @@ tar into frames, takes a digest of every file, writes the index, the torrent's h
 """
 
 import os
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -13,8 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from tests.bench.engine import processor_seconds
 
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import publish
@@ -41,10 +40,10 @@ def bench(tree: Path, rounds: int, say: Callable[[str], None]) -> list[Row]:
     for _ in range(rounds):
         for way, capture in ways.items():
             with tempfile.TemporaryDirectory(prefix="swarmstrap-bench-", dir="/dev/shm") as folder:
-                started, busy = time.monotonic(), processor_seconds()
+                started, busy = time.monotonic(), _processor_seconds()
                 size = capture(tree, Path(folder))
                 seconds = time.monotonic() - started
-                found[way].append(Row(way, seconds, processor_seconds() - busy, size))
+                found[way].append(Row(way, seconds, _processor_seconds() - busy, size))
             say(f"capture, {way}: {seconds:.0f} s")
     return [
         Row(
@@ -84,3 +83,9 @@ def table(rows: list[Row]) -> list[str]:
         for row in rows
     ]
     return lines
+
+
+def _processor_seconds() -> float:
+    """Of this process and all it waited for; the work of kernel threads is missing."""
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)
