@@ -184,10 +184,10 @@ def bench(faults: Sequence[str]) -> None:
         site, image = make_site(folder, str(cables[0].address), PAYLOAD, 0)
         for fault in faults:
             row = asyncio.run(measured(fault, site, image, cables, folder / fault))
-            rows[fault] = asdict(row)
             print(f"{fault}: {row.seconds:.1f} s", file=sys.stderr, flush=True)
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps([rows[f] for f in FAULTS if f in rows], indent=2) + "\n")
+            rows[fault] = asdict(row)
+            OUT.parent.mkdir(parents=True, exist_ok=True)
+            OUT.write_text(json.dumps([rows[f] for f in FAULTS if f in rows], indent=2) + "\n")
 
 
 def table() -> list[str]:

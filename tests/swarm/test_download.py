@@ -16,7 +16,7 @@ from swarmstrap.effects.disks import filesystems
 from swarmstrap.effects.images.unpack import Writers
 from swarmstrap.effects.transfer.download import Download, Source
 from swarmstrap.effects.transfer.swarm import Swarm, Torrent
-from swarmstrap.errors import StepFailed
+from swarmstrap.errors import Refused, StepFailed
 from swarmstrap.manifest import PAYLOAD_FILE
 from swarmstrap.reporter import Reporter
 from swarmstrap.wire import Release, Seeding
@@ -81,12 +81,17 @@ async def test_staged_on_the_target_it_is_served_and_then_forgotten(
 
 
 async def seed_to_a_peer(download: Download, torrent: Torrent, announce: str, folder: Path) -> int:
-    """Seed until another node has everything; the bytes that were given."""
+    """Seed until another node has everything, for a server that first knows nothing of this node;
+    the bytes that were given.
+    """
     done = asyncio.Event()
     given = 0
+    refusals = [Refused("session is not one of this server")]
 
     async def release(seeding: Seeding) -> Release:
         nonlocal given
+        if refusals:
+            raise refusals.pop()
         given = seeding.uploaded
         return Release(leave=done.is_set() and given > 0)
 
