@@ -51,10 +51,14 @@ class Network:
     switches: str
     racks: int
 
-    def uplinks_carried(self) -> int:
-        """Bytes that went into the racks beside the first, and out of them, so far."""
-        ends = (device for rack in range(1, self.racks) for device in _uplink(rack))
-        return sum(sent(self.switches, device) for device in ends)
+    def uplinks_carried(self) -> tuple[int, int]:
+        """Bytes that went into the racks beside the first, and that came out of them, so far."""
+        ends = [_uplink(rack) for rack in range(1, self.racks)]
+        into, out = (
+            sum(sent(self.switches, device) for device in devices)
+            for devices in (zip(*ends, strict=True) if ends else ((), ()))
+        )
+        return into, out
 
 
 @contextmanager

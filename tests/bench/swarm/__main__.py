@@ -10,6 +10,7 @@ benchmark goes on where it was, and its table has all runs at the same rate with
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def main() -> int:
         rounds=given.rounds,
         again=given.again,
     )
+    # As Ctrl-C: machines and folders of the run are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         for text in _BENCHES[given.bench](wish, Rows(FOLDER / "swarm-rows"), FOLDER, given.plots):
             print(text)

@@ -54,7 +54,7 @@ async def measure(
         LOG.parent.mkdir(parents=True, exist_ok=True)
         log = stack.enter_context(LOG.open("wb"))
         for service in system.services(stage):
-            await stack.enter_async_context(_serving(service, stage.server, log))
+            await stack.enter_async_context(_serving(service, log))
         nodes = []
         for number, manner in enumerate(manners, 1):
             folder = stage.folder / f"node{number}"
@@ -72,7 +72,8 @@ async def measure(
         took = asyncio.get_running_loop().time() - started
         idle = (_idle() - idle) / took / (os.cpu_count() or 1)
         sent = stage.server.sent() - sent
-        crossed = stage.network.uplinks_carried() - crossed
+        into, out = stage.network.uplinks_carried()
+        crossed = into - crossed[0], out - crossed[1]
         uploaded = None
         if system.name == SWARMSTRAP:
             uploaded = await _uploaded(Operator(stage.payload.site.socket))
@@ -147,15 +148,15 @@ async def _halting(node: asyncio.subprocess.Process, share: float) -> AsyncItera
 
 
 @asynccontextmanager
-async def _serving(service: Service, server: Machine, log: IO[bytes]) -> AsyncIterator[None]:
-    async with process(server.command(*service.command), log) as running:
+async def _serving(service: Service, log: IO[bytes]) -> AsyncIterator[None]:
+    async with process(service.machine.command(*service.command), log) as running:
         deadline = asyncio.get_running_loop().time() + _READY_SECONDS
         for port in service.ports:
-            while not _bound(server, port):
+            while not _bound(service.machine, port):
                 if running.returncode is not None:
                     raise RuntimeError(f"{service.command[0]} ended, see {LOG}")
                 if asyncio.get_running_loop().time() > deadline:
-                    raise TimeoutError(f"nothing is bound to port {port} of the server, see {LOG}")
+                    raise TimeoutError(f"nothing is bound to port {port}, see {LOG}")
                 await asyncio.sleep(_POLL_SECONDS)
         yield
 

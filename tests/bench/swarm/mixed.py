@@ -24,7 +24,8 @@ _GOOD = Manners()
 class Scenario:
     """`odd` of the nodes, the last ones, have `odd_manners` and `odd_link` times the rate; times
     of being late are in bounds. The server has `server_link` times the rate. The second half of
-    the nodes is in another rack where there is an `uplink`, of so many times the rate.
+    the nodes is in another rack where there is an `uplink`, of so many times the rate. `seeders`
+    further ones have the image and links like the nodes'.
     """
 
     server_link: float = 1
@@ -33,6 +34,7 @@ class Scenario:
     odd_link: float = 1
     manners: Manners = _GOOD
     uplink: float | None = None
+    seeders: int = 0
 
 
 SCENARIOS = {
@@ -42,6 +44,7 @@ SCENARIOS = {
     "slow-node": Scenario(odd=1, odd_manners=Manners(stopped=0.8)),
     "late-joiners": Scenario(odd=4, odd_manners=Manners(late=0.5)),
     "racks": Scenario(uplink=1),
+    "two-further-seeders": Scenario(seeders=2),
     "leave-when-done": Scenario(manners=Manners(leaves=True)),
 }
 
@@ -49,7 +52,7 @@ SCENARIOS = {
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """`ratio` is of the last ordinary node; `odd_ratio` of the last odd one, since its own start,
     both over the time of one copy through an ordinary link. Copies are bytes on the cable over
-    the payload.
+    the payload; those of the uplink are into the rack without the server, and out of it.
     """
 
     scenario: str
@@ -62,7 +65,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ratios: tuple[float, ...]
     odd_ratio: float | None
     server_copies: float
-    uplink_copies: float | None
+    uplink_copies: tuple[float, float] | None
     cpu_idle: float
 
 
@@ -112,7 +115,7 @@ def plan(setting: Setting) -> Plan:
     return Plan(
         SYSTEMS[setting.system],
         setting,
-        (Link(round(rate * scenario.server_link)), *nodes),
+        (Link(round(rate * scenario.server_link)), *nodes, *[Link(rate)] * scenario.seeders),
         tuple(manners),
         uplink=round(rate * scenario.uplink) if scenario.uplink else None,
     )
@@ -121,15 +124,13 @@ def plan(setting: Setting) -> Plan:
 def table(results: list[Result]) -> Iterator[str]:
     yield (
         "| scenario | system | nodes | MB | last node / bound | all rounds | odd nodes / bound "
-        "| copies sent | over the uplink |"
+        "| copies sent | into / out of the other rack |"
     )
     yield "|---|---|---|---|---|---|---|---|---|"
     for result in results:
         ratios = " ".join(f"{ratio:.2f}" for ratio in result.ratios)
-        odd, uplink = (
-            "" if value is None else f"{value:.2f}"
-            for value in (result.odd_ratio, result.uplink_copies)
-        )
+        odd = "" if result.odd_ratio is None else f"{result.odd_ratio:.2f}"
+        uplink = " / ".join(f"{copies:.2f}" for copies in result.uplink_copies or ())
         yield (
             f"| {result.scenario} | {result.system} | {result.n} | {result.size / 1e6:.0f} "
             f"| {result.ratio:.2f} | {ratios} | {odd} | {result.server_copies:.2f} | {uplink} |"
@@ -145,6 +146,7 @@ def _result(runs: list[Run]) -> Result:
     run = sorted(runs, key=_ratio)[(len(runs) - 1) // 2]
     scenario = SCENARIOS[run.setting.scenario]
     odd = run.seconds[run.setting.n - scenario.odd :]
+    size, (into, out) = run.payload_bytes, run.uplink_bytes
     return Result(
         scenario=run.setting.scenario,
         system=run.setting.system,
@@ -155,8 +157,8 @@ def _result(runs: list[Run]) -> Result:
         ratio=round(_ratio(run), 3),
         ratios=tuple(round(_ratio(each), 3) for each in runs),
         odd_ratio=round(max(odd) / run.bound, 3) if odd else None,
-        server_copies=round(run.server_bytes / run.payload_bytes, 3),
-        uplink_copies=round(run.uplink_bytes / run.payload_bytes, 3) if scenario.uplink else None,
+        server_copies=round(run.server_bytes / size, 3),
+        uplink_copies=(round(into / size, 3), round(out / size, 3)) if scenario.uplink else None,
         cpu_idle=round(run.cpu_idle, 3),
     )
 

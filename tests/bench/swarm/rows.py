@@ -31,7 +31,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """`seconds` of each node since its own start; `server_bytes` on its cable, headers included,
     of which `server_payload_bytes` were the image's as far as the system says so. `cpu_idle` is
     this machine's while it lasted, `cpu_seconds` is what all processes of the run used, their
-    start included. `uplink_bytes` is what went between racks.
+    start included. `uplink_bytes` went into the racks without the server, and out of them.
     """
 
     setting: Setting
@@ -41,7 +41,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     payload_bytes: int
     cpu_idle: float
     cpu_seconds: float
-    uplink_bytes: int = 0
+    uplink_bytes: tuple[int, int] = (0, 0)
 
     @property
     def bound(self) -> float:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The systems side by side: what runs on the server, what on a node, and when a node has it all."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ _ARIA2 = (
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a run takes place; the first machine is the server, `nodes` of the others take part.
+    """Where a run takes place; the first machine is the server, the next ones are the `nodes`,
+    and those that are left are further seeders, which the image's own system alone has.
 
     `rate` is the server's, None for as much as there is.
     """
@@ -54,11 +56,16 @@ class Stage:
     def server(self) -> Machine:
         return self.network.machines[0]
 
+    @property
+    def seeders(self) -> list[Machine]:
+        return self.network.machines[1 + self.nodes :]
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A process on the server, which is ready when something is bound to its ports."""
+    """A process on the server or beside it, ready when something is bound to its ports."""
 
+    machine: Machine
     command: tuple[str, ...]
     ports: tuple[int, ...]
 
@@ -84,9 +91,22 @@ def _image_folder(payload: Payload) -> str:
 
 
 def _serve(stage: Stage) -> tuple[Service, ...]:
-    known = (f"{node.address}={_rack(node.rack)}" for node in stage.network.machines[1:])
-    command = (*_PYTHON, "tests.bench.swarm.server", str(stage.payload.site.root), *known)
-    return (Service(command, (TRACKER_PORT, _SEEDER_PORT, _DEAL_PORT)),)
+    site, nodes = stage.payload.site, stage.network.machines[1 : 1 + stage.nodes]
+    known = (f"{node.address}={_rack(node.rack)}" for node in nodes)
+    seeders = ",".join(str(seeder.address) for seeder in stage.seeders)
+    command = (*_PYTHON, "tests.bench.swarm.server", str(site.root), seeders, *known)
+    server = Service(stage.server, command, (TRACKER_PORT, _SEEDER_PORT, _DEAL_PORT))
+    return (server, *(_further(stage, seeder) for seeder in stage.seeders))
+
+
+def _further(stage: Stage, machine: Machine) -> Service:
+    """One that has kept the image from before."""
+    site, kept = stage.payload.site, stage.folder / machine.netns
+    shutil.copytree(site.images, kept)
+    words = ("seed", str(kept), "--server", f"http://{stage.server.address}:{TRACKER_PORT}")
+    signers = ("--signers", str(site.allowed_signers), "--address", str(machine.address))
+    command = (*_PYTHON, "swarmstrap_server.cli", *words, *signers)
+    return Service(machine, command, (_SEEDER_PORT,))
 
 
 def _rack(number: int) -> str:
@@ -123,7 +143,7 @@ def _rsync_daemon(stage: Stage) -> tuple[Service, ...]:
         f"[image]\npath = {stage.payload.file.parent}\n"
     )
     command = ("rsync", "--daemon", "--no-detach", f"--config={configuration}")
-    return (Service(command, (_RSYNC_PORT,)),)
+    return (Service(stage.server, command, (_RSYNC_PORT,)),)
 
 
 def _rsync(stage: Stage, number: int, folder: Path) -> tuple[str, ...]:
@@ -144,7 +164,7 @@ def _udp_sender(stage: Stage) -> tuple[Service, ...]:
     command += ("--file", str(stage.payload.file))
     if stage.rate is not None:
         command += ("--max-bitrate", f"{int(stage.rate * _UDPCAST_SHARE)}")
-    return (Service(command, (_UDPCAST_PORT,)),)
+    return (Service(stage.server, command, (_UDPCAST_PORT,)),)
 
 
 def _udp_receiver(stage: Stage, number: int, folder: Path) -> tuple[str, ...]:
@@ -154,7 +174,8 @@ def _udp_receiver(stage: Stage, number: int, folder: Path) -> tuple[str, ...]:
 
 def _with_tracker(stage: Stage, seeder: tuple[str, ...]) -> tuple[Service, ...]:
     words = ("track", str(stage.server.address), str(TRACKER_PORT), stage.payload.classic_hash)
-    return Service((*_PLAIN, *words), (TRACKER_PORT,)), Service(seeder, (_SEEDER_PORT,))
+    tracking = Service(stage.server, (*_PLAIN, *words), (TRACKER_PORT,))
+    return tracking, Service(stage.server, seeder, (_SEEDER_PORT,))
 
 
 def _aria2_seeder(stage: Stage) -> tuple[Service, ...]:
@@ -185,7 +206,7 @@ def _libtorrent(way: str, stage: Stage, machine: Machine, folder: Path) -> tuple
 
 def _sender(stage: Stage) -> tuple[Service, ...]:
     words = (str(stage.payload.file), str(stage.server.address), str(_RELAY_PORT))
-    return (Service((*_PLAIN, "send", *words), (_RELAY_PORT,)),)
+    return (Service(stage.server, (*_PLAIN, "send", *words), (_RELAY_PORT,)),)
 
 
 def _relay(stage: Stage, number: int, folder: Path) -> tuple[str, ...]:
