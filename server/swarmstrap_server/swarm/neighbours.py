@@ -39,7 +39,7 @@ FAR_MOST = 5
 # One gateway, and another for every so many peers of its rack, but no more than GATEWAYS.
 PEERS_A_GATEWAY = 8
 GATEWAYS = 4
-GATEWAY_FEWEST = 3
+GATEWAY_FEWEST = 2
 # So many are looked at for each search: what limits its time where most have no room.
 _LOOKS = 60
 

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from swarmstrap import tuning
 from swarmstrap_server.swarm.dealer import Dealer, Pieces
+from swarmstrap_server.swarm.tier import PEERS_A_SEEDER
 
 REPORT_SECONDS = 1.0
 _ORDER_BYTES = 16 << 20
@@ -99,7 +100,7 @@ class Seeder:
             torrent.pause()
             return
         torrent.resume()
-        for node in nodes:
+        for node in nodes[:PEERS_A_SEEDER]:
             torrent.connect_peer(node)
 
     def report(self) -> Report:
