@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Part of the hardware matrix: an MBR and a partition on it that stays, LVM on RAID."""
+"""The part of the hardware matrix that no other test shows: a root on LVM, on RAID."""
 
 import json
 import os
@@ -15,7 +15,7 @@ BUILD = Path(__file__).parents[2] / "build"
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
 
-def test_part_of_the_matrix_starts_from_its_own_disks() -> None:
+def test_what_is_chosen_of_the_matrix_starts_from_its_own_disks() -> None:
     out = BUILD / "vm" / "matrix"
     status = matrix.main(["--out", str(out), "--demo", str(BUILD / "demo"), "--subset"])
 
