@@ -21,7 +21,9 @@ from swarmstrap_server.site.settings import FurtherSeeder, Node
 
 
 async def serve(root: Path, seeders: Iterable[str], racks: dict[str, str]) -> None:
-    """Until SIGTERM; `seeders` are addresses of further ones, `racks` those of nodes."""
+    """Until SIGTERM; `seeders` are addresses of further ones, `racks` those of nodes. The server
+    is in the first node's.
+    """
     task = asyncio.current_task()
     assert task is not None
     # So that the seeder has ended when this process has.
@@ -29,7 +31,9 @@ async def serve(root: Path, seeders: Iterable[str], racks: dict[str, str]) -> No
     nodes = {f"n{n}": Node(name=f"n{n}", rack=rack) for n, rack in enumerate(racks.values(), 1)}
     site = read_site(root)
     swarm = structs.replace(
-        site.settings.swarm, seeders=tuple(FurtherSeeder(address=seeder) for seeder in seeders)
+        site.settings.swarm,
+        rack=nodes["n1"].rack,
+        seeders=tuple(FurtherSeeder(address=seeder) for seeder in seeders),
     )
     site = replace(site, nodes=nodes, settings=structs.replace(site.settings, swarm=swarm))
     with contextlib.closing(Store(site.paths.database)) as store:

@@ -92,7 +92,9 @@ def _image_folder(payload: Payload) -> str:
 
 def _serve(stage: Stage) -> tuple[Service, ...]:
     site, nodes = stage.payload.site, stage.network.machines[1 : 1 + stage.nodes]
-    known = (f"{node.address}={_rack(node.rack)}" for node in nodes)
+    # As an operator who has one rack, or says nothing of racks; or who names all of them.
+    racks = stage.network.racks > 1
+    known = (f"{node.address}={f'r{node.rack}' if racks else ''}" for node in nodes)
     seeders = ",".join(str(seeder.address) for seeder in stage.seeders)
     command = (*_PYTHON, "tests.bench.swarm.server", str(site.root), seeders, *known)
     server = Service(stage.server, command, (TRACKER_PORT, _SEEDER_PORT, _DEAL_PORT))
@@ -107,11 +109,6 @@ def _further(stage: Stage, machine: Machine) -> Service:
     signers = ("--signers", str(site.allowed_signers), "--address", str(machine.address))
     command = (*_PYTHON, "swarmstrap_server.cli", *words, *signers)
     return Service(machine, command, (_SEEDER_PORT,))
-
-
-def _rack(number: int) -> str:
-    """Of those in which the server is not; what is beside it is in none, like itself."""
-    return f"r{number}" if number else ""
 
 
 def _swarmstrap(stage: Stage, number: int, folder: Path) -> tuple[str, ...]:
