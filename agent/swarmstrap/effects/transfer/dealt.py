@@ -7,7 +7,7 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import aiohttp
 
@@ -23,36 +23,88 @@ _KEEPALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
 )
+_CHECK_SECONDS = 60.0
 _HEAD = struct.Struct(">II")
 # Of torrents as they are made here; what claims to be more is not a piece.
 _LARGEST_PIECE = 64 << 20
 
 
-async def take_deal(
-    url: str,
-    address: str,
-    port: int,
-    sets: Callable[[], bytes],
-    take: Callable[[int, bytes], Awaitable[None]],
-) -> None:
-    """Until cancelled. `sets` are those of `swarmstrap_server.swarm.dealer`, asked anew for each
-    connection; `take` gets every piece. A server that does not deal is asked again now and then.
+class Dealt:
+    """This node's part in the deal at `url`, none if that is empty.
+
+    `sets` are those of `swarmstrap_server.swarm.dealer`; `take` gets every piece, and says whether
+    its hash is going to be checked: `checked` is heard when it was. `most` pieces wait for that.
     """
-    connector = aiohttp.TCPConnector(local_addr=(address, 0))
-    async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session:
-        delay = _FIRST_DELAY
+
+    def __init__(
+        self,
+        url: str,
+        address: str,
+        port: int,
+        *,
+        most: int,
+        sets: Callable[[], bytes],
+        take: Callable[[int, bytes], bool],
+    ) -> None:
+        self._url = url
+        self._address = address
+        self._port = port
+        self._sets = sets
+        self._take = take
+        self._unchecked: set[int] = set()
+        self._room = asyncio.Semaphore(most)
+        self._task: asyncio.Task[None] | None = None
+
+    def join(self) -> None:
+        """Again when more is wanted: what a node has and lacks is said at the beginning."""
+        self.leave()
+        if self._url:
+            self._task = asyncio.create_task(self._follow())
+
+    def leave(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def checked(self, piece: int) -> None:
+        if piece in self._unchecked:
+            self._unchecked.remove(piece)
+            self._room.release()
+
+    async def _follow(self) -> None:
+        """Until cancelled. A server that does not deal is asked again now and then."""
+        connector = aiohttp.TCPConnector(local_addr=(self._address, 0))
+        port = {"port": str(self._port)}
+        async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session:
+            delay = _FIRST_DELAY
+            while True:
+                try:
+                    async with session.post(self._url, params=port, data=self._sets()) as answer:
+                        if answer.status == 200:
+                            delay = _FIRST_DELAY
+                            _keep_alive(answer)
+                            await self._receive(answer.content)
+                        log.warning("the deal ended: %s", answer.reason)
+                except (aiohttp.ClientError, TimeoutError, EOFError, ValueError) as error:
+                    log.warning("nothing is dealt: %s", error)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _LAST_DELAY)
+
+    async def _receive(self, stream: aiohttp.StreamReader) -> None:
         while True:
+            piece, size = _HEAD.unpack(await stream.readexactly(_HEAD.size))
+            if size > _LARGEST_PIECE:
+                raise ValueError(f"a piece of {size} bytes")
+            data = await stream.readexactly(size)
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await self._room.acquire()
+            taken = False
             try:
-                async with session.post(url, params={"port": str(port)}, data=sets()) as answer:
-                    if answer.status == 200:
-                        delay = _FIRST_DELAY
-                        _keep_alive(answer)
-                        await _receive(answer.content, take)
-                    log.warning("the deal ended: %s", answer.reason)
-            except (aiohttp.ClientError, TimeoutError, EOFError, ValueError) as error:
-                log.warning("nothing is dealt: %s", error)
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _LAST_DELAY)
+                taken = self._take(piece, data)
+            finally:
+                if taken:
+                    self._unchecked.add(piece)
+                else:
+                    self._room.release()
 
 
 def _keep_alive(answer: aiohttp.ClientResponse) -> None:
@@ -61,13 +113,3 @@ def _keep_alive(answer: aiohttp.ClientResponse) -> None:
         connection: socket.socket = transport.get_extra_info("socket")
         for option in _KEEPALIVE:
             connection.setsockopt(*option)
-
-
-async def _receive(
-    stream: aiohttp.StreamReader, take: Callable[[int, bytes], Awaitable[None]]
-) -> None:
-    while True:
-        piece, size = _HEAD.unpack(await stream.readexactly(_HEAD.size))
-        if size > _LARGEST_PIECE:
-            raise ValueError(f"a piece of {size} bytes")
-        await take(piece, await stream.readexactly(size))

@@ -14,7 +14,7 @@ from typing import Self
 import libtorrent as lt
 
 from swarmstrap import tuning
-from swarmstrap.effects.transfer.dealt import take_deal
+from swarmstrap.effects.transfer.dealt import Dealt
 from swarmstrap.errors import StepFailed, Untrusted
 from swarmstrap.ledger import Ledger, Received, piece_sizes
 from swarmstrap.units import MiB
@@ -29,7 +29,6 @@ _HEAR_SECONDS = 0.05
 # Bytes dealt whose hash is not checked yet: memory, and a disk that cannot follow. What comes
 # before alerts are read again must fit: with 16 pieces of 64 KiB no link gave more than 20 MB/s.
 _MOST_UNCHECKED = 16 * MiB
-_CHECK_SECONDS = 60.0
 _FIRST, _NORMAL, _NEVER = 7, 4, 0  # libtorrent's highest and its default priority, and no piece
 
 
@@ -117,8 +116,6 @@ class Swarm:
         self._wanted = set(range(torrent.pieces)) if everything else set(self._first)
         self._given = 0
         self._have = [False] * torrent.pieces
-        self._unchecked: set[int] = set()
-        self._room = asyncio.Semaphore(max(2, _MOST_UNCHECKED // torrent.piece_length))
         self._arrived: deque[int] = deque()
         self._changed = asyncio.Event()
         self._error: StepFailed | None = None
@@ -133,8 +130,8 @@ class Swarm:
         self._session[0].set_alert_fd(self._waker)
         self._handle = self._session[0].add_torrent(self._parameters())
         self._last_progress = self._loop.time()
-        self._dealing: asyncio.Task[None] | None = None
-        self._deal = (deal, address, port)
+        most = max(2, _MOST_UNCHECKED // torrent.piece_length)
+        self._deal = Dealt(deal, address, port, most=most, sets=self._sets, take=self._take)
 
     async def __aenter__(self) -> Self:
         return self
@@ -158,7 +155,7 @@ class Swarm:
         if more:
             self._last_progress = self._loop.time()
             self._handle.prioritize_pieces(self._priorities())
-            self._join_deal()
+            self._deal.join()
 
     async def pieces(self) -> AsyncIterator[int]:
         """Every wanted piece once, as soon as its hash holds; the index's first where peers have
@@ -180,8 +177,7 @@ class Swarm:
         """Tell the trackers and go. libtorrent waits for their answers, `stop_tracker_timeout`."""
         if not self._session:
             return
-        if self._dealing is not None:
-            self._dealing.cancel()
+        self._deal.leave()
         self._loop.remove_reader(self._wake)
         self._session.clear()
         os.close(self._wake)
@@ -226,39 +222,21 @@ class Swarm:
         self._session[0].remove_torrent(self._handle)
         self._handle = self._session[0].add_torrent(self._parameters())
 
-    def _join_deal(self) -> None:
-        """Once what is staged already was checked, and anew when more is wanted: what a node has
-        and lacks is said at the beginning.
-        """
-        url, address, port = self._deal
-        if self._dealing is not None:
-            self._dealing.cancel()
-        if url:
-            dealing = take_deal(url, address, port, self._sets, self._take)
-            self._dealing = asyncio.create_task(dealing)
-
     def _sets(self) -> bytes:
         has = sum(1 << piece for piece, whole in enumerate(self._have) if whole)
         lacks = sum(1 << piece for piece in self._wanted if not self._have[piece])
         size = -(-self._torrent.pieces // 8)
         return has.to_bytes(size, "little") + lacks.to_bytes(size, "little")
 
-    async def _take(self, piece: int, data: bytes) -> None:
+    def _take(self, piece: int, data: bytes) -> bool:
         if not 0 <= piece < len(self._sizes) or len(data) != self._sizes[piece]:
             raise ValueError(f"{len(data)} bytes as piece {piece}")
         if self._have[piece]:
-            return
+            return False
         self._last_progress = self._loop.time()
-        async with asyncio.timeout(_CHECK_SECONDS):
-            await self._room.acquire()
-        self._unchecked.add(piece)
         self._ledger.dealt(piece)
         self._handle.add_piece(piece, data, 0)
-
-    def _checked(self, piece: int) -> None:
-        if piece in self._unchecked:
-            self._unchecked.remove(piece)
-            self._room.release()
+        return True
 
     def _help(self, still: float) -> None:
         """Whoever is there. Over HTTP the server sends each node a copy: only while it must."""
@@ -321,16 +299,16 @@ class Swarm:
                 self._last_progress = self._loop.time()
                 self._ledger.block(alert.piece_index, alert.block_index, alert.endpoint[0])
             case lt.piece_finished_alert():
-                self._checked(alert.piece_index)
+                self._deal.checked(alert.piece_index)
                 if not self._have[alert.piece_index]:
                     self._ledger.verified(alert.piece_index)
                     self._have[alert.piece_index] = True
                     self._arrived.append(alert.piece_index)
             case lt.torrent_checked_alert():
-                self._join_deal()
+                self._deal.join()  # what is staged already is known now
             case lt.hash_failed_alert():
                 self._ledger.refused(alert.piece_index)
-                self._checked(alert.piece_index)
+                self._deal.checked(alert.piece_index)
                 self._tell(f"piece {alert.piece_index} refused: its hash does not hold")
             case lt.peer_ban_alert():
                 if alert.endpoint[0] not in self._banned:
