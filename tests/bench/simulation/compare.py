@@ -10,12 +10,13 @@ from tests.bench.simulation.site import SHAPED, Behaviour, Image, Run, Site
 from tests.bench.simulation.swarm import simulate
 
 from swarmstrap_server.images.torrents import piece_length
+from swarmstrap_server.swarm.neighbours import WANTED
 
 MEASURED = Path("build/bench/swarm.json")
 
 _BLOCK = 16 * 1024
-# tuning.node's `max_out_request_queue`, in blocks, and what the spike had.
-_ASKED, _SPIKE_ASKED = 8, 16
+# Blocks asked of one peer: tuning.node's `max_out_request_queue`, and what the spike had.
+_MOST_ASKED, _SPIKE_ASKED = 64, 16
 # Before pieces were dealt: tuned libtorrent, everybody knowing everybody, 40 MB in pieces of
 # 64 KiB over links of 16 Mbit/s, last node / bound by number of nodes; single runs.
 _SPIKE = {1: 1.05, 2: 1.16, 4: 1.24, 8: 1.28, 16: 1.36, 32: 1.43}
@@ -57,7 +58,9 @@ def _bench() -> Iterator[Compared]:
     for row in json.loads(MEASURED.read_text()):
         if row["system"] == "swarmstrap":
             size, rate = row["payload_bytes"], row["rate"]
-            behaviour = Behaviour(queue=_queue(size, _ASKED))
+            # A second of what one of the neighbours sends: `request_queue_time`.
+            asked = int(rate / 8 / min(row["n"], WANTED) / _BLOCK)
+            behaviour = Behaviour(queue=_queue(size, min(asked, _MOST_ASKED)))
             ratio = _ratio(row["n"], size, rate, behaviour)
             what = f"dealt, {size / 1e6:.0f} MB at {rate / 1e6:.0f} Mbit/s"
             yield Compared(what, row["n"], row["ratio"], ratio)

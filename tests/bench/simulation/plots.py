@@ -53,7 +53,11 @@ def _picture(
     axes.set_xscale("log")
     axes.set_xticks(places, [f"{place:,.0f}" for place in places])
     axes.set_xticks([], minor=True)
-    axes.set_ylim(bottom=0 if study in ("racks", "links") else 1)
+    if study == "links":
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    else:
+        axes.set_ylim(bottom=0 if study == "racks" else 1)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.grid(visible=True, alpha=0.3)
