@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swarmstrap_server.swarm.circles import Endpoint
 from swarmstrap_server.swarm.neighbours import (
     FEW,
     GATEWAYS,
@@ -16,7 +17,6 @@ from swarmstrap_server.swarm.neighbours import (
     PEERS_A_GATEWAY,
     TO_FINISHED,
     WANTED,
-    Endpoint,
     Neighbours,
 )
 

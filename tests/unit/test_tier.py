@@ -3,7 +3,7 @@
 
 import pytest
 
-from swarmstrap_server.swarm.neighbours import Endpoint
+from swarmstrap_server.swarm.circles import Endpoint
 from swarmstrap_server.swarm.tier import PEERS_A_SEEDER, Placed, Tier
 
 OWN = ("192.0.2.1", 6881)

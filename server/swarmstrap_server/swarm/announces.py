@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import unquote_to_bytes
 
 from swarmstrap.errors import BadInput
-from swarmstrap_server.swarm.neighbours import Endpoint
+from swarmstrap_server.swarm.circles import Endpoint
 
 Ended = Literal["", "stopped", "completed"]
 Bencoded = int | bytes | list["Bencoded"] | dict[bytes, "Bencoded"]

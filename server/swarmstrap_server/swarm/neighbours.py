@@ -15,13 +15,11 @@ Simulated with uplinks of one or two nodes' links, 1.0 to 1.4 copies came into e
 nodes, and without racks 26 into one of 40.
 """
 
-import hashlib
-from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice, zip_longest
+from itertools import chain, islice
 
-Endpoint = tuple[str, int]
+from swarmstrap_server.swarm.circles import Circle, Endpoint, in_turn
 
 CIRCLES = 5
 # In a rack of so many others and fewer everybody knows everybody.
@@ -57,49 +55,15 @@ class _Peer:
     def finished(self) -> bool:
         return self.left == 0
 
-
-class _Circle:
-    """Endpoints in the order of a hash, closed to a ring."""
-
-    def __init__(self, salt: bytes) -> None:
-        self._salt = salt
-        self._places: list[tuple[bytes, Endpoint]] = []
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def _place(self, endpoint: Endpoint) -> tuple[bytes, Endpoint]:
-        text = f"{endpoint[0]}:{endpoint[1]}".encode()
-        return hashlib.blake2b(text, digest_size=8, key=self._salt).digest(), endpoint
-
-    def add(self, endpoint: Endpoint) -> None:
-        insort(self._places, self._place(endpoint))
-
-    def remove(self, endpoint: Endpoint) -> None:
-        place = self._place(endpoint)
-        at = bisect_left(self._places, place)
-        if at < len(self._places) and self._places[at] == place:
-            del self._places[at]
-
-    def around(self, endpoint: Endpoint) -> Iterator[Endpoint]:
-        """All others, the nearest first, on both sides in turn."""
-        place = self._place(endpoint)
-        at = bisect_left(self._places, place)
-        count = len(self._places)
-        here = at < count and self._places[at] == place
-        after = at + here
-        for distance in range((count - here + 1) // 2):
-            right = (after + distance) % count
-            left = (at - 1 - distance) % count
-            yield self._places[right][1]
-            if left != right:
-                yield self._places[left][1]
+    @property
+    def full(self) -> bool:
+        return len(self.near) + len(self.far) >= MOST
 
 
 class _Rack:
     def __init__(self, seed: bytes) -> None:
-        self.circles = tuple(_Circle(seed + bytes([number])) for number in range(CIRCLES))
-        self.finished = _Circle(seed + b"finished")
+        self.circles = tuple(Circle(seed + bytes([number])) for number in range(CIRCLES))
+        self.finished = Circle(seed + b"finished")
         self.gateways = 0
 
     @property
@@ -123,7 +87,7 @@ class Neighbours:
         self._seed = seed[:32]
         self._peers: dict[Endpoint, _Peer] = {}
         self._racks: dict[str, _Rack] = {}
-        self._far = tuple(_Circle(self._seed + b"far%d" % number) for number in range(CIRCLES))
+        self._far = tuple(Circle(self._seed + b"far%d" % number) for number in range(CIRCLES))
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -216,7 +180,7 @@ class Neighbours:
                 _link(peer, other)
         missing = min(wanted, rack.most_near(peer)) - len(peer.near)
         if missing > 0:
-            looking = self._fitting(peer, _in_turn(rack.circles, peer.endpoint))
+            looking = self._fitting(peer, in_turn(rack.circles, peer.endpoint))
             found = {other.endpoint: other for other in islice(looking, 2 * missing)}
             for other in sorted(found.values(), key=lambda other: _worth(peer, other))[:missing]:
                 _link(peer, other)
@@ -238,21 +202,21 @@ class Neighbours:
         wanted = rack.gateways_wanted * (2 if stalled else 1)
         if peer.gateway or rack.gateways >= wanted or (not peer.rack and len(self._racks) == 1):
             return
-        has_room = len(peer.near) <= MOST - FAR_MOST
-        if newcomer or (has_room and (stalled or not rack.gateways)):
+        if newcomer or (not peer.full and (stalled or not rack.gateways)):
             peer.gateway = True
             rack.gateways += 1
             for circle in self._far:
                 circle.add(peer.endpoint)
 
     def _link_far(self, peer: _Peer, wanted: int) -> None:
-        for endpoint in islice(_in_turn(self._far, peer.endpoint), _LOOKS):
-            if len(peer.far) >= wanted:
+        for endpoint in islice(in_turn(self._far, peer.endpoint), _LOOKS):
+            if len(peer.far) >= wanted or peer.full:
                 return
             other = self._peers[endpoint]
             both_finished = peer.finished and other.finished
             if (
                 len(other.far) < FAR_MOST
+                and not other.full
                 and not both_finished
                 and other.rack not in self._linked(peer)
                 and peer.rack not in self._linked(other)
@@ -275,9 +239,3 @@ def _worth(peer: _Peer, other: _Peer) -> tuple[bool, bool, int]:
     who has few neighbours: many share an uplink, and who knows only peers with many falls behind.
     """
     return peer.gateway and other.gateway, other.left >= peer.left, len(other.near)
-
-
-def _in_turn(circles: tuple[_Circle, ...], endpoint: Endpoint) -> Iterator[Endpoint]:
-    """The nearest on every circle, then the second nearest; whom one meets twice comes twice."""
-    for step in zip_longest(*(circle.around(endpoint) for circle in circles)):
-        yield from (found for found in step if found is not None)

@@ -8,7 +8,7 @@ few at a time, from whom the others have it; and whoever gets nothing any more, 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from swarmstrap_server.swarm.neighbours import Endpoint
+from swarmstrap_server.swarm.circles import Endpoint
 
 # So many nodes of a swarm are told of one seeder.
 PEERS_A_SEEDER = 64

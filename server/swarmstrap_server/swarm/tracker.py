@@ -19,7 +19,8 @@ from swarmstrap_server.swarm.announces import (
     compact,
     parse_announce,
 )
-from swarmstrap_server.swarm.neighbours import Endpoint, Neighbours
+from swarmstrap_server.swarm.circles import Endpoint
+from swarmstrap_server.swarm.neighbours import Neighbours
 from swarmstrap_server.swarm.tier import Placed, Tier
 
 # Nodes of one deployment start within seconds of each other: let them meet soon.

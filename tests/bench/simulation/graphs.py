@@ -7,7 +7,8 @@ from typing import Protocol
 
 from tests.bench.simulation.site import Run
 
-from swarmstrap_server.swarm.neighbours import Endpoint, Neighbours
+from swarmstrap_server.swarm.circles import Endpoint
+from swarmstrap_server.swarm.neighbours import Neighbours
 from swarmstrap_server.swarm.tier import Placed, Tier
 from swarmstrap_server.swarm.tracker import INTERVAL_SECONDS, MOST_ANNOUNCES_A_SECOND, SOONER
 
