@@ -133,6 +133,33 @@ async def tracker() -> AsyncIterator[Tracker]:
 
 
 @asynccontextmanager
+async def slow_web_seed(folder: Path, rate: int) -> AsyncIterator[str]:
+    """`folder` over plain HTTP with Range, at `rate` bytes a second for each request."""
+    step = 0.05
+
+    async def give(request: web.Request) -> web.StreamResponse:
+        data = (folder / request.match_info["path"]).read_bytes()
+        part = data[request.http_range]
+        first = request.http_range.start or 0
+        given = f"bytes {first}-{first + len(part) - 1}/{len(data)}"
+        response = web.StreamResponse(status=206, headers={"Content-Range": given})
+        response.content_length = len(part)
+        await response.prepare(request)
+        for begin in range(0, len(part), int(rate * step)):
+            await response.write(part[begin : begin + int(rate * step)])
+            await asyncio.sleep(step)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/images/{path:.*}", give)
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/images/"
+    await runner.cleanup()
+
+
+@asynccontextmanager
 async def web_seed(folder: Path) -> AsyncIterator[str]:
     """`folder` over plain HTTP with Range, as the server's boot listener gives it."""
     app = web.Application()

@@ -17,6 +17,7 @@ from tests.swarm.peers import (
     make_files,
     make_torrent,
     same,
+    slow_web_seed,
     tracker,
     web_seed,
 )
@@ -162,6 +163,36 @@ async def test_a_swarm_that_stands_still_gets_help_from_the_web_seed(
             await fetch(node)
             assert same(folder, tmp_path / "node")
             assert node.received.from_seeder == TOTAL
+
+
+async def test_http_is_left_alone_when_a_seed_serves_again(
+    folder: Path, torrent: Torrent, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    told: list[str] = []
+    async with tracker() as site, slow_web_seed(folder, 200_000) as url:
+        node = Swarm(
+            torrent,
+            tmp_path / "node",
+            trackers=(site.url,),
+            web_seeds=(url,),
+            seeders=frozenset({SEEDER}),
+            address="127.0.0.21",
+            tell=told.append,
+            patience=Patience(help=0.5),
+        )
+        async with node, asyncio.timeout(DEADLINE):
+            pieces = node.pieces()
+            await anext(pieces)
+            seeder = Peer(torrent.data, folder, SEEDER, site.url)
+            seeder.handle.set_upload_limit(2_000_000)
+            async for _ in pieces:
+                pass
+            assert same(folder, tmp_path / "node")
+            assert node.received.from_seeder > TOTAL / 2
+    [line] = told
+    assert line.endswith("asking the tracker and the server over HTTP")
+    assert "the swarm goes on: no more HTTP" in caplog.text
 
 
 async def test_what_an_earlier_try_left_is_checked_and_not_fetched_again(
