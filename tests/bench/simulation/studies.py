@@ -32,12 +32,10 @@ class Case:
         return self.run.site.nodes * self.run.image.pieces
 
 
-def cases(most: int) -> list[Case]:
-    """All of them with at most so many nodes, the cheapest first."""
+def cases() -> list[Case]:
+    """All of them, the cheapest first."""
     every = (*_nodes(), *_links(), *_width(), *_degree(), *_racks(), *_others())
-    return sorted(
-        (case for case in every if case.run.site.nodes <= most), key=lambda case: case.transfers
-    )
+    return sorted(every, key=lambda case: case.transfers)
 
 
 def _nodes() -> Iterator[Case]:
@@ -114,4 +112,7 @@ def _others() -> Iterator[Case]:
         yield Case("meanwhile", name, _SIDE, run)
     for pieces in (250, 1000, 4000):
         run = Run(site=Site(nodes=100), image=Image(pieces=pieces), behaviour=dealt)
-        yield Case("pieces", "100 nodes", pieces, run)
+        yield Case("pieces", "seeder link 10 x", pieces, run)
+    for pieces in (1000, 8000):
+        run = Run(site=Site(nodes=100, seeder_link=GBIT), image=Image(pieces=pieces))
+        yield Case("pieces", "seeder link 1 x, all at a time", pieces, run)
