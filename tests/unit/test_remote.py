@@ -138,7 +138,7 @@ def test_survey() -> None:
     volume = Volume("vg0", "root", Bytes(8 * GiB), Bytes(4 * GiB), "", (254, 0))
     assert survey.path == b"/srv/sy==stem"
     assert (survey.elevate, survey.can_snapshot, survey.has_btrfs) == ("", True, False)
-    assert survey.mounts == [Mount(b"/", (254, 0), "ext4", b"/", b"rw")]
+    assert survey.mounts == [Mount(b"/", (254, 0), "ext4", b"/", b"rw", b"/dev/dm-0")]
     assert survey.volumes == [volume]
 
 
