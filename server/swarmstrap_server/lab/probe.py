@@ -26,7 +26,8 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 for module in /modules/*; do insmod "$module"; done
 report() {
-    port=$(grep -l org.swarmstrap.report /sys/class/virtio-ports/*/name)
+    # The port has its name a moment after its driver, on a busy machine a longer one.
+    until port=$(grep -ls org.swarmstrap.report /sys/class/virtio-ports/*/name); do sleep 0.1; done
     port=${port%/name}
     echo "$1" > "/dev/${port##*/}"
 }
