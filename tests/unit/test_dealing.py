@@ -79,6 +79,13 @@ def test_a_node_far_before_the_others_waits() -> None:
     assert not deal.ahead("fast")
 
 
+def test_fast_nodes_among_as_many_slow_ones_wait_for_each_other_only() -> None:
+    deal = make_deal("fast", "slow")
+    for _ in range(7):
+        deal.next("fast")
+        assert not deal.ahead("fast")
+
+
 @given(st.lists(st.tuples(st.sampled_from("join leave next".split()), st.integers(0, 5))))
 def test_no_piece_is_dealt_twice_to_those_who_stay(moves: list[tuple[str, int]]) -> None:
     deal = Deal[int](8)

@@ -10,12 +10,13 @@ open and silent; the node closes it when it leaves the swarm.
 """
 
 import asyncio
+import contextlib
 import itertools
 import os
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,11 @@ _HEAD = struct.Struct(">II")
 _UNSENT_SECONDS = 0.01
 _UNSENT_LEAST, _UNSENT_MOST = 16 * 1024, 1024 * 1024
 _IDLE_SECONDS = 0.5
+# Pieces of one image under way at a time: with all nodes at once, nobody has one to pass on before
+# all have one, and the last arrive together. The swarm grows from few; a node so slow that a piece
+# takes longer than this does not hold a place.
+_AT_A_TIME = 16
+_PLACE_SECONDS = 1.0
 # Behind one address are a node, and the stream of its life before; or a machine's virtual nodes.
 # Somebody who takes deals and passes nothing on takes no more than this.
 _MOST_STREAMS = 16
@@ -96,6 +102,7 @@ class Dealer:
         self._offers: Mapping[str, Pieces] = {}
         self._deals: dict[str, Deal[Stream]] = {}
         self._ran: dict[str, bool] = {}
+        self._places: dict[str, asyncio.Semaphore] = {}
         self._streams = itertools.count()
         self._streams_to: Counter[str] = Counter()
         self.sent: dict[str, int] = {}
@@ -145,21 +152,43 @@ class Dealer:
             for _ in range(24):
                 if deal.ahead(node):
                     await asyncio.sleep(wire.took / 4)
-            piece = deal.next(node)
-            self._look(infohash, deal)
-            if piece is None:
+            if not deal.running:
+                self._look(infohash, deal)
                 await asyncio.sleep(_IDLE_SECONDS)
                 continue
-            data = pieces.read(piece)
-            await self._pace.take(len(data))
-            await wire.send(piece, data)
-            self.sent[infohash] = self.sent.get(infohash, 0) + len(data)
+            async with _place(self._places.setdefault(infohash, asyncio.Semaphore(_AT_A_TIME))):
+                piece = deal.next(node)
+                if piece is not None:
+                    self._look(infohash, deal)
+                    data = pieces.read(piece)
+                    await self._pace.take(len(data))
+                    await wire.send(piece, data)
+                    self.sent[infohash] = self.sent.get(infohash, 0) + len(data)
+            if piece is None:
+                await asyncio.sleep(_IDLE_SECONDS)
 
     def _look(self, infohash: str, deal: Deal[Stream]) -> None:
         if deal.running != self._ran.get(infohash, False):
             self._ran[infohash] = deal.running
             nodes = tuple((address, port) for address, port, _ in deal.nodes)
             self._turned(infohash, deal.running, nodes)
+
+
+@contextlib.asynccontextmanager
+async def _place(places: asyncio.Semaphore) -> AsyncIterator[None]:
+    await places.acquire()
+    held = [places]
+
+    def give_back() -> None:
+        if held:
+            held.pop().release()
+
+    late = asyncio.get_running_loop().call_later(_PLACE_SECONDS, give_back)
+    try:
+        yield
+    finally:
+        late.cancel()
+        give_back()
 
 
 class _Wire:

@@ -71,7 +71,7 @@ class Deal(Generic[Node]):
         """Whether others should get a piece first: a node's uplink has to carry what it gets."""
         self._count_in -= 1
         if self._count_in < 0:
-            self._median = statistics.median_low(hand.dealt for hand in self._hands.values())
+            self._median = statistics.median_high(hand.dealt for hand in self._hands.values())
             self._count_in = len(self._hands) // 8
         return self._hands[node].dealt > self._median + _AHEAD
 
