@@ -91,6 +91,17 @@ class Pace:
         await asyncio.sleep(begin - now)
 
 
+@dataclass(slots=True)
+class _Table:
+    """One torrent's deal, `running` as it was told last; `sent` is bytes."""
+
+    pieces: Pieces
+    deal: Deal[Stream]
+    places: asyncio.Semaphore
+    running: bool = False
+    sent: int = 0
+
+
 class Dealer:
     """`turned` hears an infohash, whether its deal runs now, and the nodes that take part."""
 
@@ -99,17 +110,25 @@ class Dealer:
     ) -> None:
         self._pace = Pace(rate)
         self._turned = turned
-        self._offers: Mapping[str, Pieces] = {}
-        self._deals: dict[str, Deal[Stream]] = {}
-        self._ran: dict[str, bool] = {}
-        self._places: dict[str, asyncio.Semaphore] = {}
+        self._offered: frozenset[str] = frozenset()
+        self._tables: dict[str, _Table] = {}
         self._streams = itertools.count()
         self._streams_to: Counter[str] = Counter()
-        self.sent: dict[str, int] = {}
+
+    @property
+    def sent(self) -> dict[str, int]:
+        """Bytes by infohash, of all that was ever dealt."""
+        return {infohash: table.sent for infohash, table in self._tables.items() if table.sent}
 
     def offer(self, offers: Mapping[str, Pieces]) -> None:
         """Deal these from now on, by infohash; streams that run go on."""
-        self._offers = dict(offers)
+        self._offered = frozenset(offers)
+        for infohash, pieces in offers.items():
+            if infohash in self._tables:
+                self._tables[infohash].pieces = pieces
+            else:
+                places = asyncio.Semaphore(_AT_A_TIME)
+                self._tables[infohash] = _Table(pieces, Deal(pieces.count), places)
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -118,10 +137,10 @@ class Dealer:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         infohash, address = request.match_info["infohash"], request.remote or ""
-        pieces = self._offers.get(infohash)
-        if pieces is None:
+        if infohash not in self._offered:
             raise web.HTTPNotFound(text="no image of this site has that infohash\n")
-        body, half = await request.read(), -(-pieces.count // 8)
+        table = self._tables[infohash]
+        body, half = await request.read(), -(-table.pieces.count // 8)
         port = request.query.get("port", "")
         if len(body) != 2 * half or not port.isdecimal() or not 0 < int(port) < 1 << 16:
             raise web.HTTPBadRequest(text=f"wanted: ?port= and {2 * half} bytes of two sets\n")
@@ -130,22 +149,20 @@ class Dealer:
         response = web.StreamResponse()
         await response.prepare(request)
         wire = _Wire(request, response)
-        deal = self._deals.setdefault(infohash, Deal(pieces.count))
         node = (address, int(port), next(self._streams))
         has, lacks = (int.from_bytes(part, "little") for part in (body[:half], body[half:]))
-        deal.join(node, has=has, lacks=lacks)
+        table.deal.join(node, has=has, lacks=lacks)
         self._streams_to[address] += 1
         try:
-            await self._deal(infohash, pieces, deal, node, wire)
+            await self._deal(infohash, table, node, wire)
         finally:
-            deal.leave(node)
+            table.deal.leave(node)
             self._streams_to[address] -= 1
-            self._look(infohash, deal)
+            self._look(infohash, table)
         return response
 
-    async def _deal(
-        self, infohash: str, pieces: Pieces, deal: Deal[Stream], node: Stream, wire: "_Wire"
-    ) -> None:
+    async def _deal(self, infohash: str, table: _Table, node: Stream, wire: "_Wire") -> None:
+        deal = table.deal
         while True:
             # Its turn comes when the others have caught up, or after six times the time that its
             # last piece took: a fast node among slow ones is slowed, but not to their pace.
@@ -153,25 +170,25 @@ class Dealer:
                 if deal.ahead(node):
                     await asyncio.sleep(wire.took / 4)
             if not deal.running:
-                self._look(infohash, deal)
+                self._look(infohash, table)
                 await asyncio.sleep(_IDLE_SECONDS)
                 continue
-            async with _place(self._places.setdefault(infohash, asyncio.Semaphore(_AT_A_TIME))):
+            async with _place(table.places):
                 piece = deal.next(node)
                 if piece is not None:
-                    self._look(infohash, deal)
-                    data = pieces.read(piece)
+                    self._look(infohash, table)
+                    data = table.pieces.read(piece)
                     await self._pace.take(len(data))
                     await wire.send(piece, data)
-                    self.sent[infohash] = self.sent.get(infohash, 0) + len(data)
+                    table.sent += len(data)
             if piece is None:
                 await asyncio.sleep(_IDLE_SECONDS)
 
-    def _look(self, infohash: str, deal: Deal[Stream]) -> None:
-        if deal.running != self._ran.get(infohash, False):
-            self._ran[infohash] = deal.running
-            nodes = tuple((address, port) for address, port, _ in deal.nodes)
-            self._turned(infohash, deal.running, nodes)
+    def _look(self, infohash: str, table: _Table) -> None:
+        if table.deal.running != table.running:
+            table.running = table.deal.running
+            nodes = tuple((address, port) for address, port, _ in table.deal.nodes)
+            self._turned(infohash, table.running, nodes)
 
 
 @contextlib.asynccontextmanager

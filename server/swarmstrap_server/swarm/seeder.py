@@ -9,6 +9,7 @@ torrent's pieces, it is no peer of that torrent; with DEAL_PORT 0 it never deals
 import asyncio
 import contextlib
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import libtorrent as lt
@@ -53,6 +54,12 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Seeded:
+    handle: lt.torrent_handle
+    pieces: Pieces
+
+
 class Seeder:
     def __init__(self, address: str, port: int, rate: int) -> None:
         parameters = lt.session_params()
@@ -62,49 +69,57 @@ class Seeder:
         }
         self._session = lt.session(parameters)
         self._session.set_peer_class_filter(_everybody())
-        self._torrents: dict[str, lt.torrent_handle] = {}
+        self._torrents: dict[str, _Seeded] = {}
         self._sent = 0
         self.dealer = Dealer(rate, self._turn)
 
     def want(self, wanted: Wanted) -> None:
         offers = {offer.infohash: offer for offer in wanted.offers}
         for infohash in self._torrents.keys() - offers.keys():
-            self._session.remove_torrent(self._torrents.pop(infohash))
+            self._session.remove_torrent(self._torrents.pop(infohash).handle)
         for infohash in offers.keys() - self._torrents.keys():
             self._torrents[infohash] = self._add(offers[infohash], wanted.trackers)
-        self.dealer.offer({infohash: _pieces(offer) for infohash, offer in offers.items()})
+        self.dealer.offer({name: torrent.pieces for name, torrent in self._torrents.items()})
 
-    def _add(self, offer: Offer, trackers: tuple[str, ...]) -> lt.torrent_handle:
+    def _add(self, offer: Offer, trackers: tuple[str, ...]) -> _Seeded:
         parameters = lt.load_torrent_file(offer.torrent)
         parameters.save_path = offer.directory
         if parameters.ti is None:
             raise ValueError(f"{offer.torrent} is not a torrent")
         # The torrent names a folder NAME-VERSION; on this disk the files lie in `directory`.
         layout = parameters.ti.layout()
-        parameters.renamed_files = {
+        names = {
             index: Path(layout.file_path(index)).name
             for index in range(layout.num_files())
             if not layout.file_flags(index) & layout.flag_pad_file
         }
+        pieces = Pieces(
+            files=tuple(
+                (Path(offer.directory, name), layout.file_size(index))
+                for index, name in names.items()
+            ),
+            length=parameters.ti.piece_length(),
+        )
+        parameters.renamed_files = names
         parameters.trackers = list(trackers)
         parameters.url_seeds = []
         # Seed mode trusts the files, which `image verify` checks; peers check every piece anyway.
         parameters.flags = lt.torrent_flags.seed_mode | lt.torrent_flags.update_subscribe
-        return self._session.add_torrent(parameters)
+        return _Seeded(self._session.add_torrent(parameters), pieces)
 
     def _turn(self, infohash: str, dealing: bool, nodes: tuple[tuple[str, int], ...]) -> None:
         torrent = self._torrents.get(infohash)
         if torrent is None:
             return
         if dealing:
-            torrent.pause()
+            torrent.handle.pause()
             return
-        torrent.resume()
+        torrent.handle.resume()
         for node in nodes[:PEERS_A_SEEDER]:
-            torrent.connect_peer(node)
+            torrent.handle.connect_peer(node)
 
     def report(self) -> Report:
-        status = {infohash: torrent.status() for infohash, torrent in self._torrents.items()}
+        status = {infohash: torrent.handle.status() for infohash, torrent in self._torrents.items()}
         uploaded = {infohash: s.total_payload_upload for infohash, s in status.items()}
         for infohash, dealt in self.dealer.sent.items():
             uploaded[infohash] = uploaded.get(infohash, 0) + dealt
@@ -129,20 +144,6 @@ def _everybody() -> lt.ip_filter:
     everybody = lt.ip_filter()
     everybody.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
     return everybody
-
-
-def _pieces(offer: Offer) -> Pieces:
-    info = lt.load_torrent_file(offer.torrent).ti
-    assert info is not None
-    layout = info.layout()
-    return Pieces(
-        files=tuple(
-            (Path(offer.directory, Path(layout.file_path(index)).name), layout.file_size(index))
-            for index in range(layout.num_files())
-            if not layout.file_flags(index) & layout.flag_pad_file
-        ),
-        length=info.piece_length(),
-    )
 
 
 async def _orders() -> asyncio.StreamReader:
