@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     import libtorrent as lt
 
 
+# A site's swarm is closed: peers come from its trackers only, nothing is looked for outside, and
+# nothing goes there. uTP moved 7..13 MB/s where TCP moved 230..290.
+_CLOSED: "lt.settings_pack" = {
+    "enable_dht": False,
+    "enable_lsd": False,
+    "enable_upnp": False,
+    "enable_natpmp": False,
+    "enable_outgoing_utp": False,
+    "enable_incoming_utp": False,
+}
+
+
 def node(address: str, port: int) -> "lt.settings_pack":
     """How a peer takes part, in libtorrent's words; what is not here is as libtorrent has it.
 
@@ -22,16 +34,9 @@ def node(address: str, port: int) -> "lt.settings_pack":
         "user_agent": "swarmstrap",
         # A burst of pieces must not overflow the queue.
         "alert_queue_size": 100_000,
-        # Nothing leaves the site: peers come from the job's trackers only.
-        "enable_dht": False,
-        "enable_lsd": False,
-        "enable_upnp": False,
-        "enable_natpmp": False,
+        **_CLOSED,
         "dht_bootstrap_nodes": "",
         "webtorrent_stun_server": "",
-        # uTP moved 7..13 MB/s where TCP moved 230..290.
-        "enable_outgoing_utp": False,
-        "enable_incoming_utp": False,
         # Ask for single blocks; with whole pieces the seeder sends more copies: 1.63 -> 1.31.
         "whole_pieces_threshold": 0,
         # Rarest first from the first piece on; random first pieces collide among equal nodes.
@@ -83,14 +88,7 @@ def seeder(address: str, port: int, rate: int) -> "lt.settings_pack":
         # One address, and no other port if that one is taken: nodes are told this one.
         "listen_interfaces": f"{address}:{port}",
         "listen_system_port_fallback": False,
-        # A site's swarm is closed: the tracker knows everybody, nothing is looked for outside.
-        "enable_dht": False,
-        "enable_lsd": False,
-        "enable_upnp": False,
-        "enable_natpmp": False,
-        # uTP yields to other traffic and moved 7 to 13 MB/s where TCP moved 230 and more.
-        "enable_outgoing_utp": False,
-        "enable_incoming_utp": False,
+        **_CLOSED,
         # A rack that powers on connects within a second.
         "connections_limit": 4000,
         "listen_queue_size": 512,
