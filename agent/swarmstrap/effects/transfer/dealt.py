@@ -83,7 +83,6 @@ class Dealt:
                     async with session.post(self._url, params=port, data=self._sets()) as answer:
                         if answer.status == 200:
                             delay = _FIRST_DELAY
-                            _keep_alive(answer)
                             await self._receive(_Stream(answer))
                         log.warning("the deal ended: %s", answer.reason)
                 except (aiohttp.ClientError, TimeoutError, EOFError, ValueError) as error:
@@ -119,7 +118,10 @@ class _Stream:
         transport = answer.connection.transport if answer.connection else None
         self._socket: socket.socket | None = None
         if transport is not None:
-            self._socket = transport.get_extra_info("socket")
+            connection: socket.socket = transport.get_extra_info("socket")
+            for option in _KEEPALIVE:
+                connection.setsockopt(*option)
+            self._socket = connection
         self._held = bytearray()
 
     async def read(self, size: int) -> bytes:
@@ -135,11 +137,3 @@ class _Stream:
         wanted = bytes(self._held[:size])
         del self._held[:size]
         return wanted
-
-
-def _keep_alive(answer: aiohttp.ClientResponse) -> None:
-    transport = answer.connection.transport if answer.connection else None
-    if transport is not None:
-        connection: socket.socket = transport.get_extra_info("socket")
-        for option in _KEEPALIVE:
-            connection.setsockopt(*option)
