@@ -16,7 +16,6 @@ from pathlib import Path
 from aiohttp import web
 
 from swarmstrap.errors import BadInput, SwarmstrapError
-from swarmstrap.units import parse_size
 from swarmstrap_server.app import Services
 from swarmstrap_server.control import node_api, operator_api
 from swarmstrap_server.control.deployments import Deployments
@@ -79,7 +78,6 @@ async def _serve(site: Site, store: Store, ready: Callable[[str], None]) -> None
 def make_services(site: Site, store: Store) -> Services:
     settings = site.settings
     images = ImageStore(site.paths.images)
-    rate = settings.swarm.seeder_rate
     deployments = Deployments(site, store, images, uplink=uplink(settings))
     members: dict[str, str] = {}
 
@@ -101,7 +99,7 @@ def make_services(site: Site, store: Store) -> Services:
             settings.address,
             settings.ports.seeder,
             settings.ports.deal,
-            parse_size(rate) if rate else 0,
+            settings.swarm.rate,
             [f"{site.boot_url}/announce"],
         ),
         published={},

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.http.conftest import serving
-from tests.http.node import DEADLINE, Lab
+from tests.http.conftest import Live, serving
+from tests.http.node import DEADLINE, Lab, Node
 from tests.http.spoiled import WHOLE, add_hook
 
 from swarmstrap.effects import departure
@@ -32,13 +32,24 @@ async def lab(
     await writers.stop()
 
 
-async def test_the_report_arrives_when_the_server_is_back(site: SitePaths, lab: Lab) -> None:
+def add_waiting_hook(site: SitePaths, lab: Lab) -> None:
+    """It runs until the file `server` in the lab's place is gone."""
     add_hook(site, f"while [ -e {lab.place}/server ]; do sleep 0.1; done")
     (lab.place / "server").touch()
+
+
+async def held_by_its_hook(live: Live, lab: Lab) -> asyncio.Task[Node]:
+    """The node's deployment, in the hook that waits."""
+    await asyncio.to_thread(live.operator.arm, Arm(nodes=(NODE,), image="tiny"))
+    booting = asyncio.create_task(lab.boot(live.node, WHOLE))
+    await asyncio.wait_for(lab.hears("run hook 50-refuses", times=1), DEADLINE)
+    return booting
+
+
+async def test_the_report_arrives_when_the_server_is_back(site: SitePaths, lab: Lab) -> None:
+    add_waiting_hook(site, lab)
     async with serving(site) as live:
-        await asyncio.to_thread(live.operator.arm, Arm(nodes=(NODE,), image="tiny"))
-        booting = asyncio.create_task(lab.boot(live.node, WHOLE))
-        await asyncio.wait_for(lab.hears("run hook 50-refuses", times=1), DEADLINE)
+        booting = await held_by_its_hook(live, lab)
         assert live.services.deployments.view(NODE).state == "deploying"
     (lab.place / "server").unlink()
     await asyncio.wait_for(lab.hears("reboot", times=1), DEADLINE)
@@ -55,12 +66,9 @@ async def test_a_server_that_is_gone_for_good_does_not_keep_the_node(
     site: SitePaths, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(departure, "_RETURN_SECONDS", 0.5)
-    add_hook(site, f"while [ -e {lab.place}/server ]; do sleep 0.1; done")
-    (lab.place / "server").touch()
+    add_waiting_hook(site, lab)
     async with serving(site) as live:
-        await asyncio.to_thread(live.operator.arm, Arm(nodes=(NODE,), image="tiny"))
-        booting = asyncio.create_task(lab.boot(live.node, WHOLE))
-        await asyncio.wait_for(lab.hears("run hook 50-refuses", times=1), DEADLINE)
+        booting = await held_by_its_hook(live, lab)
     (lab.place / "server").unlink()
     node = await booting
     assert node.left == ["reboot"]

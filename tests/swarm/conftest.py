@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.swarm.peers import make_files
 from tests.trees import nasty_system, scratch
 
 from swarmstrap.effects.transfer.swarm import Torrent, load
@@ -33,3 +34,10 @@ def image(place: Path) -> Published:
 @pytest.fixture
 def torrent(image: Published) -> Torrent:
     return load((image.directory / TORRENT_FILE).read_bytes(), image.manifest.infohash)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The files of an image that is nothing but bytes."""
+    make_files(tmp_path / "image")
+    return tmp_path / "image"

@@ -75,10 +75,19 @@ def offer(image: Published, torrent: Torrent, folder: Path, *, corrupt: bool = F
 
 
 class Peer:
-    """A peer at `address` that has every byte of `folder`, or only says so."""
+    """A peer at `address` that has every byte of `folder`, or only says so; or, not `seeding`,
+    fetches what it lacks.
+    """
 
     def __init__(
-        self, data: bytes, folder: Path, address: str, tracker: str, *, honest: bool = True
+        self,
+        data: bytes,
+        folder: Path,
+        address: str,
+        tracker: str,
+        *,
+        honest: bool = True,
+        seeding: bool = True,
     ) -> None:
         parameters = lt.session_params()
         parameters.settings = {
@@ -91,7 +100,8 @@ class Peer:
         torrent = lt.load_torrent_buffer(data)
         torrent.save_path = os.fspath(folder)
         torrent.trackers = [tracker]
-        torrent.flags = lt.torrent_flags.seed_mode
+        flags = lt.torrent_flags
+        torrent.flags = flags.seed_mode if seeding else flags.update_subscribe
         self.handle = self.session.add_torrent(torrent)
 
     @property

@@ -21,12 +21,6 @@ INFOHASH = "11" * 32
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    make_files(tmp_path / "image")
-    return tmp_path / "image"
-
-
-@pytest.fixture
 def torrent(folder: Path) -> Torrent:
     return load(*make_torrent(folder))
 

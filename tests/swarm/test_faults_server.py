@@ -51,6 +51,14 @@ def whole(image: Published, folder: Path, nodes: list[Swarm]) -> None:
         assert swarm.received.refused == 0
 
 
+async def begun(made: Made, nodes: list[Swarm]) -> asyncio.Task[None]:
+    """The nodes' fetch, once a third of the pieces is somewhere."""
+    fetching = Fetching(nodes, DEADLINE)
+    running = asyncio.create_task(fetching.run())
+    await fetching.until(torrent_of(made[1]).pieces // 3)
+    return running
+
+
 async def test_gone_once_every_piece_is_out_once(
     made: Made, server: Server, nodes: list[Swarm], tmp_path: Path
 ) -> None:
@@ -67,9 +75,7 @@ async def test_gone_once_every_piece_is_out_once(
 async def test_killed_in_the_middle_and_started_again(
     made: Made, server: Server, nodes: list[Swarm], tmp_path: Path
 ) -> None:
-    fetching = Fetching(nodes, DEADLINE)
-    running = asyncio.create_task(fetching.run())
-    await fetching.until(torrent_of(made[1]).pieces // 3)
+    running = await begun(made, nodes)
     server.kill()
     await asyncio.to_thread(server.start)
     await running
@@ -79,9 +85,7 @@ async def test_killed_in_the_middle_and_started_again(
 async def test_a_seeder_that_is_killed_is_replaced(
     made: Made, server: Server, nodes: list[Swarm], tmp_path: Path
 ) -> None:
-    fetching = Fetching(nodes, DEADLINE)
-    running = asyncio.create_task(fetching.run())
-    await fetching.until(torrent_of(made[1]).pieces // 3)
+    running = await begun(made, nodes)
     killed = server.seeder
     os.kill(killed, signal.SIGKILL)
     await running
@@ -92,9 +96,7 @@ async def test_a_seeder_that_is_killed_is_replaced(
 async def test_a_seeder_that_hangs_is_replaced_by_http(
     made: Made, server: Server, nodes: list[Swarm], tmp_path: Path
 ) -> None:
-    fetching = Fetching(nodes, DEADLINE)
-    running = asyncio.create_task(fetching.run())
-    await fetching.until(torrent_of(made[1]).pieces // 3)
+    running = await begun(made, nodes)
     os.kill(server.seeder, signal.SIGSTOP)
     await running
     whole(made[1], tmp_path, nodes)

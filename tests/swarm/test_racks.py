@@ -2,17 +2,14 @@
 """Plain peers that keep to what the server's tracker tells them: two racks and their gateways."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import libtorrent as lt
 from aiohttp import web
 from tests.swarm.peers import PAYLOAD_SIZE, Peer, make_files, make_torrent
 
-from swarmstrap import tuning
 from swarmstrap_server.swarm.neighbours import PEERS_A_GATEWAY
 from swarmstrap_server.swarm.tracker import Tracker
 
@@ -40,17 +37,10 @@ async def tracking(infohash: str) -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-class Node:
+class Node(Peer):
     def __init__(self, data: bytes, folder: Path, rack: int, number: int, tracker: str) -> None:
         self.rack = f"127.0.{rack}."
-        parameters = lt.session_params()
-        parameters.settings = tuning.node(f"{self.rack}{number + 10}", 6881)
-        self._session = lt.session(parameters)
-        torrent = lt.load_torrent_buffer(data)
-        torrent.save_path = os.fspath(folder)
-        torrent.trackers = [tracker]
-        torrent.flags = lt.torrent_flags.update_subscribe
-        self.handle = self._session.add_torrent(torrent)
+        super().__init__(data, folder, f"{self.rack}{number + 10}", tracker, seeding=False)
 
     @property
     def from_other_racks(self) -> int:

@@ -7,6 +7,7 @@ import msgspec
 
 from swarmstrap import preserving
 from swarmstrap.networks.values import Interface
+from swarmstrap.units import parse_size
 from swarmstrap.wire import BootOrder, Failure, Finish, Verify
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -60,6 +61,11 @@ class Swarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     boot_copies: Annotated[int, msgspec.Meta(ge=1)] = 16
     rack: str = ""
     seeders: tuple[FurtherSeeder, ...] = ()
+
+    @property
+    def rate(self) -> int:
+        """Bytes a second that the server may send, 0 for no cap; raises BadInput for no size."""
+        return parse_size(self.seeder_rate) if self.seeder_rate else 0
 
 
 class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from swarmstrap.command import CommandFailed
 from swarmstrap.gauges import parse_link
-from swarmstrap.units import parse_size
 from swarmstrap_server.run import run
 from swarmstrap_server.site.settings import Settings
 
@@ -20,8 +19,7 @@ def uplink(settings: Settings) -> int:
     """
     if settings.swarm.seeders:
         return 0
-    capped = parse_size(settings.swarm.seeder_rate) if settings.swarm.seeder_rate else 0
-    known = [rate for rate in (_speed_of(settings.address), capped) if rate]
+    known = [rate for rate in (_speed_of(settings.address), settings.swarm.rate) if rate]
     return min(known, default=0)
 
 
