@@ -192,9 +192,11 @@ async def _compare(system: System, stage: Stage, nodes: int) -> None:
 
 
 def _idle() -> float:
-    """Processor seconds that nobody used since this machine started."""
-    idle, waiting = Path("/proc/stat").read_text().split()[4:6]
-    return (int(idle) + int(waiting)) / _TICKS
+    """Processor seconds since this machine started that nobody used, or only programs that gave
+    way to everybody else (nice).
+    """
+    _, gave_way, _, idle, waiting = Path("/proc/stat").read_text().split()[1:6]
+    return (int(gave_way) + int(idle) + int(waiting)) / _TICKS
 
 
 def _children_seconds() -> float:
