@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run-time state in SQLite: what was seen, armed, said. The only module that speaks SQL.
+"""Run-time state in SQLite: what was seen, armed, said. The only door to the database.
 
 One connection, used from one thread; a write takes some ten microseconds (WAL, synced at
 checkpoints), so the event loop does not wait for it in a thread of its own. A power cut can lose
@@ -45,9 +45,24 @@ _MIGRATIONS = (
     CREATE INDEX events_of_node ON events (node, id);
     """,
     "ALTER TABLE tokens ADD COLUMN claim BLOB",
+    """
+    CREATE TABLE operators (
+        name TEXT PRIMARY KEY, hash BLOB NOT NULL, role TEXT NOT NULL, created REAL NOT NULL,
+        expires REAL, used REAL
+    ) STRICT;
+    CREATE TABLE logins (
+        id TEXT PRIMARY KEY, hash BLOB NOT NULL, operator TEXT NOT NULL, expires REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE answers (
+        operator TEXT NOT NULL, key TEXT NOT NULL, request BLOB NOT NULL, status INTEGER NOT NULL,
+        body BLOB NOT NULL, made REAL NOT NULL, PRIMARY KEY (operator, key)
+    ) STRICT;
+    """,
 )
 _BUSY_MILLISECONDS = 5000
 _SELECT_NODE = "SELECT name, uuid, macs, address, seen FROM nodes"
+
+Value = str | bytes | int | float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,10 @@ class Store:
 
     def close(self) -> None:
         self._db.close()
+
+    def execute(self, statement: str, *values: Value) -> sqlite3.Cursor:
+        """For the modules that keep tables of their own here; `_MIGRATIONS` makes those, too."""
+        return self._db.execute(statement, values)
 
     def _migrate(self, path: Path) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
