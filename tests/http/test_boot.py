@@ -4,6 +4,7 @@
 import pytest
 from tests.http.conftest import CLAIM, INITRAMFS, MAC, UUID, Live, inventory, register
 
+from swarmstrap.wire import Event, Events
 from swarmstrap_server.control.operator_wire import Arm
 
 KNOWN = "52:54:00:00:00:02"
@@ -53,11 +54,15 @@ async def test_a_node_that_is_not_armed_boots_its_disk(live: Live) -> None:
     assert "n1 is not armed" in text
 
 
-async def test_a_node_that_took_its_job_boots_its_disk(live: Live) -> None:
+async def test_a_node_boots_its_disk_as_soon_as_that_is_complete(live: Live) -> None:
     arm(live, "n1")
     deployments = live.services.deployments
-    deployments.take_job(deployments.register(register(), "127.0.0.1").token, CLAIM)
-    assert not installs(await script(live, MAC))
+    job = deployments.take_job(deployments.register(register(), "127.0.0.1").token, CLAIM)
+    for number, phase, installing in ((1, "settle", True), (2, "seed", False)):
+        event = Event(sequence=number, time=1.0, kind="start", name=f"do/{phase}/{number}")
+        deployment = deployments.session(job.session)
+        deployments.feed.take(deployment, Events(events=(event,)), live.clock.now)
+        assert installs(await script(live, MAC)) is installing
 
 
 async def test_the_uuid_must_agree_with_the_mac(live: Live) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.http.conftest import CLAIM, MAC, UUID, Live, register
 
 from swarmstrap.errors import SwarmstrapError
+from swarmstrap.wire import Event, Events
 from swarmstrap_server.control.operator_wire import Arm, Disarm
 from swarmstrap_server.netboot import grub
 from swarmstrap_server.netboot.grub import GrubFolder
@@ -61,7 +62,11 @@ def test_an_armed_node_installs_once(live: Live, tftp: Path) -> None:
     assert not installs(tftp, MAC)
     arm(live, "n1")
     assert installs(tftp, MAC)
-    deployments.take_job(deployments.register(register(MAC), "127.0.0.1").token, CLAIM)
+    session = deployments.take_job(deployments.register(register(MAC), "127.0.0.1").token, CLAIM)
+    assert installs(tftp, MAC)  # as long as a power cut leaves nothing to boot
+    deployment = deployments.session(session.session)
+    seeding = Event(sequence=1, time=1.0, kind="start", name="do/seed/8")
+    deployments.feed.take(deployment, Events(events=(seeding,)), live.clock.now)
     assert not installs(tftp, MAC)
 
 

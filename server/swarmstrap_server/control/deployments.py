@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From an operator's word to a node's job: arm, register, exchange a token.
 
-An arming is used once. Whoever registers as an armed node gets a token; the token buys the job,
-once, and the arming is gone with it. Every refusal is an event of the node.
+An arming is for one installation. Whoever registers as an armed node gets a token; the token buys
+the job, once, and the arming is gone with it, but for a node that loses its power on the way: it
+may begin anew. Every refusal is an event of the node.
 """
 
 import hashlib
@@ -29,9 +30,11 @@ from swarmstrap_server.control.identity import (
 from swarmstrap_server.control.jobs import make_job, new_deployment
 from swarmstrap_server.control.nodes import (
     ABSENCE_SECONDS,
+    MOST_BEGINNINGS,
     Deployment,
     arm_again,
     expired,
+    may_begin,
     silent,
     started,
 )
@@ -45,6 +48,8 @@ from swarmstrap_server.site.yamlfile import nearest
 TOKEN_SECONDS = 600.0
 # An agent that got no answer tries again for a minute, and a try ends after half of one.
 CLAIM_SECONDS = 90.0
+# An agent is heard every other second while it fetches: whoever comes meanwhile is another machine.
+_ALIVE_SECONDS = 5.0
 _SECRET_BYTES = 32
 
 
@@ -66,11 +71,16 @@ class Deployments:
         self.store = store
         self.images = images
         self.clock = clock
-        self.feed = Feed(store, self.view)
+        self._since = clock()
+        self.feed = Feed(store, self.view, self.grants)
         self._adopt()
 
     def view(self, node: str) -> NodeView:
         return views.node_view(self.site, self.store, node)
+
+    def grants(self, deployment: Deployment | None) -> bool:
+        """Whether its node is to boot the installer: this alone lets nobody have a job."""
+        return deployment is not None and may_begin(deployment, self._since)
 
     def reload(self) -> None:
         """Read the site folder again; raises BadInput and keeps the old site when it is wrong."""
@@ -187,12 +197,14 @@ class Deployments:
         name = self.known_as(marks) or name_for_unknown(marks, booted)
         self.store.save_node(SeenNode(name, marks, address, now), register.inventory)
         latest = self.store.last_arming(name)
-        if latest is None or latest.state != "armed":
+        if latest is None or not self._admits(latest, now):
             reason = _why_not(name, latest)
             self.feed.note(name, "not-armed", f"registered, and boots its disk: {reason}", now)
             return Registered(node=name, reason=reason)
         token = secrets.token_urlsafe(_SECRET_BYTES)
-        expires = min(now + TOKEN_SECONDS, latest.until)
+        expires = now + TOKEN_SECONDS
+        if latest.state == "armed":
+            expires = min(expires, latest.until)
         self.store.add_token(digest(token), latest.id, expires)
         self.feed.note(name, "registered", f"registered from {address}", now)
         return Registered(node=name, token=token)
@@ -208,27 +220,46 @@ class Deployments:
         if found is None or deployment is None:
             raise Untrusted("token is not one of this server", hint="register again")
         try:
-            if not _answered_before(found, deployment, claim, now):
-                _check_redeemable(found, deployment, now)
-            job = self._grant(deployment, token, claim, now)
+            again = _answered_before(found, deployment, claim, now)
+            if not again:
+                self._check_redeemable(found, deployment, now)
+            job = self._grant(deployment, token, claim, None if again else now)
         except SwarmstrapError as error:
             self.feed.note(
                 deployment.node, "refused", error.message, now, failed=True, hint=error.hint
             )
             raise
-        self.feed.note(deployment.node, "started", f"takes the job for {deployment.title}", now)
+        beginning = " once more, from the beginning" if deployment.begun and not again else ""
+        takes = f"takes the job for {deployment.title}{beginning}"
+        self.feed.note(deployment.node, "started", takes, now)
         return job
 
-    def _grant(self, deployment: Deployment, token: str, claim: str, now: float) -> Job:
+    def _admits(self, deployment: Deployment, now: float) -> bool:
+        alive = deployment.heard is not None and now - deployment.heard < _ALIVE_SECONDS
+        return self.grants(deployment) and not alive
+
+    def _check_redeemable(self, token: Token, deployment: Deployment, now: float) -> None:
+        if token.used is not None:
+            reason = f"token was already used at {clock_time(token.used)}"
+        elif now >= token.expires:
+            reason = f"token expired at {clock_time(token.expires)}"
+        elif not self._admits(deployment, now):
+            reason = f"the arming is gone: {deployment.reason or deployment.state}"
+        else:
+            return
+        raise Untrusted(reason, hint=arm_again(deployment))
+
+    def _grant(self, deployment: Deployment, token: str, claim: str, begins: float | None) -> Job:
+        """`begins` is None for an answer that is given again."""
         session = secrets.token_urlsafe(_SECRET_BYTES)
         encrypted = [volume.name for volume in self.site.layout(deployment.layout).luks]
         passphrases = node_secrets(self.site.paths, deployment.node, encrypted)
         job = make_job(self.site, self._image_of(deployment), deployment, session, passphrases)
         with self.store.transaction():
             self.store.set_session(digest(session), deployment.id)
-            if deployment.state == "armed":
-                self.store.use_token(digest(token), digest(claim), now)
-                self.store.save_deployment(started(deployment, now, self._uplink))
+            if begins is not None:
+                self.store.use_token(digest(token), digest(claim), begins)
+                self.store.save_deployment(started(deployment, begins, self._uplink))
         return job
 
     def _image_of(self, deployment: Deployment) -> Path:
@@ -267,18 +298,6 @@ def _answered_before(token: Token, deployment: Deployment, claim: str, now: floa
     )
 
 
-def _check_redeemable(token: Token, deployment: Deployment, now: float) -> None:
-    if token.used is not None:
-        reason = f"token was already used at {clock_time(token.used)}"
-    elif now >= token.expires:
-        reason = f"token expired at {clock_time(token.expires)}"
-    elif deployment.state != "armed":
-        reason = f"the arming is gone: {deployment.reason or deployment.state}"
-    else:
-        return
-    raise Untrusted(reason, hint=arm_again(deployment))
-
-
 def digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
@@ -291,6 +310,8 @@ def _why_not(name: str, latest: Deployment | None) -> str:
     match latest.state if latest else None:
         case "expired" if latest:
             return f"the arming for {latest.title} expired at {clock_time(latest.until)}"
+        case "active" if latest and latest.begun >= MOST_BEGINNINGS:
+            return f"{latest.title} was begun {latest.begun} times, and has not come to its end"
         case "active" if latest and latest.started:
             return f"{latest.title} is under way since {clock_time(latest.started)}"
         case _:

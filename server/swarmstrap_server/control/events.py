@@ -17,6 +17,7 @@ from swarmstrap_server.control.store import Store
 log = logging.getLogger(__name__)
 
 Viewer = Callable[[str], NodeView]
+Granting = Callable[[Deployment], bool]
 Follower = Callable[[str], None]
 
 # Records that a listener may lag behind before it is cut off: some minutes of a thousand nodes.
@@ -51,11 +52,14 @@ class Listener:
 
 
 class Feed:
-    """Takes events in, once each, and passes them on with the node as it is afterwards."""
+    """Takes events in, once each, and passes them on with the node as it is afterwards. `granting`
+    says whether a deployment lets its node install.
+    """
 
-    def __init__(self, store: Store, view: Viewer) -> None:
+    def __init__(self, store: Store, view: Viewer, granting: Granting) -> None:
         self._store = store
         self._view = view
+        self._granting = granting
         self._listeners: set[Listener] = set()
         self._followers: list[Follower] = []
 
@@ -85,6 +89,7 @@ class Feed:
         Progress is passed on and not kept: it is most of the traffic, and the next one replaces it.
         """
         records = []
+        granted = self._granting(deployment)
         with self._store.transaction():
             for event in batch.events:
                 after = after_event(deployment, event, now)
@@ -98,6 +103,8 @@ class Feed:
                 else:
                     records.append(self._store.add_event(deployment.node, event, now))
             self._store.save_deployment(deployment)
+        if self._granting(deployment) != granted:
+            self._tell_followers(deployment.node)
         self._tell(deployment.node, records)
         return deployment
 
@@ -122,9 +129,12 @@ class Feed:
             hint=hint,
         )
         log.info("%s: %s", node, description)
+        self._tell_followers(node)
+        self._tell(node, [self._store.add_event(node, event, now)])
+
+    def _tell_followers(self, node: str) -> None:
         for follower in self._followers:
             follower(node)
-        self._tell(node, [self._store.add_event(node, event, now)])
 
     def _tell(self, node: str, records: Sequence[Record]) -> None:
         if not (self._listeners and records):

@@ -20,6 +20,10 @@ DeploymentState = Literal["armed", "active", "deployed", "planned", "failed", "e
 SILENCE_SECONDS = 900.0
 # A node not heard of for so long does not keep others seeding for it.
 ABSENCE_SECONDS = 60.0
+# One arming lets a node begin so often: it may lose its power, and must not install for ever.
+MOST_BEGINNINGS = 3
+# From here on the node's own disk starts, and the server is told the end before it does.
+_BOOTABLE = ("seed", "finish")
 
 STORY = ("look", "ask", "decide", "say")
 PHASES: tuple[str, ...] = (*STORY, *get_args(Phase))
@@ -27,11 +31,12 @@ PHASES: tuple[str, ...] = (*STORY, *get_args(Phase))
 
 class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One node, one image, one permission. An update has as `origin` the deployment whose
-    identifiers are on the disks. `until` ends the arming; `sequence` is the last event taken;
-    `payload`, `from_seeder` and `from_peers` are bytes; `phases` maps a phase to the seconds spent
-    in it, by the node's clock, and `step_began` is a time of that clock. The last fetch `began` at
-    a time of the server's clock, when others had the share `out` of the image, over a seeder's
-    link of `uplink` bytes a second (0: unknown); `usage` is what it has taken of the node.
+    identifiers are on the disks. `until` ends the arming; `begun` counts the boots that took the
+    job, and what follows is of the last one: `sequence` is the last event taken; `payload`,
+    `from_seeder` and `from_peers` are bytes; `phases` maps a phase to the seconds spent in it, by
+    the node's clock, and `step_began` is a time of that clock. The last fetch `began` at a time of
+    the server's clock, when others had the share `out` of the image, over a seeder's link of
+    `uplink` bytes a second (0: unknown); `usage` is what it has taken of the node.
     """
 
     id: str
@@ -50,6 +55,7 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     armed_at: float
     until: float
     state: DeploymentState = "armed"
+    begun: int = 0
     started: float | None = None
     ended: float | None = None
     heard: float | None = None
@@ -88,8 +94,43 @@ def node_state(in_site: bool, latest: Deployment | None) -> State:
 
 
 def started(deployment: Deployment, now: float, uplink: int = 0) -> Deployment:
-    """The node exchanged its token for the job."""
-    return replace(deployment, state="active", started=now, heard=now, phase="ask", uplink=uplink)
+    """The node exchanged its token for the job; what an earlier boot of it said is of the past."""
+    return replace(
+        deployment,
+        state="active",
+        begun=deployment.begun + 1,
+        started=now,
+        heard=now,
+        sequence=-1,
+        phase="ask",
+        progress=None,
+        step_began=None,
+        fetched=False,
+        from_seeder=0,
+        from_peers=0,
+        uploaded=0,
+        uplink=uplink,
+        began=None,
+        out=0.0,
+        usage=None,
+        phases={},
+    )
+
+
+def may_begin(deployment: Deployment, since: float) -> bool:
+    """Whether its node is to install when it boots: an armed one, and one that lost its power.
+
+    `since` is when this server began to listen: nobody knows how far a node came that was not
+    heard after that, and a system that may be complete is not replaced.
+    """
+    if deployment.state == "armed":
+        return True
+    return (
+        deployment.state == "active"
+        and deployment.begun < MOST_BEGINNINGS
+        and deployment.phase not in _BOOTABLE
+        and (deployment.heard or 0.0) >= since
+    )
 
 
 def expired(deployment: Deployment, now: float) -> Deployment | None:

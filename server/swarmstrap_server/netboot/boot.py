@@ -15,12 +15,12 @@ INITRAMFS = "/boot/initramfs.img"
 _CONSOLES = "console=tty0 console=ttyS0,115200 panic=30 quiet"
 
 
-def verdict(*, armed: bool, has_inventory: bool, discovery: bool) -> Verdict:
-    """An armed node installs; one whose hardware is not known yet boots the agent to show it.
+def verdict(*, granted: bool, has_inventory: bool, discovery: bool) -> Verdict:
+    """A node that may install boots the agent, and one whose hardware is not known, to show it.
 
     A machine that registered is not asked to again: whatever it is, it boots its disk.
     """
-    return "install" if armed or (discovery and not has_inventory) else "local"
+    return "install" if granted or (discovery and not has_inventory) else "local"
 
 
 def entry_script(site: Site) -> str:

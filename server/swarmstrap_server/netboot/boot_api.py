@@ -55,7 +55,7 @@ async def _ipxe(request: web.Request) -> web.Response:
         return web.Response(text=boot.node_script(site, "local", "this machine"))
     view = deployments.view(name) if name else None
     decided = boot.verdict(
-        armed=view is not None and view.state == "armed",
+        granted=view is not None and deployments.grants(view.deployment),
         has_inventory=view is not None and view.has_inventory,
         discovery=site.settings.discovery,
     )

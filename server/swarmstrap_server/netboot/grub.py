@@ -71,7 +71,7 @@ class GrubFolder:
             if self._deployments.site is not self._site:
                 self._write_all()
             else:
-                self._write(_decisions(self._site, [self._deployments.view(node)]))
+                self._write(self._decisions([self._deployments.view(node)]))
 
     def _copy_programs(self) -> None:
         barred = self._boot / _BARRED
@@ -87,10 +87,10 @@ class GrubFolder:
         grub = self._nodes.parent
         _replace(grub / "grub.cfg", template("grub.cfg.in"))
         stranger = boot.verdict(
-            armed=False, has_inventory=False, discovery=self._site.settings.discovery
+            granted=False, has_inventory=False, discovery=self._site.settings.discovery
         )
         _replace(grub / "strangers.cfg", grub_script(self._site, stranger, "this machine"))
-        decisions = _decisions(self._site, node_views(self._site, self._deployments.store))
+        decisions = self._decisions(node_views(self._site, self._deployments.store))
         self._written = {mark: self._written[mark] for mark in self._written if mark in decisions}
         self._write(decisions)
         for path in self._nodes.iterdir():
@@ -99,6 +99,18 @@ class GrubFolder:
         for path in self._boot.iterdir():
             if _FOLDER.fullmatch(path.name) and path.name.replace("-", ":") not in decisions:
                 _bar(path, barred=False)
+
+    def _decisions(self, views: Iterable[NodeView]) -> dict[str, tuple[boot.Verdict, str]]:
+        """By what a node is known by: what it is to do, and its name."""
+        decisions: dict[str, tuple[boot.Verdict, str]] = {}
+        for view in views:
+            decided = boot.verdict(
+                granted=self._deployments.grants(view.deployment),
+                has_inventory=view.has_inventory,
+                discovery=self._site.settings.discovery,
+            )
+            decisions |= dict.fromkeys(_marks(self._site, view), (decided, view.name))
+        return decisions
 
     def _write(self, decisions: Mapping[str, tuple[boot.Verdict, str]]) -> None:
         for mark, (decided, node) in decisions.items():
@@ -130,19 +142,6 @@ def grub_script(site: Site, decided: boot.Verdict, node: str) -> str:
         "ARGUMENTS": boot.installer_arguments(site),
     }
     return fill(template("install.grub.in"), values)
-
-
-def _decisions(site: Site, views: Iterable[NodeView]) -> dict[str, tuple[boot.Verdict, str]]:
-    """By what a node is known by: what it is to do, and its name."""
-    decisions: dict[str, tuple[boot.Verdict, str]] = {}
-    for view in views:
-        decided = boot.verdict(
-            armed=view.state == "armed",
-            has_inventory=view.has_inventory,
-            discovery=site.settings.discovery,
-        )
-        decisions |= dict.fromkeys(_marks(site, view), (decided, view.name))
-    return decisions
 
 
 def _marks(site: Site, view: NodeView) -> set[str]:
