@@ -11,6 +11,7 @@ from aiohttp import web
 
 from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Untrusted
 from swarmstrap.wire import Problem
+from swarmstrap_server.control.access import Access
 from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.netboot.sharing import Sharing
@@ -32,6 +33,7 @@ class Services:
     `members` maps the address from which a node showed its session to the node's name.
     """
 
+    access: Access
     deployments: Deployments
     images: ImageStore
     tracker: Tracker

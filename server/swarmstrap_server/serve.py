@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`swarmstrap serve`: one process with three listeners, a seeder and, if wanted, dnsmasq."""
+"""`swarmstrap serve`: one process with its listeners, a seeder and, if wanted, dnsmasq."""
 
 import asyncio
 import contextlib
@@ -16,8 +16,10 @@ from pathlib import Path
 from aiohttp import web
 
 from swarmstrap.errors import BadInput, SwarmstrapError
+from swarmstrap_server.api import listener
 from swarmstrap_server.app import Services
-from swarmstrap_server.control import node_api, operator_api
+from swarmstrap_server.control import node_api
+from swarmstrap_server.control.access import Access
 from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.images.library import ImageStore
@@ -71,7 +73,7 @@ async def _serve(site: Site, store: Store, ready: Callable[[str], None]) -> None
         if wanted is not None:
             tftp = site.paths.boot if wanted.secure_boot else dhcp.IPXE
             jobs.append(dhcp.serve(wanted, site.paths.run, tftp=tftp))
-        ready(f"ready boot={site.boot_url} node={site.node_url} operator={site.paths.socket}")
+        ready(f"ready boot={site.boot_url} node={site.node_url} operator={site.operator_url}")
         await _first_to_end(jobs)
 
 
@@ -86,6 +88,7 @@ def make_services(site: Site, store: Store) -> Services:
         return None if node is None else deployments.site.rack_of(node)
 
     return Services(
+        access=Access(store, lambda: deployments.clock()),
         deployments=deployments,
         images=images,
         tracker=Tracker(
@@ -110,16 +113,17 @@ def make_services(site: Site, store: Store) -> Services:
 
 @contextlib.asynccontextmanager
 async def listeners(site: Site, services: Services) -> AsyncIterator[None]:
-    """Boot, node and operator listener; raises SwarmstrapError when one cannot be had."""
+    """Boot, node and operator listeners; raises SwarmstrapError when one cannot be had."""
     settings = site.settings
     async with contextlib.AsyncExitStack() as stack:
-        await _listen(
-            stack, boot_api.init_app(services), settings.address, settings.ports.boot, None
-        )
-        await _listen(
-            stack, node_api.init_app(services), settings.address, settings.ports.node, _tls(site)
-        )
-        await _listen_locally(stack, operator_api.init_app(services), site.paths.socket)
+        ports, tls = settings.ports, _tls(site)
+        for app, port, context in (
+            (boot_api.init_app(services), ports.boot, None),
+            (node_api.init_app(services), ports.node, tls),
+            (listener.init_app(services, local=False), ports.operator, tls),
+        ):
+            await _listen(stack, app, settings.address, port, context)
+        await _listen_locally(stack, listener.init_app(services, local=True), site.paths.socket)
         yield
 
 

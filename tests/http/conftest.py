@@ -98,10 +98,11 @@ def site(template: Path) -> Iterator[SitePaths]:
     with tempfile.TemporaryDirectory(prefix="ss-") as folder:
         paths = SitePaths(Path(folder) / "site")
         shutil.copytree(template, paths.root)
-        boot, node, seeder, deal = free_ports(4)
+        boot, node, operator, seeder, deal = free_ports(5)
         paths.settings.write_text(
             f"name: test\naddress: {ADDRESS}\n"
-            f"ports: {{boot: {boot}, node: {node}, seeder: {seeder}, deal: {deal}}}\n"
+            f"ports: {{boot: {boot}, node: {node}, operator: {operator}, "
+            f"seeder: {seeder}, deal: {deal}}}\n"
         )
         (paths.root / "nodes" / "lab.yaml").write_text(NODES)
         paths.kernel.write_bytes(b"kernel")

@@ -45,7 +45,7 @@ def test_it_says_when_it_is_ready_and_stops_when_asked(site: SitePaths) -> None:
         assert process.stdout is not None
         ready = process.stdout.readline().split()
         assert ready[0] == "ready"
-        assert ready[-1] == f"operator={site.socket}"
+        assert ready[-1] == f"operator={read_site(site.root).operator_url}"
         assert Operator(site.socket).status().site == "test"
         assert "a server runs already for" in refused(site)
         process.send_signal(signal.SIGTERM)

@@ -38,13 +38,14 @@ def make_site(folder: Path, address: str, payload: int, rate: int) -> tuple[Site
     making.init(folder / "site", "faults", [address], None)
     paths = SitePaths(folder / "site")
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(4)]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(5)]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
-        boot, node, seeder, deal = (one.getsockname()[1] for one in sockets)
+        boot, node, operator, seeder, deal = (one.getsockname()[1] for one in sockets)
     paths.settings.write_text(
         f"name: faults\naddress: {address}\n"
-        f"ports: {{boot: {boot}, node: {node}, seeder: {seeder}, deal: {deal}}}\n"
+        f"ports: {{boot: {boot}, node: {node}, operator: {operator}, "
+        f"seeder: {seeder}, deal: {deal}}}\n"
         f"swarm: {{seeder_rate: {rate}B}}\n"
     )
     tree = folder / "tree"

@@ -126,7 +126,7 @@ def test_what_is_wrong_with_a_node(root: Path, text: str, expected: str) -> None
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("ports: {boot: 80, node: 80}", "3: boot, node, seeder and deal need four different ports"),
+        ("ports: {boot: 80, node: 80}", "3: boot, node, operator, seeder and deal need five"),
         ("swarm: {seeder_rate: fast}", "3: not a size: 'fast'"),
         ("swarm: {rack: ../a}", "3: '../a' is not a rack's name"),
         ("swarm: {seeders: [{address: s2}]}", "3: 's2' is not an IPv4 address"),

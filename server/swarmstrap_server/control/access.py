@@ -11,15 +11,11 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
-
-import msgspec
+from typing import Literal
 
 from swarmstrap.errors import BadInput, Refused, Untrusted
+from swarmstrap_server.control.operator_wire import ROLES, Role, Token
 from swarmstrap_server.control.store import Store
-
-Role = Literal["viewer", "operator", "admin"]
-ROLES: tuple[Role, ...] = get_args(Role)
 
 TOKEN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 LOGIN_SECONDS = 12 * 3600.0
@@ -40,16 +36,6 @@ class Principal:
     def may(self, role: Role) -> bool:
         """Each role may all that those before it may."""
         return ROLES.index(self.role) >= ROLES.index(role)
-
-
-class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Times are seconds since 1970; no `expires` means until it is revoked."""
-
-    name: str
-    role: Role
-    created: float
-    expires: float | None = None
-    used: float | None = None
 
 
 class Access:

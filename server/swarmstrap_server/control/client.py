@@ -10,16 +10,13 @@ from typing import TypeVar
 import msgspec
 
 from swarmstrap.errors import SwarmstrapError, Unreachable
-from swarmstrap.wire import Problem
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import (
-    DEPLOYMENTS,
-    NODES,
-    STATUS,
-    STREAM,
+    BASE,
     Arm,
     Disarm,
     NodeView,
+    ProblemDetails,
     Record,
     Snapshot,
     Status,
@@ -48,26 +45,26 @@ class Operator:
         self._path = path
 
     def nodes(self) -> list[NodeView]:
-        return self._ask("GET", NODES, list[NodeView])
+        return self._ask("GET", "/nodes", list[NodeView])
 
     def deployments(self) -> list[Deployment]:
-        return self._ask("GET", DEPLOYMENTS, list[Deployment])
+        return self._ask("GET", "/deployments", list[Deployment])
 
     def status(self) -> Status:
-        return self._ask("GET", STATUS, Status)
+        return self._ask("GET", "/status", Status)
 
     def arm(self, order: Arm) -> list[Deployment]:
-        return self._ask("POST", DEPLOYMENTS, list[Deployment], order)
+        return self._ask("POST", "/deployments", list[Deployment], order)
 
     def disarm(self, order: Disarm) -> None:
-        self._open("DELETE", DEPLOYMENTS, order, _SECONDS).read()
+        self._open("DELETE", "/deployments", order, _SECONDS).read()
 
     def stream(self) -> Iterator[Snapshot | Record]:
         """A snapshot, then what happens, until the server ends or cuts the stream.
 
         No deadline: a quiet site is no error, and a server that ends closes the socket.
         """
-        response = self._open("GET", STREAM, None, None)
+        response = self._open("GET", "/stream", None, None)
         kind = ""
         while line := response.readline():
             name, _, value = line.rstrip(b"\n").partition(b": ")
@@ -86,7 +83,7 @@ class Operator:
     ) -> http.client.HTTPResponse:
         connection = _Connection(self._path, timeout)
         try:
-            connection.request(method, path, msgspec.json.encode(order) if order else None)
+            connection.request(method, BASE + path, msgspec.json.encode(order) if order else None)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(
@@ -99,9 +96,9 @@ class Operator:
 
 def _refusal(body: bytes) -> SwarmstrapError:
     try:
-        problem = msgspec.json.decode(body, type=Problem)
+        problem = msgspec.json.decode(body, type=ProblemDetails)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return SwarmstrapError(
             "the server failed", hint="its log says why; this may be a bug worth reporting"
         )
-    return SwarmstrapError(problem.error, hint=problem.hint)
+    return SwarmstrapError(problem.detail, hint=problem.hint)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The JSON of the operator API, spoken over a Unix socket by the CLI, and later by a dashboard."""
+"""The JSON of the operator API, which the CLI, the dashboard and programs speak. `api/table.py`
+has the routes.
+"""
+
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -8,10 +12,11 @@ from swarmstrap.wire import Event, Finish, Mode, Verify
 from swarmstrap_server.control.limits import Run
 from swarmstrap_server.control.nodes import Deployment, State
 
-NODES = "/v1/nodes"  # GET -> NodeView list
-DEPLOYMENTS = "/v1/deployments"  # GET; POST Arm; both -> Deployment list; DELETE Disarm -> 204
-STREAM = "/v1/stream"  # GET, server-sent events: one Snapshot, then a Record each
-STATUS = "/v1/status"  # GET -> Status
+BASE = "/api/v1"
+
+# Each may all that those before it may.
+Role = Literal["viewer", "operator", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class NodeView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,3 +89,39 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     seeder_uploaded: int
     seeder_rate: int
     runs: tuple[Run, ...] = ()
+
+
+class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Times are seconds since 1970; no `expires` means until it is revoked."""
+
+    name: str
+    role: Role
+    created: float
+    expires: float | None = None
+    used: float | None = None
+
+
+class NewToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Good for `days`, or until it is revoked."""
+
+    name: str
+    role: Role
+    days: Annotated[float, msgspec.Meta(gt=0, le=36500)] | None = None
+
+
+class MadeToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The secret itself, for the `Authorization: Bearer` header; nobody is shown it again."""
+
+    token: str
+
+
+class ProblemDetails(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """RFC 9457, extended by `hint`, which is what to do. `type` is a path of this server that
+    explains this kind of problem; `detail` says what was wrong this time.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    hint: str = ""

@@ -75,8 +75,8 @@ def _settings_findings(settings: Settings, layouts: Sequence[str]) -> Iterator[F
     yield from _swarm_findings(settings)
     yield ("defaults", "skip_block_devices"), _skip(settings.defaults.skip_block_devices)
     ports = settings.ports
-    if len({ports.boot, ports.node, ports.seeder, ports.deal}) < 4:
-        yield ("ports",), "boot, node, seeder and deal need four different ports"
+    if len({ports.boot, ports.node, ports.operator, ports.seeder, ports.deal}) < 5:
+        yield ("ports",), "boot, node, operator, seeder and deal need five different ports"
     yield ("dhcp",), _dhcp(settings)
 
 

@@ -22,7 +22,7 @@ _SITE = """\
 name: {name}
 address: {address}          # this server on the node network
 
-# ports: {{boot: 8080, node: 8443, seeder: 6881, deal: 6882}}
+# ports: {{boot: 8080, node: 8443, operator: 8444, seeder: 6881, deal: 6882}}
 
 # Machines that nobody armed boot the agent once, to show their hardware: `swarmstrap node ls`.
 # discovery: true

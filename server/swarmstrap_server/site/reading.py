@@ -53,6 +53,10 @@ class Site:
     def node_url(self) -> str:
         return f"https://{self.settings.address}:{self.settings.ports.node}"
 
+    @property
+    def operator_url(self) -> str:
+        return f"https://{self.settings.address}:{self.settings.ports.operator}"
+
     def layout(self, name: str) -> Layout:
         """Raises BadInput when no file `layouts/<name>.yaml` exists."""
         try:

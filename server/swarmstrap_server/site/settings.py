@@ -16,12 +16,13 @@ BootPeers = Literal["off", "checked", "unchecked"]
 
 
 class Ports(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`node` is TLS, the others speak plainly; `boot` also serves the tracker, `deal` gives
-    each piece of an image to one node of its swarm.
+    """`node` and `operator` are TLS, the others speak plainly; `boot` also serves the tracker,
+    `deal` gives each piece of an image to one node of its swarm.
     """
 
     boot: Port = 8080
     node: Port = 8443
+    operator: Port = 8444
     seeder: Port = 6881
     deal: Port = 6882
 

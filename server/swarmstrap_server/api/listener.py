@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The app of the operator's listeners: every route of the table, behind the role it names."""
+
+import hashlib
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import web
+
+from swarmstrap_server.api import auth
+from swarmstrap_server.api.idempotency import UNDER_WAY, answered_once
+from swarmstrap_server.api.openapi import document
+from swarmstrap_server.api.problems import Handler, problems
+from swarmstrap_server.api.reference import DOCUMENT
+from swarmstrap_server.api.route import JSON, Call, Route
+from swarmstrap_server.api.table import ROUTES
+from swarmstrap_server.app import SERVICES, Services
+from swarmstrap_server.control.operator_wire import BASE
+
+# A thousand names of nodes are some ten kilobytes.
+MAX_BODY = 1 << 20
+
+
+def init_app(services: Services, *, local: bool) -> web.Application:
+    """`local` is for the Unix socket alone: whoever asks there is admin."""
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[problems])
+    app[SERVICES] = services
+    app[auth.LOCAL] = local
+    app[UNDER_WAY] = set()
+    app[DOCUMENT] = document(ROUTES)
+    for route in ROUTES:
+        app.router.add_route(route.method, BASE + route.path, _guarded(route))
+    app.on_shutdown.append(_end_streams)
+    return app
+
+
+def _guarded(route: Route) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        principal = auth.demand(request, route.role)
+        call = Call(request, route, request.app[SERVICES], principal)
+        if route.once:
+            return await answered_once(call, _answer)
+        return await _answer(call)
+
+    return handle
+
+
+async def _answer(call: Call) -> web.StreamResponse:
+    route = call.route
+    value = await route.handler(call)
+    if isinstance(value, web.StreamResponse):
+        return value
+    if route.answer is None:
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+    content = msgspec.json.encode(value)
+    headers = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
+    if route.method == "GET":
+        tag = hashlib.sha256(content).hexdigest()[:32]
+        headers["ETag"] = f'"{tag}"'
+        if _holds(call.request, tag):
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return web.Response(body=content, status=route.status, content_type=JSON, headers=headers)
+
+
+def _holds(request: web.Request, tag: str) -> bool:
+    return any(known.value in (tag, "*") for known in request.if_none_match or ())
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[SERVICES].deployments.feed.end()

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The API as another machine sees it. Every answer is checked against the document's schema."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+from jsonschema import Draft202012Validator
+from tests.http.conftest import Live
+
+from swarmstrap_server.api.openapi import document
+from swarmstrap_server.api.table import ROUTES
+from swarmstrap_server.control.operator_wire import BASE, ROLES, Role
+
+DOCUMENT = msgspec.json.decode(msgspec.json.encode(document(ROUTES)))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`value` is the decoded JSON, None for an empty body."""
+
+    status: int
+    headers: Mapping[str, str]
+    value: "Json"
+
+
+Json = dict[str, "Json"] | list["Json"] | str | int | float | None
+
+
+@dataclass(frozen=True)
+class Api:
+    """The TCP listener; `tokens` has one of each role."""
+
+    live: Live
+    url: str
+    tokens: dict[Role, str]
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        role: Role | None = "admin",
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """`path` is below BASE; `body` is sent as JSON, bytes as they are."""
+        own = {"Authorization": f"Bearer {self.tokens[role]}"} if role else {}
+        data = body if isinstance(body, bytes) else body and msgspec.json.encode(body)
+        url = self.url + BASE + path
+        async with self.live.http.request(
+            method, url, data=data, headers={**own, **(headers or {})}
+        ) as response:
+            content = await response.read()
+            value = msgspec.json.decode(content) if content else None
+            _check(method, path, response.status, response.content_type, value)
+            return Answer(response.status, response.headers, value)
+
+
+def make_api(live: Live) -> Api:
+    tokens = {role: live.services.access.add(f"the-{role}", role) for role in ROLES}
+    return Api(live, live.services.deployments.site.operator_url, tokens)
+
+
+def _check(method: str, path: str, status: int, media: str, value: Json) -> None:
+    told = DOCUMENT["paths"][_template(path)][method.lower()]["responses"][str(status)]
+    if "$ref" in told:
+        told = DOCUMENT["components"]["responses"][told["$ref"].rpartition("/")[2]]
+    if "content" not in told:
+        assert value is None
+        return
+    schema = {**told["content"][media]["schema"], "components": DOCUMENT["components"]}
+    Draft202012Validator(schema).validate(value)
+
+
+def _template(path: str) -> str:
+    """As the document has it: `/nodes/{node}` for `/nodes/n1?limit=1`."""
+    bare = BASE + path.partition("?")[0]
+    found: list[str] = [
+        template
+        for template in DOCUMENT["paths"]
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), bare)
+    ]
+    assert len(found) == 1, f"the document has {found} for {path}"
+    return found[0]
