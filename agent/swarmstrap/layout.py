@@ -19,6 +19,7 @@ Unused = Literal["discard", "zero", "keep"]
 RaidLevel = Literal[0, 1, 4, 5, 6, 10]
 RaidMetadata = Literal["1.0", "1.1", "1.2"]
 KeySource = Literal["server", "tpm2"]
+Bootloader = Literal["grub", "systemd-boot"]
 
 
 class Subvolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -137,6 +138,7 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     raid: tuple[Raid, ...] = ()
     luks: tuple[Luks, ...] = ()
     volume_groups: tuple[VolumeGroup, ...] = ()
+    bootloader: Bootloader | None = None
     kernel_arguments: str = ""
 
 

@@ -118,6 +118,7 @@ def _check_for_disk_image(layout: Layout) -> None:
             hint="name one for a disk image, or give every disk its partitions",
         )
     given = {
+        "bootloader": layout.bootloader,
         "kernel_arguments": layout.kernel_arguments,
         "raid": layout.raid,
         "luks": layout.luks,

@@ -12,6 +12,7 @@ import msgspec
 
 from swarmstrap.hardware import Inventory
 from swarmstrap.layoutcheck import check_fits, check_layout
+from swarmstrap.loaders import narrowed
 from swarmstrap.manifest import Manifest, check_architecture
 from swarmstrap.plan_disk import plan_disk
 from swarmstrap.plan_tree import plan_tree
@@ -28,6 +29,7 @@ def make_plan(inventory: Inventory, job: Job, manifest: Manifest) -> Plan:
     check_architecture(manifest, inventory.cpu.architecture)
     check_layout(job.layout)
     check_fits(job.layout, manifest)
+    manifest = narrowed(manifest, job.layout, inventory.boot)
     if job.mode == "update":
         steps = tuple(plan_update(inventory, job, manifest))
     elif manifest.disk is None:

@@ -93,6 +93,7 @@ def disks_of(text: str) -> Layout:
         ("disks: [{id: a}, {id: b}]", "disks: 2 without partitions"),
         ("disks: []", "disks: 0 without partitions"),
         ("{disks: [{id: a}], kernel_arguments: quiet}", "a disk image has its own"),
+        ("{disks: [{id: a}], bootloader: grub}", "bootloader: a disk image has its own"),
         (f"disks: [{{id: a, partitions: [{ROOT}]}}, {{id: b}}]", "disk b: no partitions"),
         (f"disks: [{{id: a, grow: true, partitions: [{ROOT}]}}]", "are for disk images"),
         (f"disks: [{{id: a, unused: keep, partitions: [{ROOT}]}}]", "are for disk images"),

@@ -42,6 +42,8 @@ def explain(layout: Layout) -> Lines:
             yield f"  thin pool {pool.name}: {size(pool, total)}"
         for volume in group.volumes:
             yield f"  {_logical(volume, total)}"
+    if layout.bootloader:
+        yield f"started by the image's {layout.bootloader}"
     if layout.kernel_arguments:
         yield f"the installed kernel gets {layout.kernel_arguments}"
 

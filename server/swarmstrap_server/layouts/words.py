@@ -52,6 +52,9 @@ WORDS: Mapping[Struct, Mapping[str, Word]] = {
         "raid": Word("MD arrays on partitions"),
         "luks": Word("encrypted volumes on partitions or arrays"),
         "volume_groups": Word("LVM on partitions, arrays or LUKS volumes"),
+        "bootloader": Word(
+            "which of the image's boot loaders starts it", without="any that the firmware starts"
+        ),
         "kernel_arguments": Word("for the installed system, before those of the node"),
     },
     DiskLayout: {
