@@ -36,6 +36,7 @@ _PACKAGES = (
     "mdadm",
     "openssh-server",
     "shim-signed",
+    "systemd-boot-efi",
     "systemd-sysv",
     "udev",
     "xfsprogs",
@@ -67,6 +68,7 @@ _WANTED = ("/usr/share/doc/*/copyright",)
 _MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer")
 
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_ARCHIVES = "var/cache/apt/archives"
 _BUILD_SECONDS = 1800.0
 _SECONDS = 60.0
 
@@ -115,7 +117,7 @@ def build_debian(
     lines = sources(suite)
     say(f"building Debian {suite} with {len(selection.packages)} packages and what they need")
     if root.exists():
-        shutil.rmtree(root)
+        _remove(root)
     root.parent.mkdir(parents=True, exist_ok=True)
     (cache / "partial").mkdir(parents=True, exist_ok=True)
     try:
@@ -160,7 +162,7 @@ def mmdebstrap_argv(
     suite: str, root: Path, cache: Path, lines: list[str], selection: Selection
 ) -> list[str]:
     """The command that makes the tree; the package cache is mounted into it meanwhile."""
-    archives = '"$1/var/cache/apt/archives"'
+    archives = f'"$1/{_ARCHIVES}"'
     argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"]
     argv += [f"--include={','.join(selection.packages)}", "--skip=essential/unlink"]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in selection.unwanted]
@@ -168,6 +170,13 @@ def mmdebstrap_argv(
     mount = f"mkdir -p {archives} && mount --bind {shlex.quote(str(cache.absolute()))} {archives}"
     argv += [f"--setup-hook={mount}", f"--customize-hook=umount {archives}"]
     return [*argv, suite, str(root), *lines]
+
+
+def _remove(root: Path) -> None:
+    """A build that was killed leaves the package cache mounted, which is to stay."""
+    if (archives := root / _ARCHIVES).is_mount():
+        run(["umount", archives], timeout=_SECONDS)
+    shutil.rmtree(root)
 
 
 def _finish(root: Path) -> None:
