@@ -7,7 +7,7 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 
-from swarmstrap_server.api import auth
+from swarmstrap_server.api import auth, login
 from swarmstrap_server.api.idempotency import UNDER_WAY, answered_once
 from swarmstrap_server.api.openapi import document
 from swarmstrap_server.api.problems import Handler, problems
@@ -30,6 +30,7 @@ def init_app(services: Services, *, local: bool) -> web.Application:
     app[DOCUMENT] = document(ROUTES)
     for route in ROUTES:
         app.router.add_route(route.method, BASE + route.path, _guarded(route))
+    login.add_routes(app)
     app.on_shutdown.append(_end_streams)
     return app
 
