@@ -47,7 +47,7 @@ define debian_packages
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-overlap bench-swarm bench-swarm-mixed bench-swarm-fast bench-faults bench-boot bench-simulation fuzz install pictures clean
+.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-overlap bench-swarm bench-swarm-mixed bench-swarm-fast bench-faults bench-boot bench-fleet bench-simulation fuzz install pictures clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -127,6 +127,9 @@ bench-faults: build/.venv ## what servers, cables and nodes that fail cost a swa
 
 bench-boot: build/.venv ## kernel and initramfs for 1 to 16 nodes; build/bench/bootfetch.json, seven minutes
 	@$(BIN)/python -m tests.bench.bootfetch
+
+bench-fleet: build/.venv ## simulated nodes for one core of a server; build/bench/fleet.json; NODES=500,1000
+	@$(BIN)/python -m tests.bench.fleet $(if $(NODES),--nodes $(NODES))
 
 bench-simulation: build/.venv ## swarms of 30 to 10,000 nodes by the server's policy; MOST=1000 for fewer
 	@$(BIN)/python -m tests.bench.simulation --most $(or $(MOST),10000)

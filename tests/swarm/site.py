@@ -73,11 +73,14 @@ class Server:
         assert said.startswith("ready "), said
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def seeder(self) -> int:
         """The process id of its only child."""
-        assert self._process is not None
-        pid = self._process.pid
-        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        (child,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return int(child)
 
     def kill(self) -> None:
