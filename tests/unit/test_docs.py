@@ -19,12 +19,14 @@ from swarmstrap.wire import Finish, OnFailure, Usage
 from swarmstrap_server.lab import rehearse
 from swarmstrap_server.lab.machines import Bus, Nic
 from swarmstrap_server.lab.report import PHASES, NodeReport, Report
-from swarmstrap_server.site.settings import DhcpMode, Node, NodesFile, Settings
+from swarmstrap_server.site.settings import DhcpMode, Settings
+from swarmstrap_server.site.words import GroupEntry, NodeEntry, NodesFile, Words
 from swarmstrap_server.site.yamlfile import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
-SITE, REHEARSAL, NETWORK, LIMITS = (
-    (DOCS / f"{page}.md").read_text() for page in ("site", "rehearsal", "network", "swarm-limits")
+SITE, GROUPS, REHEARSAL, NETWORK, LIMITS = (
+    (DOCS / f"{page}.md").read_text()
+    for page in ("site", "groups", "rehearsal", "network", "swarm-limits")
 )
 
 
@@ -59,7 +61,11 @@ def test_site_yaml() -> None:
 
 def test_node_files() -> None:
     section = SITE[SITE.index("## nodes/") :]
-    assert first_column(section, "key") == words(Node)
+    assert first_column(section, "key") == words(NodeEntry)
+
+
+def test_group_files() -> None:
+    assert first_column(GROUPS, "key of a group") == words(GroupEntry) - words(Words)
 
 
 @pytest.mark.parametrize(

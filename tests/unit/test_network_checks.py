@@ -6,8 +6,9 @@ import re
 import pytest
 
 from swarmstrap.errors import BadInput
-from swarmstrap_server.site.checks import node_problems
-from swarmstrap_server.site.settings import NodesFile
+from swarmstrap_server.site.assembling import catalog
+from swarmstrap_server.site.nodechecks import Known, node_problems
+from swarmstrap_server.site.words import NodesFile
 from swarmstrap_server.site.yamlfile import parse
 
 MACS = tuple(f"52:54:00:00:00:0{digit}" for digit in range(1, 5))
@@ -22,7 +23,8 @@ def problem(*network: str) -> str:
     lines = "".join(f"  - {interface}\n" for interface in network)
     text = with_macs(f"nodes:\n- name: n1\n  mac: @1\n  network:\n{lines}")
     try:
-        (found,) = node_problems([parse(text, NodesFile, name="n.yaml")], [], [])
+        files = [parse(text, NodesFile, name="n.yaml")]
+        (found,) = node_problems(files, [], catalog(files, []), Known([], []))
     except BadInput as error:
         return str(error)
     return str(found)

@@ -25,7 +25,7 @@ from swarmstrap.networks.values import Interface
 from swarmstrap.placing import Identity
 from swarmstrap.steps.system import WriteFile
 from swarmstrap_server.run import run
-from swarmstrap_server.site.settings import NodesFile
+from swarmstrap_server.site.words import NodesFile
 from swarmstrap_server.site.yamlfile import load
 
 CASES = Path(__file__).parent / "network_cases"

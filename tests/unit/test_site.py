@@ -78,7 +78,7 @@ def test_a_publisher_who_signs_elsewhere(tmp_path: Path) -> None:
     [
         ("- {name: N1, mac: 52:54:00:00:00:01}\n", "2: 'N1' is not a node's name"),
         ("- name: n1\n  mac: 52:54:00:00:01\n", "3: '52:54:00:00:01' is not a MAC address"),
-        ("- name: n1\n", "2: node n1 needs mac or uuid, to be known by"),
+        ("- name: n1\n", "2: node n1 needs mac, uuid or serial, to be known by"),
         ("- name: n1\n  mac: 52:54:00:00:00:01\n  rack: a b\n", "4: 'a b' is not a rack's name"),
         ("- name: n1\n  uuid: abc\n", "3: 'abc' is not a UUID"),
         ("- {name: n1, mac: 52:54:00:00:00:01, layuot: a}\n", "did you mean 'layout'?"),
@@ -108,11 +108,11 @@ def test_a_publisher_who_signs_elsewhere(tmp_path: Path) -> None:
         ),
         (
             "- {name: n1, mac: 52:54:00:00:00:01}\n- {name: n1, mac: 52:54:00:00:00:02}\n",
-            "3: name n1 is also that of node n1 in nodes/lab.yaml",
+            "3: name n1 is also that of node n1 (nodes/lab.yaml:2)",
         ),
         (
             "- {name: n1, mac: 52:54:00:00:00:0a}\n- {name: n2, mac: 52:54:00:00:00:0A}\n",
-            "3: MAC 52:54:00:00:00:0a is also that of node n1 in nodes/lab.yaml",
+            "3: MAC 52:54:00:00:00:0a is also that of node n1 (nodes/lab.yaml:2)",
         ),
     ],
 )

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from swarmstrap.errors import BadInput
 from swarmstrap.layout import Layout
-from swarmstrap_server.site.settings import Node, NodesFile, Settings
+from swarmstrap_server.site.settings import Settings
+from swarmstrap_server.site.words import Node, NodeEntry, NodesFile
 from swarmstrap_server.site.yamlfile import load, parse
 
 CASES = sorted((Path(__file__).parent / "yaml_cases").iterdir())
@@ -23,13 +24,16 @@ def test_a_file_that_is_wrong_is_refused_with_its_line(case: Path) -> None:
     assert f"{refused.value}\n" == (case / "error.txt").read_text()
 
 
-def read_node(text: str) -> Node:
+def read_node(text: str) -> NodeEntry:
     return parse(f"nodes:\n- {text}\n", NodesFile, name="nodes.yaml").value.nodes[0]
 
 
 def test_a_mac_of_digits_is_no_number_to_base_60() -> None:
-    assert read_node("{name: a, mac: 52:54:00:12:34:56}").macs == {"52:54:00:12:34:56"}
-    assert read_node("{name: a, mac: [52-54-00-AB-34-56]}").macs == {"52:54:00:ab:34:56"}
+    assert read_node("{name: a, mac: 52:54:00:12:34:56}").mac == "52:54:00:12:34:56"
+
+
+def test_macs_in_one_spelling() -> None:
+    assert Node(name="a", mac=("52-54-00-AB-34-56",)).macs == {"52:54:00:ab:34:56"}
 
 
 @pytest.mark.parametrize("serial", ["0123", "0x50", "1e3", "2026-11-22", "on", "1_000", ".5"])

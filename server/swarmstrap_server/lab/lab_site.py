@@ -19,6 +19,7 @@ import yaml
 
 from swarmstrap.errors import BadInput
 from swarmstrap.manifest import HOOK_NAMESPACE
+from swarmstrap.networks.values import Interface
 from swarmstrap.wire import Failure, Finish
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.installer import overlay
@@ -28,7 +29,8 @@ from swarmstrap_server.lab.network import BRIDGE, Network
 from swarmstrap_server.site import pki
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import SIGNATURE_SUFFIX, Site, read_site
-from swarmstrap_server.site.settings import Defaults, Dhcp, Node, NodesFile, Settings, Swarm
+from swarmstrap_server.site.settings import Defaults, Dhcp, Settings, Swarm
+from swarmstrap_server.site.words import NodeEntry, NodesFile
 
 REPORT_HOOK = "90-report-boot"
 # Only a folder with this file in it is ever removed.
@@ -55,9 +57,10 @@ def make(
     network: Network,
     nodes: Sequence[VirtualNode],
     layouts: Mapping[str, str] = MappingProxyType({}),
+    networks: Mapping[str, str] = MappingProxyType({}),
 ) -> SitePaths:
-    """Build the site folder `root`, in place of an earlier rehearsal's. `layouts` are YAML; a node
-    of that name has no other.
+    """Build the site folder `root`, in place of an earlier rehearsal's. `layouts` and `networks`
+    are YAML; a node of that name has no other.
 
     Raises BadInput when `root` is anything else, and when the real site has no installer yet.
     """
@@ -71,7 +74,7 @@ def make(
     for name in ("layouts", "hooks"):
         if (real.paths.root / name).is_dir():
             shutil.copytree(real.paths.root / name, root / name)
-    _nodes(paths, nodes, layouts)
+    _nodes(paths, nodes, layouts, networks)
     for trusted in (real.paths.revoked_keys, real.paths.floors):
         if trusted.exists():
             shutil.copyfile(trusted, root / trusted.relative_to(real.paths.root))
@@ -121,14 +124,20 @@ def _settings(
     _write_yaml(paths.settings, settings)
 
 
-def _nodes(paths: SitePaths, nodes: Sequence[VirtualNode], layouts: Mapping[str, str]) -> None:
+def _nodes(
+    paths: SitePaths,
+    nodes: Sequence[VirtualNode],
+    layouts: Mapping[str, str],
+    networks: Mapping[str, str],
+) -> None:
     listed = NodesFile(
         nodes=tuple(
-            Node(
+            NodeEntry(
                 name=node.name,
                 mac=node.mac,
                 uuid=node.uuid,
                 layout=node.name if node.name in layouts else "",
+                network=_network(networks.get(node.name, "[]")),
             )
             for node in nodes
         )
@@ -138,6 +147,10 @@ def _nodes(paths: SitePaths, nodes: Sequence[VirtualNode], layouts: Mapping[str,
         folder = paths.root / "layouts"
         folder.mkdir(exist_ok=True)
         (folder / f"{name}.yaml").write_text(text)
+
+
+def _network(text: str) -> tuple[Interface, ...]:
+    return msgspec.convert(yaml.safe_load(text), tuple[Interface, ...])
 
 
 def _keys(paths: SitePaths, real: SitePaths, address: str) -> None:

@@ -7,7 +7,6 @@ is narrowed here, where file and line are known. A check returns a complaint, or
 
 import ipaddress
 import re
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -15,11 +14,10 @@ from swarmstrap.errors import BadInput
 from swarmstrap.hints import Match
 from swarmstrap.layout import Layout
 from swarmstrap.layoutcheck import check_layout
-from swarmstrap.networks.checks import network_findings
 from swarmstrap.selectors import parse_skip
 from swarmstrap.units import parse_size
 from swarmstrap_server.netboot.dhcp import DhcpSettings
-from swarmstrap_server.site.settings import Node, NodesFile, Settings
+from swarmstrap_server.site.settings import Settings
 from swarmstrap_server.site.yamlfile import Document, Steps, nearest
 
 T = TypeVar("T")
@@ -30,7 +28,6 @@ SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 NODE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 HOST_NAME = re.compile(rf"{NODE_NAME.pattern}(?:\.{NODE_NAME.pattern})*")
 RACK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 # No quote, no space but between words, nothing that iPXE or a shell would expand.
 KERNEL_ARGUMENTS = re.compile(r"(?:[A-Za-z0-9_.,:=/@%+~-]+(?: |$))*")
 
@@ -43,33 +40,15 @@ def layout_problems(document: Document[Layout]) -> list[BadInput]:
     return _problems(document, _layout_findings(document.value))
 
 
-def node_problems(
-    documents: Sequence[Document[NodesFile]], layouts: Sequence[str], hooks: Sequence[str]
-) -> list[BadInput]:
-    """Also finds names and MACs that two nodes share, in whichever files."""
-    problems: list[BadInput] = []
-    owners: dict[str, str] = {}
-    for document in documents:
-        for position, node in enumerate(document.value.nodes):
-            path: Steps = ("nodes", position)
-            problems += _problems(document, _node_findings(node, path, layouts, hooks))
-            for claim in _claims(node):
-                if claim in owners:
-                    message = f"{claim} is also that of {owners[claim]}"
-                    problems.append(document.problem(path, message))
-                owners[claim] = f"node {node.name} in {document.name}"
-    return problems
-
-
 def _problems(document: Document[T], findings: Iterator[Finding]) -> list[BadInput]:
     return [document.problem(path, complaint) for path, complaint in findings if complaint]
 
 
 def _settings_findings(settings: Settings, layouts: Sequence[str]) -> Iterator[Finding]:
-    yield ("name",), _shape(settings.name, SITE_NAME, "a name for a site")
+    yield ("name",), shape(settings.name, SITE_NAME, "a name for a site")
     yield ("address",), _address(settings.address)
     yield ("installer_arguments",), kernel_arguments(settings.installer_arguments)
-    yield ("defaults", "layout"), _one_of(settings.defaults.layout, layouts, "layout")
+    yield ("defaults", "layout"), one_of(settings.defaults.layout, layouts, "layout")
     if settings.swarm.seeder_rate:
         yield ("swarm", "seeder_rate"), _size(settings.swarm.seeder_rate)
     yield from _swarm_findings(settings)
@@ -81,12 +60,12 @@ def _settings_findings(settings: Settings, layouts: Sequence[str]) -> Iterator[F
 
 
 def _swarm_findings(settings: Settings) -> Iterator[Finding]:
-    yield ("swarm", "rack"), _rack(settings.swarm.rack)
+    yield ("swarm", "rack"), rack(settings.swarm.rack)
     known = {(settings.address, settings.ports.seeder)}
     for position, seeder in enumerate(settings.swarm.seeders):
         path: Steps = ("swarm", "seeders", position)
         yield (*path, "address"), _address(seeder.address)
-        yield (*path, "rack"), _rack(seeder.rack)
+        yield (*path, "rack"), rack(seeder.rack)
         if (seeder.address, seeder.port) in known:
             yield path, f"{seeder.address} port {seeder.port} is a seeder already"
         known.add((seeder.address, seeder.port))
@@ -161,48 +140,21 @@ def _layout_places(layout: Layout) -> Iterator[tuple[str, Steps]]:
             yield f"{place}: pool {pool.name}", ("volume_groups", g, "pools", q)
 
 
-def _node_findings(
-    node: Node, path: Steps, layouts: Sequence[str], hooks: Sequence[str]
-) -> Iterator[Finding]:
-    yield (*path, "name"), _shape(node.name, NODE_NAME, "a node's name")
-    yield (*path, "kernel_arguments"), kernel_arguments(node.kernel_arguments)
-    for mac in sorted(node.macs):
-        yield (*path, "mac"), _shape(mac, MAC, "a MAC address")
-    if node.uuid:
-        yield (*path, "uuid"), _uuid(node.uuid)
-    elif not node.macs:
-        yield path, f"node {node.name} needs mac or uuid, to be known by"
-    yield (*path, "rack"), _rack(node.rack)
-    if node.layout:
-        yield (*path, "layout"), _one_of(node.layout, layouts, "layout")
-    if node.hostname:
-        yield (*path, "hostname"), _shape(node.hostname, HOST_NAME, "a host name")
-    for hook in node.hooks or ():
-        yield (*path, "hooks"), _one_of(hook, hooks, "hook")
-    for place, complaint in network_findings(node.network):
-        yield (*path, "network", *place), complaint
-
-
-def _claims(node: Node) -> list[str]:
-    uuids = [f"UUID {node.uuid.lower()}"] if node.uuid else []
-    return [f"name {node.name}", *uuids, *(f"MAC {mac}" for mac in sorted(node.macs))]
-
-
 def kernel_arguments(text: str) -> str:
     if KERNEL_ARGUMENTS.fullmatch(text):
         return ""
     return f"{text!r} has characters that do not belong on a kernel command line"
 
 
-def _shape(text: str, pattern: re.Pattern[str], what: str) -> str:
+def shape(text: str, pattern: re.Pattern[str], what: str) -> str:
     return "" if pattern.fullmatch(text) else f"{text!r} is not {what}"
 
 
-def _rack(name: str) -> str:
-    return _shape(name, RACK, "a rack's name") if name else ""
+def rack(name: str) -> str:
+    return shape(name, RACK, "a rack's name") if name else ""
 
 
-def _one_of(name: str, known: Sequence[str], what: str) -> str:
+def one_of(name: str, known: Sequence[str], what: str) -> str:
     return "" if name in known else f"no {what} {name!r}{nearest(name, list(known))}"
 
 
@@ -219,14 +171,6 @@ def _skip(entries: Sequence[Match]) -> str:
         parse_skip(entries)
     except BadInput as error:
         return str(error)
-    return ""
-
-
-def _uuid(text: str) -> str:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return f"{text!r} is not a UUID"
     return ""
 
 

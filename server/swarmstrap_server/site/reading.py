@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The site folder: what an operator keeps in git, read into one frozen value."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -10,8 +10,12 @@ from swarmstrap.errors import BadInput
 from swarmstrap.floors import Floors, complaints
 from swarmstrap.layout import Layout
 from swarmstrap_server.site import checks as sitecheck
+from swarmstrap_server.site import targets
+from swarmstrap_server.site.assembling import Catalog, catalog
+from swarmstrap_server.site.nodechecks import Known, node_problems
 from swarmstrap_server.site.paths import SitePaths
-from swarmstrap_server.site.settings import Node, NodesFile, Settings
+from swarmstrap_server.site.settings import Settings
+from swarmstrap_server.site.words import GroupEntry, GroupsFile, Node, NodesFile
 from swarmstrap_server.site.yamlfile import Document, load, nearest
 
 T = TypeVar("T")
@@ -33,12 +37,32 @@ class HookFile:
 
 @dataclass(frozen=True, slots=True)
 class Site:
+    """`nodes` are what they are with all that their groups say; `catalog` knows who said it."""
+
     paths: SitePaths
     settings: Settings
     nodes: Mapping[str, Node]
     layouts: Mapping[str, Layout]
     hooks: tuple[HookFile, ...]
     floors: Floors
+    catalog: Catalog
+
+    @property
+    def groups(self) -> Mapping[str, GroupEntry]:
+        """By name; `all` is always there."""
+        return self.catalog.groups
+
+    def members(self, group: str) -> tuple[str, ...]:
+        """The names of the group's nodes, in the order of the files."""
+        return self.catalog.members(group)
+
+    def targets(self, words: Sequence[str], others: Collection[str] = ()) -> tuple[str, ...]:
+        """The nodes that `words` mean: names, groups, `all`, ranges as n[001-016], and several of
+        them with commas; `others` are machines that the site does not name.
+
+        Raises BadInput for a word that means none.
+        """
+        return targets.resolve(words, self.catalog, others)
 
     @property
     def boot_url(self) -> str:
@@ -102,11 +126,10 @@ def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
         floors = read_floors(paths)
     except BadInput as error:
         problems.append(error)
-    node_files = [
-        listed
-        for path in _node_paths(root)
-        if (listed := _load(paths, path, NodesFile, problems)) is not None
-    ]
+    before = len(problems)
+    node_files = _load_all(paths, "nodes", NodesFile, problems)
+    group_files = _load_all(paths, "groups", GroupsFile, problems)
+    whole = len(problems) == before
     layouts = {
         path.stem: layout
         for path in sorted((root / "layouts").glob("*.yaml"))
@@ -117,14 +140,15 @@ def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
         problems += sitecheck.layout_problems(layout)
     # A layout that cannot be read is known all the same: one mistake, one complaint.
     layout_names = [path.stem for path in (root / "layouts").glob("*.yaml")]
-    hook_names = [hook.name for hook in hooks]
-    problems += sitecheck.node_problems(node_files, layout_names, hook_names)
+    known = Known(layout_names, [hook.name for hook in hooks], whole)
+    everybody = catalog(node_files, group_files)
+    problems += node_problems(node_files, group_files, everybody, known)
     if settings is None:
         return None, problems
     problems += sitecheck.settings_problems(settings, layout_names)
-    nodes = {node.name: node for listed in node_files for node in listed.value.nodes}
-    known = {name: layout.value for name, layout in layouts.items()}
-    return Site(paths, settings.value, nodes, known, hooks, floors), problems
+    values = {name: layout.value for name, layout in layouts.items()}
+    nodes = everybody.nodes()
+    return Site(paths, settings.value, nodes, values, hooks, floors, everybody), problems
 
 
 def read_floors(paths: SitePaths) -> Floors:
@@ -147,9 +171,14 @@ def _load(
         return None
 
 
-def _node_paths(root: Path) -> list[Path]:
-    single = root / "nodes.yaml"
-    return [*([single] if single.exists() else []), *sorted((root / "nodes").glob("*.yaml"))]
+def _load_all(
+    paths: SitePaths, kind: str, file: type[T], problems: list[BadInput]
+) -> list[Document[T]]:
+    """`<kind>.yaml` and `<kind>/*.yaml`."""
+    single = paths.root / f"{kind}.yaml"
+    found = [*([single] if single.exists() else []), *sorted((paths.root / kind).glob("*.yaml"))]
+    loaded = (_load(paths, path, file, problems) for path in found)
+    return [document for document in loaded if document is not None]
 
 
 def _hooks(root: Path, problems: list[BadInput]) -> Iterator[HookFile]:

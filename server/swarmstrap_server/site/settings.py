@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words of site.yaml and of the node files; docs/site.md explains each for an operator."""
+"""The words of site.yaml; docs/site.md explains each for an operator."""
 
 from typing import Annotated, Literal
 
 import msgspec
 
 from swarmstrap import preserving
-from swarmstrap.networks.values import Interface
 from swarmstrap.units import parse_size
 from swarmstrap.wire import BootOrder, Failure, Finish, Verify
 
@@ -106,30 +105,3 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     swarm: Swarm = Swarm()
     images: Images = Images()
     defaults: Defaults = Defaults()
-
-
-class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One node of the site. `hooks` names those that run on it; left out, all of them do. Nodes
-    without a `rack` are in one of their own, all together.
-    """
-
-    name: str
-    mac: str | tuple[str, ...] = ()
-    uuid: str = ""
-    rack: str = ""
-    layout: str = ""
-    hostname: str = ""
-    network: tuple[Interface, ...] = ()
-    hooks: tuple[str, ...] | None = None
-    kernel_arguments: str = ""
-    finish: Finish | None = None
-    failure: Failure | None = None
-
-    @property
-    def macs(self) -> frozenset[str]:
-        given = (self.mac,) if isinstance(self.mac, str) else self.mac
-        return frozenset(mac.lower().replace("-", ":") for mac in given)
-
-
-class NodesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    nodes: tuple[Node, ...]

@@ -54,12 +54,13 @@ for _tag, _pattern, _first in (
 
 @dataclass(frozen=True, slots=True)
 class Document(Generic[T]):
-    """A decoded file. `name` is what messages call it; `lines` maps a path of keys and list
-    positions to the line (from 1) on which it was written.
+    """A decoded file. `name` is what messages call it; `data` is what was written, and nothing
+    more; `lines` maps a path of keys and list positions to the line (from 1) on which it stands.
     """
 
     name: str
     value: T
+    data: Value
     lines: dict[Steps, int]
 
     def place(self, path: Steps) -> str:
@@ -99,7 +100,21 @@ def parse(text: str, kind: type[T], *, name: str) -> Document[T]:
         value = msgspec.convert(data, kind, strict=True)
     except msgspec.ValidationError as error:
         raise _explain(str(error), kind, name, lines) from error
-    return Document(name, value, lines)
+    return Document(name, value, data, lines)
+
+
+def entry(data: Value, path: Steps) -> dict[str, Value]:
+    """The mapping that was written at `path`."""
+    for step in path:
+        match data, step:
+            case dict(), str():
+                data = data[step]
+            case list(), int():
+                data = data[step]
+            case _:
+                raise KeyError(path)
+    assert isinstance(data, dict), "whose kind the file's type says"
+    return data
 
 
 def nearest(word: str, known: list[str]) -> str:

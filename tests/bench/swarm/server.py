@@ -17,7 +17,8 @@ from msgspec import structs
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.serve import listeners, make_services
 from swarmstrap_server.site.reading import read_site
-from swarmstrap_server.site.settings import FurtherSeeder, Node
+from swarmstrap_server.site.settings import FurtherSeeder
+from swarmstrap_server.site.words import Node
 
 
 async def serve(root: Path, seeders: Iterable[str], racks: dict[str, str]) -> None:

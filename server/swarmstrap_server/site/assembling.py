@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the entries of node and group files to the nodes of a site, each as if written alone."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import msgspec
+
+from swarmstrap.errors import BadInput
+from swarmstrap_server.site import grouping, ranges
+from swarmstrap_server.site.merging import Layer, Merged, Weight, flat, merge
+from swarmstrap_server.site.words import (
+    ALL,
+    GroupEntry,
+    GroupsFile,
+    Node,
+    NodeEntry,
+    NodesFile,
+    Words,
+)
+from swarmstrap_server.site.yamlfile import Document, Steps, Value, entry
+
+_WORDS = Words.__struct_fields__
+# Of a range each node has its own.
+MARKS = ("mac", "uuid", "serial")
+# `{name}` and `{n}` mean the node in these: what a thousand nodes say alike but for their number.
+_FILLED = frozenset({"hostname", "network"})
+# The group of all nodes, where no file speaks of it.
+_SILENT = Layer({}, lambda path: "", ALL)
+_NUMBER = re.compile(r"[0-9]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A node as one source has it, before its groups are asked."""
+
+    name: str
+    groups: tuple[str, ...]
+    layer: Layer
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All that is said of nodes; what holds for one of them is `merged`."""
+
+    declared: Mapping[str, Declared]
+    groups: Mapping[str, GroupEntry]
+    layers: Mapping[str, Layer]
+    groups_of: Mapping[str, frozenset[str]]
+
+    def merged(self, node: str) -> Merged:
+        layers = (self.layers[group] for group in self.groups_of[node])
+        return merge((self.declared[node].layer, *layers))
+
+    def node(self, name: str) -> Node:
+        weighed = sorted(self.groups_of[name], key=self._weight)
+        return _node(name, self.merged(name), weighed)
+
+    def nodes(self) -> dict[str, Node]:
+        return {name: self.node(name) for name in self.declared}
+
+    def members(self, group: str) -> tuple[str, ...]:
+        return tuple(name for name, groups in self.groups_of.items() if group in groups)
+
+    def with_nodes(self, more: Iterable[Declared]) -> "Catalog":
+        """Those of the files go before `more` of the same name."""
+        declared = {**{node.name: node for node in more}, **self.declared}
+        return replace(self, declared=declared, groups_of=_groups_of(declared, self.groups))
+
+    def _weight(self, group: str) -> Weight:
+        return self.layers[group].weight
+
+
+def catalog(
+    node_files: Sequence[Document[NodesFile]], group_files: Sequence[Document[GroupsFile]]
+) -> Catalog:
+    """What is wrong in the files is left out here; the checks speak of it."""
+    groups = {ALL: GroupEntry(name=ALL)}
+    groups |= {group.name: group for file in group_files for group in file.value.groups}
+    declared = {node.name: node for file in node_files for node in declared_in(file)}
+    return Catalog(
+        declared=declared,
+        groups=groups,
+        layers={ALL: _SILENT, **dict(_group_layers(group_files, groups))},
+        groups_of=_groups_of(declared, groups),
+    )
+
+
+def sample(layer: Layer) -> Node:
+    """A node that says nothing and is in one group."""
+    return _node("n1", merge((layer,)), ())
+
+
+def names_of(node: NodeEntry) -> tuple[str, ...]:
+    """Raises BadInput for what is not a range."""
+    return ranges.expand(node.name) if ranges.is_range(node.name) else (node.name,)
+
+
+def declared_in(file: Document[NodesFile]) -> Iterator[Declared]:
+    for position, node in enumerate(file.value.nodes):
+        path: Steps = ("nodes", position)
+        written = entry(file.data, path)
+        try:
+            names = names_of(node)
+        except BadInput:
+            continue
+        common = flat(written, _WORDS)
+        for index, name in enumerate(names):
+            marks = _marks_of(node, index)
+            layer = Layer(common | marks, partial(_place, file, path))
+            yield Declared(name, node.groups, layer)
+
+
+def _marks_of(node: NodeEntry, index: int) -> dict[str, Value]:
+    """Those of the `index`th node of a range, or of a node that is none."""
+    marks: dict[str, Value] = {}
+    for key in MARKS:
+        given = getattr(node, key)
+        if ranges.is_range(node.name):
+            given = given[index] if isinstance(given, tuple) and index < len(given) else ""
+        if isinstance(given, tuple):
+            given = [mac for mac in given if isinstance(mac, str) and key == "mac"]
+        if given:
+            marks[key] = given
+    return marks
+
+
+def _group_layers(
+    files: Sequence[Document[GroupsFile]], groups: Mapping[str, GroupEntry]
+) -> Iterator[tuple[str, Layer]]:
+    above = grouping.containing(groups)
+    for file in files:
+        for position, group in enumerate(file.value.groups):
+            path: Steps = ("groups", position)
+            values = flat(entry(file.data, path), _WORDS)
+            at = partial(_place, file, path)
+            yield group.name, Layer(values, at, group.name, group.priority, above[group.name])
+
+
+def _place(file: Document[NodesFile] | Document[GroupsFile], base: Steps, path: Steps) -> str:
+    return file.place((*base, *path))
+
+
+def _groups_of(
+    declared: Mapping[str, Declared], groups: Mapping[str, GroupEntry]
+) -> dict[str, frozenset[str]]:
+    own = {name: node.groups for name, node in declared.items()}
+    return grouping.groups_of(own, groups)
+
+
+def _node(name: str, merged: Merged, groups: Sequence[str]) -> Node:
+    values = _filled(merged.values(), name)
+    return msgspec.convert({**values, "name": name, "groups": groups}, Node)
+
+
+def _filled(values: Mapping[str, Value], name: str) -> dict[str, Value]:
+    found = _NUMBER.search(name)
+    number = str(int(found[0])) if found else "{n}"
+    return {
+        key: _fill(value, {"{name}": name, "{n}": number}) if key in _FILLED else value
+        for key, value in values.items()
+    }
+
+
+def _fill(value: Value, meanings: Mapping[str, str]) -> Value:
+    match value:
+        case str():
+            for word, meaning in meanings.items():
+                value = value.replace(word, meaning)
+            return value
+        case list():
+            return [_fill(item, meanings) for item in value]
+        case dict():
+            return {key: _fill(item, meanings) for key, item in value.items()}
+        case _:
+            return value

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The words of node and group files; docs/site.md and docs/groups.md explain them."""
+
+from typing import Annotated
+
+import msgspec
+
+from swarmstrap.networks.values import Interface
+from swarmstrap.wire import Failure, Finish
+
+Variable = str | int | float | bool
+ALL = "all"
+
+
+class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a node says of itself, and a group of its members. `hooks` names those that run; left
+    out, all of them do. Nodes without a `rack` are in one of their own, all together. `image` is
+    what the node carries when nobody wants another one on it, as NAME or NAME:VERSION.
+    """
+
+    rack: str = ""
+    layout: str = ""
+    image: str = ""
+    hostname: str = ""
+    network: tuple[Interface, ...] = ()
+    hooks: tuple[str, ...] | None = None
+    kernel_arguments: str = ""
+    finish: Finish | None = None
+    failure: Failure | None = None
+    variables: dict[str, Variable] = {}
+
+
+class NodeEntry(Words, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A node as a file has it. `name` may be a range; `mac`, `uuid` and `serial` then have an item
+    for each of its nodes, in their order.
+    """
+
+    name: str
+    mac: str | tuple[str | tuple[str, ...], ...] = ()
+    uuid: str | tuple[str, ...] = ""
+    serial: str | tuple[str, ...] = ""
+    groups: tuple[str, ...] = ()
+
+
+class GroupEntry(Words, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`members` are names and ranges of nodes; those of `groups` are members too. Where groups say
+    different things the higher `priority` holds.
+    """
+
+    name: str
+    priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = 0
+    members: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+class Node(Words, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A node with all that its groups say for it; `groups` are those it is in, weightiest first."""
+
+    name: str
+    mac: str | tuple[str, ...] = ()
+    uuid: str = ""
+    serial: str = ""
+    groups: tuple[str, ...] = ()
+
+    @property
+    def macs(self) -> frozenset[str]:
+        given = (self.mac,) if isinstance(self.mac, str) else self.mac
+        return frozenset(mac.lower().replace("-", ":") for mac in given)
+
+
+class NodesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    nodes: tuple[NodeEntry, ...]
+
+
+class GroupsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    groups: tuple[GroupEntry, ...]
