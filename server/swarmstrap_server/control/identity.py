@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from swarmstrap.errors import Refused
 from swarmstrap.hardware import Inventory
-from swarmstrap_server.site.settings import Node
+from swarmstrap_server.site.words import Node
 
 # Left by board makers who never wrote one: all zeros, all ones, and AMI's sample value.
 _MEANINGLESS = frozenset(
