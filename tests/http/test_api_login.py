@@ -42,9 +42,9 @@ async def test_a_login_may_what_its_token_may(api: Api) -> None:
     cookie = await log_in(api, api.tokens["viewer"])
     assert (await api.ask("GET", "/nodes", None, headers=cookie)).status == 200
     acting = {**cookie, **OWN_PAGE}
-    assert (await api.ask("DELETE", "/deployments", None, DISARM, acting)).status == 403
+    assert (await api.ask("POST", "/disarm", None, DISARM, acting)).status == 403
     acting = {**await log_in(api, api.tokens["operator"]), **OWN_PAGE}
-    assert (await api.ask("DELETE", "/deployments", None, DISARM, acting)).status == 204
+    assert (await api.ask("POST", "/disarm", None, DISARM, acting)).status == 204
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ async def test_a_login_may_what_its_token_may(api: Api) -> None:
 async def test_a_page_of_another_site_changes_nothing(api: Api, headers: dict[str, str]) -> None:
     told = {name: value.replace("{own}", api.url) for name, value in headers.items()}
     acting = {**await log_in(api, api.tokens["operator"]), **told}
-    refused = await api.ask("DELETE", "/deployments", None, DISARM, acting)
+    refused = await api.ask("POST", "/disarm", None, DISARM, acting)
     assert refused.status == 403
     assert "another site" in str(refused.value)
     assert (await post(api, "/login", told, token=api.tokens["admin"])).status == 403
@@ -71,7 +71,7 @@ async def test_a_page_of_another_site_changes_nothing(api: Api, headers: dict[st
 
 async def test_a_browser_that_only_tells_the_origin(api: Api) -> None:
     acting = {**await log_in(api, api.tokens["operator"]), "Origin": api.url}
-    assert (await api.ask("DELETE", "/deployments", None, DISARM, acting)).status == 204
+    assert (await api.ask("POST", "/disarm", None, DISARM, acting)).status == 204
 
 
 async def test_a_login_ends_with_time_with_its_token_and_when_asked(api: Api) -> None:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 
+from swarmstrap_server import health
 from swarmstrap_server.api import auth, login
 from swarmstrap_server.api.idempotency import UNDER_WAY, answered_once
 from swarmstrap_server.api.openapi import document
@@ -16,6 +17,7 @@ from swarmstrap_server.api.route import JSON, Call, Route
 from swarmstrap_server.api.table import ROUTES
 from swarmstrap_server.app import SERVICES, Services
 from swarmstrap_server.control.operator_wire import BASE
+from swarmstrap_server.dashboard import web as dashboard
 
 # A thousand names of nodes are some ten kilobytes.
 MAX_BODY = 1 << 20
@@ -31,6 +33,10 @@ def init_app(services: Services, *, local: bool) -> web.Application:
     for route in ROUTES:
         app.router.add_route(route.method, BASE + route.path, _guarded(route))
     login.add_routes(app)
+    if not local:
+        dashboard.add_routes(app)
+    app.router.add_get(health.HEALTHZ, health.healthz)
+    app.router.add_get(health.READYZ, health.readyz)
     app.on_shutdown.append(_end_streams)
     return app
 

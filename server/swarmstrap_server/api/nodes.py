@@ -1,14 +1,95 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`/nodes`: what the site says of them and what was seen of them."""
+"""`/nodes`: what the site says of each, what was seen of it and what it said."""
 
+from typing import Annotated
+
+import msgspec
+
+from swarmstrap_server.api.problems import NotFound
 from swarmstrap_server.api.route import Call, Route
-from swarmstrap_server.control import views
-from swarmstrap_server.control.operator_wire import NodeView
+from swarmstrap_server.control import history, views
+from swarmstrap_server.control.nodes import State
+from swarmstrap_server.control.operator_wire import EventsPage, NodeDocument, NodesPage, NodeView
+from swarmstrap_server.site.yamlfile import nearest
+
+_SHOWN_EVENTS = 20
 
 
-async def list_nodes(call: Call) -> tuple[NodeView, ...]:
+class NodesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`after` is the `next` of the page before."""
+
+    state: State | None = None
+    after: str = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+
+
+class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`after` is the `id` of an event."""
+
+    after: int = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 200
+
+
+async def list_nodes(call: Call) -> NodesPage:
+    query = call.query(NodesQuery)
     deployments = call.services.deployments
-    return views.node_views(deployments.site, deployments.store)
+    found: list[NodeView] = []
+    for name in views.node_names(deployments.site, deployments.store):
+        if name <= query.after:
+            continue
+        if len(found) == query.limit:
+            return NodesPage(items=tuple(found), next=found[-1].name)
+        view = deployments.view(name)
+        if query.state in (None, view.state):
+            found.append(view)
+    return NodesPage(items=tuple(found))
 
 
-ROUTES = (Route("GET", "/nodes", "viewer", "All nodes, by name", list_nodes, tuple[NodeView, ...]),)
+async def show_node(call: Call) -> NodeDocument:
+    name = _known(call)
+    store = call.services.deployments.store
+    view = call.services.deployments.view(name)
+    return NodeDocument(
+        node=view,
+        inventory=store.inventory(name),
+        plan=store.plan(view.deployment.id) if view.deployment else None,
+        events=tuple(store.events(name, limit=_SHOWN_EVENTS)),
+    )
+
+
+async def list_events(call: Call) -> EventsPage:
+    name, query = _known(call), call.query(EventsQuery)
+    store = call.services.deployments.store
+    found = history.events_after(store, query.after, query.limit + 1, node=name)
+    shown = tuple(found[: query.limit])
+    return EventsPage(items=shown, next=str(shown[-1].id) if len(found) > len(shown) else "")
+
+
+def _known(call: Call) -> str:
+    name, deployments = call.part("node"), call.services.deployments
+    names = views.node_names(deployments.site, deployments.store)
+    if name not in names:
+        raise NotFound(f"there is no node {name!r}{nearest(name, names)}", hint="see /nodes")
+    return name
+
+
+ROUTES = (
+    Route("GET", "/nodes", "viewer", "Nodes, by name", list_nodes, NodesPage, query=NodesQuery),
+    Route(
+        "GET",
+        "/nodes/{node}",
+        "viewer",
+        "One node: hardware, plan and last events",
+        show_node,
+        NodeDocument,
+    ),
+    Route(
+        "GET",
+        "/nodes/{node}/events",
+        "viewer",
+        "What a node said and what was said of it, oldest first",
+        list_events,
+        EventsPage,
+        query=EventsQuery,
+    ),
+)

@@ -2,12 +2,16 @@
 """`/status`: what the server does now, and how near its runs came to their limit."""
 
 from swarmstrap_server.api.route import Call, Route
+from swarmstrap_server.app import Services
 from swarmstrap_server.control import views
 from swarmstrap_server.control.operator_wire import Status
 
 
 async def status(call: Call) -> Status:
-    services = call.services
+    return status_of(call.services)
+
+
+def status_of(services: Services) -> Status:
     site = services.deployments.site
     return Status(
         site=site.settings.name,

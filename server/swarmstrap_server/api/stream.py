@@ -1,34 +1,79 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`/stream`: server-sent events, a snapshot and then what happens."""
+"""`/stream`: server-sent events, of which a client that connects again misses none."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import msgspec
 from aiohttp import web
 
+from swarmstrap.errors import BadInput
 from swarmstrap_server.api.route import Call, Route
-from swarmstrap_server.control import views
+from swarmstrap_server.control import history, views
 from swarmstrap_server.control.operator_wire import Record, Snapshot
 
 MEDIA = "text/event-stream"
+# Events that are told again; who missed more reads those of the nodes that it cares for.
+REPLAY = 10_000
+# A client that went away without a word is found out by writing to it.
+_ALIVE_SECONDS = 15.0
 
 
 async def stream(call: Call) -> web.StreamResponse:
-    """`event: snapshot` once, then `event: record`; data is one line of JSON.
+    """With `Last-Event-ID` first what was said since. Then `event: snapshot`, then `event: record`
+    for what happens; data is one line of JSON. Progress is not kept, so it has no id.
 
-    A listener that cannot keep up is cut off, connects again and gets a new snapshot.
+    A listener that cannot keep up is cut off, and connects again.
     """
     deployments = call.services.deployments
-    response = web.StreamResponse(headers={"Content-Type": MEDIA, "Cache-Control": "no-store"})
+    store = deployments.store
     with deployments.feed.listen() as listener:
+        # Nothing is awaited before the snapshot is made: what comes after it is in the queue.
+        last = history.last_event(store)
+        since = min(_heard(call.request, last), last)
+        told, missed = history.newest_events_after(store, since, REPLAY)
+        nodes = views.node_views(deployments.site, store)
+        snapshot = Snapshot(nodes=nodes, missed=missed)
+        response = web.StreamResponse(headers={"Content-Type": MEDIA, "Cache-Control": "no-store"})
         await response.prepare(call.request)
-        nodes = views.node_views(deployments.site, deployments.store)
-        await response.write(_sse("snapshot", Snapshot(nodes=nodes)))
-        async for record in listener:
-            await response.write(_sse("record", record))
+        async with _kept_alive(response):
+            for record in told:
+                await response.write(_sse("record", record, record.id))
+            await response.write(_sse("snapshot", snapshot, last))
+            async for record in listener:
+                await response.write(_sse("record", record, record.id))
     return response
 
 
-def _sse(event: str, data: msgspec.Struct) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), msgspec.json.encode(data))
+def _heard(request: web.Request, last: int) -> int:
+    """The event that the client heard last; without one it misses nothing."""
+    given = request.headers.get("Last-Event-ID")
+    if not given:
+        return last
+    if not (given.isascii() and given.isdigit()):
+        raise BadInput(f"Last-Event-ID is the id of an event, not {given!r}")
+    return int(given)
+
+
+@contextlib.asynccontextmanager
+async def _kept_alive(response: web.StreamResponse) -> AsyncIterator[None]:
+    async def comment() -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await asyncio.sleep(_ALIVE_SECONDS)
+                await response.write(b":\n\n")
+
+    task = asyncio.create_task(comment())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _sse(event: str, data: msgspec.Struct, key: int) -> bytes:
+    line = b"id: %d\n" % key if key else b""
+    return b"%bevent: %b\ndata: %b\n\n" % (line, event.encode(), msgspec.json.encode(data))
 
 
 ROUTES = (

@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every route of the API: the router is made from it, and so is the OpenAPI document."""
 
-from swarmstrap_server.api import deployments, nodes, reference, status, stream, tokens
+from swarmstrap_server.api import (
+    deployments,
+    images,
+    nodes,
+    reference,
+    site,
+    status,
+    stream,
+    tokens,
+)
 from swarmstrap_server.api.route import Route
 
 ROUTES: tuple[Route, ...] = (
+    *site.ROUTES,
     *status.ROUTES,
     *nodes.ROUTES,
     *deployments.ROUTES,
+    *images.ROUTES,
     *stream.ROUTES,
     *tokens.ROUTES,
     *reference.ROUTES,

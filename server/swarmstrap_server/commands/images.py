@@ -10,31 +10,19 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from swarmstrap.errors import BadInput, Refused, Untrusted
-from swarmstrap.floors import Floors, check_floors
-from swarmstrap.manifest import DiskFacts, Facts, Manifest
+from swarmstrap.errors import BadInput, Refused
+from swarmstrap.manifest import DiskFacts, Facts
 from swarmstrap.units import human
 from swarmstrap_server.commands import imagefiles, imagetrust
 from swarmstrap_server.control.usage import uses
-from swarmstrap_server.images.library import Image, ImageStore
+from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.images.listing import listed
 from swarmstrap_server.images.names import check_name, split
-from swarmstrap_server.images.resign import signed_by
 from swarmstrap_server.images.retention import judge
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import read_floors, read_site
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """An image for machines; `refused` says why it may not be deployed."""
-
-    image: str
-    folder: str
-    tags: tuple[str, ...]
-    signed_by: str
-    refused: str
-    manifest: Manifest
 
 
 def add_commands(commands: Commands) -> None:
@@ -70,18 +58,18 @@ def _ls(args: argparse.Namespace) -> int:
     store = ImageStore(paths.images)
     found = store.scan(check_name(args.name, "an image") if args.name else None)
     floors, tagged = read_floors(paths), store.tags.all()
-    listed = [_listed(image, tagged.get(image.manifest.name, {}), floors) for image in found.images]
+    shown = [listed(image, tagged.get(image.manifest.name, {}), floors) for image in found.images]
     for error in found.broken:
         print(f"not usable: {error}", file=sys.stderr)
     if args.json:
-        print(msgspec.json.encode(listed).decode())
+        print(msgspec.json.encode(shown).decode())
         return 0
     table = Table(box=None, pad_edge=False)
     titles = ("image", "remarks", "architecture", "created", "system", "unpacked", "payload")
     for title in titles:
         right = title in ("unpacked", "payload")
         table.add_column(title, justify="right" if right else "left", no_wrap=title != "system")
-    for one in listed:
+    for one in shown:
         m = one.manifest
         sizes = (human(m.unpacked), human(m.payload.size))
         about = (m.architecture, m.created[:10], m.facts.os_name)
@@ -91,39 +79,23 @@ def _ls(args: argparse.Namespace) -> int:
     return 0
 
 
-def _listed(image: Image, tagged: dict[str, str], floors: Floors) -> Listed:
-    try:
-        check_floors(image.manifest, floors)
-        refused = ""
-    except Untrusted as error:
-        refused = error.message
-    return Listed(
-        image=image.label,
-        folder=str(image.directory),
-        tags=tuple(tag for tag, of in tagged.items() if of == image.manifest.version),
-        signed_by=signed_by(image),
-        refused=refused,
-        manifest=image.manifest,
-    )
-
-
 def _show(args: argparse.Namespace) -> int:
     paths = SitePaths(args.site)
     store = ImageStore(paths.images)
     image = store.get(*split(args.image))
-    listed = _listed(image, store.tags.of(image.manifest.name), read_floors(paths))
+    shown = listed(image, store.tags.of(image.manifest.name), read_floors(paths))
     if args.json:
-        print(msgspec.json.encode(listed).decode())
+        print(msgspec.json.encode(shown).decode())
         return 0
     m = image.manifest
     rows = {
         "image": image.label,
         "kind": m.kind,
-        "tags": ", ".join(listed.tags) or "none",
-        "refused": listed.refused or "no",
-        "folder": listed.folder,
+        "tags": ", ".join(shown.tags) or "none",
+        "refused": shown.refused or "no",
+        "folder": shown.folder,
         "created": m.created,
-        "signed by": listed.signed_by or "nobody",
+        "signed by": shown.signed_by or "nobody",
         "architecture": m.architecture,
         **(_disk(m.disk) if m.disk else _system(m.facts)),
         "entries": str(m.entries),

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -14,7 +15,9 @@ from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import (
     BASE,
     Arm,
+    DeploymentsPage,
     Disarm,
+    NodesPage,
     NodeView,
     ProblemDetails,
     Record,
@@ -23,6 +26,8 @@ from swarmstrap_server.control.operator_wire import (
 )
 
 T = TypeVar("T")
+P = TypeVar("P", NodesPage, DeploymentsPage)
+_PAGE = 1000
 _SECONDS = 30.0
 
 
@@ -45,10 +50,12 @@ class Operator:
         self._path = path
 
     def nodes(self) -> list[NodeView]:
-        return self._ask("GET", "/nodes", list[NodeView])
+        return [node for page in self._pages("/nodes", NodesPage) for node in page.items]
 
     def deployments(self) -> list[Deployment]:
-        return self._ask("GET", "/deployments", list[Deployment])
+        """Newest first."""
+        pages = self._pages("/deployments", DeploymentsPage)
+        return [deployment for page in pages for deployment in page.items]
 
     def status(self) -> Status:
         return self._ask("GET", "/status", Status)
@@ -57,7 +64,7 @@ class Operator:
         return self._ask("POST", "/deployments", list[Deployment], order)
 
     def disarm(self, order: Disarm) -> None:
-        self._open("DELETE", "/deployments", order, _SECONDS).read()
+        self._open("POST", "/disarm", order, _SECONDS).read()
 
     def stream(self) -> Iterator[Snapshot | Record]:
         """A snapshot, then what happens, until the server ends or cuts the stream.
@@ -74,6 +81,15 @@ class Operator:
                 yield msgspec.json.decode(value, type=Snapshot)
             elif name == b"data" and kind == "record":
                 yield msgspec.json.decode(value, type=Record)
+
+    def _pages(self, path: str, kind: type[P]) -> Iterator[P]:
+        after = ""
+        while True:
+            page = self._ask("GET", f"{path}?limit={_PAGE}&after={quote(after)}", kind)
+            yield page
+            after = page.next
+            if not after:
+                return
 
     def _ask(self, method: str, path: str, kind: type[T], order: msgspec.Struct | None = None) -> T:
         return msgspec.json.decode(self._open(method, path, order, _SECONDS).read(), type=kind)

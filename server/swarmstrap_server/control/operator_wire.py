@@ -7,8 +7,9 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
+from swarmstrap.hardware import Inventory
 from swarmstrap.limits import Limit
-from swarmstrap.wire import Event, Finish, Mode, Verify
+from swarmstrap.wire import Event, Finish, Mode, PlanReport, Verify
 from swarmstrap_server.control.limits import Run
 from swarmstrap_server.control.nodes import Deployment, State
 
@@ -72,7 +73,49 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`missed` counts the events that were too many to be told again."""
+
     nodes: tuple[NodeView, ...]
+    missed: int = 0
+
+
+class NodesPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`next` is the `after` of the next page, empty on the last one; so it is in every page."""
+
+    items: tuple[NodeView, ...]
+    next: str = ""
+
+
+class DeploymentsPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    items: tuple[Deployment, ...]
+    next: str = ""
+
+
+class EventsPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    items: tuple[Record, ...]
+    next: str = ""
+
+
+class NodeDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`plan` is that of the node's deployment, `events` are the last, oldest first."""
+
+    node: NodeView
+    inventory: Inventory | None
+    plan: PlanReport | None
+    events: tuple[Record, ...]
+
+
+class SiteSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`states` counts the nodes that are in each."""
+
+    name: str
+    boot_url: str
+    node_url: str
+    operator_url: str
+    layouts: tuple[str, ...]
+    hooks: tuple[str, ...]
+    nodes: int
+    states: dict[State, int]
 
 
 class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
