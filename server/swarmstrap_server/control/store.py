@@ -58,9 +58,21 @@ _MIGRATIONS = (
         body BLOB NOT NULL, made REAL NOT NULL, PRIMARY KEY (operator, key)
     ) STRICT;
     """,
+    """
+    CREATE TABLE rollouts (
+        id TEXT PRIMARY KEY, created REAL NOT NULL, ended REAL, body BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX rollouts_by_age ON rollouts (created);
+    CREATE TABLE rollout_members (
+        rollout TEXT NOT NULL, place INTEGER NOT NULL, node TEXT NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (rollout, place)
+    ) STRICT;
+    CREATE INDEX rollouts_of_node ON rollout_members (node);
+    """,
+    "ALTER TABLE nodes ADD COLUMN serial TEXT NOT NULL DEFAULT ''",
 )
 _BUSY_MILLISECONDS = 5000
-_SELECT_NODE = "SELECT name, uuid, macs, address, seen FROM nodes"
+_SELECT_NODE = "SELECT name, uuid, macs, serial, address, seen FROM nodes"
 
 Value = str | bytes | int | float | None
 
@@ -132,11 +144,18 @@ class Store:
             raise
         self._db.execute("COMMIT")
 
+    def prove_writable(self) -> None:
+        """Raises SwarmstrapError unless a write goes through now."""
+        try:
+            self._db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+        except sqlite3.Error as error:
+            raise SwarmstrapError(f"cannot write the database: {error}") from error
+
     # Nodes
 
     def save_node(self, node: SeenNode, inventory: Inventory) -> None:
         self._db.execute(
-            "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 node.name,
                 node.marks.uuid,
@@ -144,6 +163,7 @@ class Store:
                 node.address,
                 node.seen,
                 msgspec.json.encode(inventory),
+                node.marks.serial,
             ),
         )
 
@@ -219,6 +239,15 @@ class Store:
         where = f"WHERE state IN ({marks}) " if states else ""
         return self._deployments(f"{where}ORDER BY armed_at", states)
 
+    def deployments_of(self, node: str) -> list[Deployment]:
+        """All of one node, oldest first."""
+        return self._deployments("WHERE node = ? ORDER BY armed_at", (node,))
+
+    def armed_with(self, deployment: str) -> list[Deployment]:
+        """Those that were armed at the time of this one, which is by the same order."""
+        where = "WHERE armed_at = (SELECT armed_at FROM deployments WHERE id = ?)"
+        return self._deployments(f"{where} ORDER BY node", (deployment,))
+
     def _deployments(self, clause: str, values: Iterable[str]) -> list[Deployment]:
         rows = self._db.execute(f"SELECT body FROM deployments {clause}", tuple(values))
         return [msgspec.json.decode(body, type=Deployment) for (body,) in rows]
@@ -279,7 +308,7 @@ class Store:
         ]
 
 
-def _seen_node(row: tuple[str, str, bytes, str, float]) -> SeenNode:
-    name, uuid, macs, address, seen = row
+def _seen_node(row: tuple[str, str, bytes, str, str, float]) -> SeenNode:
+    name, uuid, macs, serial, address, seen = row
     known = frozenset(msgspec.json.decode(macs, type=list[str]))
-    return SeenNode(name, Marks(uuid, known), address, seen)
+    return SeenNode(name, Marks(uuid, known, serial), address, seen)

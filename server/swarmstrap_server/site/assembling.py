@@ -26,7 +26,7 @@ _WORDS = Words.__struct_fields__
 # Of a range each node has its own.
 MARKS = ("mac", "uuid", "serial")
 # `{name}` and `{n}` mean the node in these: what a thousand nodes say alike but for their number.
-_FILLED = frozenset({"hostname", "network"})
+_FILLED = frozenset({"hostname", "network", "power"})
 # The group of all nodes, where no file speaks of it.
 _SILENT = Layer({}, lambda path: "", ALL)
 _NUMBER = re.compile(r"[0-9]+$")

@@ -7,6 +7,7 @@ import msgspec
 
 from swarmstrap.networks.values import Interface
 from swarmstrap.wire import Failure, Finish
+from swarmstrap_server.power.words import NoPower, Power
 
 Variable = str | int | float | bool
 ALL = "all"
@@ -28,6 +29,7 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     finish: Finish | None = None
     failure: Failure | None = None
     variables: dict[str, Variable] = {}
+    power: Power = NoPower()
 
 
 class NodeEntry(Words, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A rollout as it is ordered, kept and shown. Times are seconds since 1970."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from swarmstrap_server.control.operator_wire import Arm
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+
+MemberState = Literal[
+    "waiting", "powering", "booting", "deploying", "deployed", "failed", "cancelled"
+]
+ENDED: frozenset[MemberState] = frozenset({"deployed", "failed", "cancelled"})
+
+
+class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """At most `actions` nodes are switched within any `seconds`, for the sake of fuses, and at most
+    `deploying` are at work at a time (0: any number). Switching a node and its way through the
+    firmware to the server end after `power_seconds` and `boot_seconds`.
+    """
+
+    actions: Annotated[int, msgspec.Meta(ge=1)] = 16
+    seconds: Seconds = 30.0
+    deploying: Annotated[int, msgspec.Meta(ge=0)] = 0
+    power_seconds: Seconds = 300.0
+    boot_seconds: Seconds = 600.0
+
+
+class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`arm.nodes` may have groups, ranges and `all`. Without `power` somebody starts the machines.
+    A node that cannot be switched, does not come or falls silent is tried `retries` times more.
+    """
+
+    arm: Arm
+    power: bool = True
+    pace: Pace = Pace()
+    retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 1
+
+
+class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One node of a rollout, in `state` since `since`. `switched` says whether the server switches
+    it, `deployment` what it is armed with, until `until`; `tries` counts from 1 when it began.
+    """
+
+    node: str
+    switched: bool
+    since: float
+    state: MemberState = "waiting"
+    tries: int = 0
+    deployment: str = ""
+    until: float = 0.0
+    reason: str = ""
+    hint: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`order` has one version of the image, and the names of nodes. `switchings` are when nodes
+    were switched, as far back as the pace looks; `ended` is when the last member came to its end.
+    """
+
+    id: str
+    order: Order
+    created: float
+    members: tuple[Member, ...]
+    cancelled: bool = False
+    ended: float | None = None
+    switchings: tuple[float, ...] = ()
+
+    @property
+    def title(self) -> str:
+        count = len(self.members)
+        image = f"{self.order.arm.image}:{self.order.arm.version}"
+        return f"{image} to {count} node{'s' if count > 1 else ''}"
+
+    @property
+    def failed(self) -> tuple[Member, ...]:
+        """All that ended without the image."""
+        return tuple(m for m in self.members if m.state in ("failed", "cancelled"))
