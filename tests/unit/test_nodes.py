@@ -160,6 +160,12 @@ A, B = "52:54:00:00:00:0a", "52:54:00:00:00:0b"
         (marks("00000000-0000-0000-0000-000000000000", [A]), marks(UUID, [A]), True),
         (marks("03000200-0400-0500-0006-000700080009", [A]), marks("", [B]), False),
         (marks("", []), marks("", []), False),
+        (marks("", [], "cz1"), marks("", [], "CZ1 "), True),
+        (marks("", [A], "CZ1"), marks("", [], "CZ1"), True),
+        (marks("", [A], "CZ1"), marks("", [A], "CZ2"), False),
+        (marks("", [], "To Be Filled By O.E.M."), marks("", [], "To be filled by O.E.M."), False),
+        (marks("", [], "0000000"), marks("", [], "0000000"), False),
+        (marks("", [A], "Default string"), marks("", [A], "CZ1"), True),
         (marks("", ["52-54-00-00-00-0A"]), marks("", [A]), True),
     ],
 )

@@ -12,7 +12,7 @@ from swarmstrap.hardware import Inventory
 from swarmstrap_server.site.words import Node
 
 # Left by board makers who never wrote one: all zeros, all ones, and AMI's sample value.
-_MEANINGLESS = frozenset(
+_MEANINGLESS_UUIDS = frozenset(
     {
         "",
         "00000000-0000-0000-0000-000000000000",
@@ -22,12 +22,42 @@ _MEANINGLESS = frozenset(
 )
 
 
+# The same for serial numbers, in lower case and without spaces and punctuation.
+_MEANINGLESS_SERIALS = frozenset(
+    {
+        "",
+        "0123456789",
+        "123456789",
+        "1234567890",
+        "chassisserialnumber",
+        "default",
+        "defaultstring",
+        "empty",
+        "invalid",
+        "na",
+        "none",
+        "notapplicable",
+        "notavailable",
+        "notspecified",
+        "oem",
+        "serialnumber",
+        "systemserialnumber",
+        "tobefilledbyoem",
+        "unknown",
+        "unspecified",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """SMBIOS UUID (lower case, empty when unknown) and MACs (lower case, colons)."""
+    """SMBIOS UUID (lower case, empty when unknown), MACs (lower case, colons), SMBIOS serial number
+    (upper case, empty when unknown).
+    """
 
     uuid: str
     macs: frozenset[str]
+    serial: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +66,28 @@ class Known:
     marks: Marks
 
 
-def marks(uuid: str, macs: Iterable[str]) -> Marks:
-    """Normalised; a UUID that says nothing is dropped."""
+def marks(uuid: str, macs: Iterable[str], serial: str = "") -> Marks:
+    """Normalised; a UUID or serial number that says nothing is dropped."""
     uuid = uuid.strip().lower()
     return Marks(
-        "" if uuid in _MEANINGLESS else uuid,
+        "" if uuid in _MEANINGLESS_UUIDS else uuid,
         frozenset(mac.strip().lower().replace("-", ":") for mac in macs if mac.strip()),
+        "" if _says_nothing(serial) else serial.strip().upper(),
     )
+
+
+def _says_nothing(serial: str) -> bool:
+    letters = "".join(filter(str.isalnum, serial.lower()))
+    return letters in _MEANINGLESS_SERIALS or len(set(letters)) == 1
 
 
 def marks_of_inventory(inventory: Inventory) -> Marks:
     macs = [inventory.boot.pxe_interface, *(nic.mac_address for nic in inventory.interfaces)]
-    return marks(inventory.system_vendor.uuid, macs)
+    return marks(inventory.system_vendor.uuid, macs, inventory.system_vendor.serial_number)
 
 
 def marks_of_node(node: Node) -> Marks:
-    return marks(node.uuid, node.macs)
+    return marks(node.uuid, node.macs, node.serial)
 
 
 def fits(seen: Marks, known: Marks) -> bool:
@@ -61,6 +97,8 @@ def fits(seen: Marks, known: Marks) -> bool:
         comparable.append(seen.uuid == known.uuid)
     if seen.macs and known.macs:
         comparable.append(bool(seen.macs & known.macs))
+    if seen.serial and known.serial:
+        comparable.append(seen.serial == known.serial)
     return bool(comparable) and all(comparable)
 
 
@@ -70,7 +108,7 @@ def identify(seen: Marks, nodes: Iterable[Known]) -> str | None:
     if len(names) > 1:
         raise Refused(
             f"this machine fits {len(names)} nodes: {', '.join(names)}",
-            hint="give each node its own mac and uuid in the site's node files",
+            hint="give each node its own mac, uuid and serial in the site's node files",
         )
     return names[0] if names else None
 

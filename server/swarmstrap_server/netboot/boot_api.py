@@ -10,6 +10,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from swarmstrap.errors import Refused
 from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE
+from swarmstrap_server import health
 from swarmstrap_server.app import SERVICES, Services, answer, new_app
 from swarmstrap_server.control.identity import marks
 from swarmstrap_server.images.library import FILES
@@ -32,6 +33,7 @@ def init_app(services: Services) -> web.Application:
     app.router.add_get("/images/{infohash}/{directory}/{file}", _image)
     app.router.add_get("/images/{image}/{file}", _image_by_name)
     app.router.add_get(PUBLISHED, _published)
+    app.router.add_get(health.HEALTHZ, health.healthz)
     return app
 
 
@@ -40,14 +42,14 @@ async def _entry(request: web.Request) -> web.Response:
 
 
 async def _ipxe(request: web.Request) -> web.Response:
-    """`?mac=&uuid=&platform=`; whatever cannot be made sense of boots its own disk."""
+    """`?mac=&uuid=&serial=&platform=`; whatever cannot be made sense of boots its own disk."""
     services = request.app[SERVICES]
     deployments = services.deployments
     site = deployments.site
     mac = request.query.get("mac", "")
     if not _MAC.fullmatch(mac):
         return web.Response(text=boot.node_script(site, "local", "this machine"))
-    seen = marks(request.query.get("uuid", ""), [mac])
+    seen = marks(request.query.get("uuid", ""), [mac], request.query.get("serial", ""))
     try:
         name = deployments.known_as(seen)
     except Refused as error:
