@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from swarmstrap.errors import BadInput
+from swarmstrap_server.power.words import Ipmi, NoPower, Redfish
 from swarmstrap_server.site.ranges import expand, fold, split
 from swarmstrap_server.site.reading import Site, examine_site, read_site
 
@@ -232,3 +233,40 @@ def test_what_is_no_range(text: str) -> None:
 
 def test_commas_between_words_and_within_brackets() -> None:
     assert split("gpu,n[1,3-4],head") == ["gpu", "n[1,3-4]", "head"]
+
+
+POWER = """\
+groups:
+- name: all
+  power: {driver: redfish, username: admin, password_file: keys/bmc, verify: false}
+- {name: old, members: [n01], power: {driver: ipmi}}
+- {name: service, power: {driver: none}}
+"""
+
+
+def test_power_is_put_together_from_group_and_node(root: Path) -> None:
+    (root / "nodes.yaml").write_text(
+        NODES.replace("  hostname:", '  power: {address: "b{n}"}\n  hostname:')
+    )
+    text = POWER.replace("driver: ipmi", "driver: ipmi, username: u, password_file: f")
+    nodes = read(root, text).nodes
+    assert nodes["n03"].power == Redfish(
+        address="b3", username="admin", password_file="keys/bmc", verify=False
+    )
+    assert nodes["n01"].power == Ipmi(address="b1", username="u", password_file="f")
+    assert nodes["head"].power == NoPower()
+
+
+@pytest.mark.parametrize(
+    ("power", "expected"),
+    [
+        ("{driver: redfsh}", "groups.yaml:2: power: 'redfsh' is none of exec, ipmi, none, redfish"),
+        ("{driver: wol, bradcast: a}", "groups.yaml:2: unknown key 'bradcast' in a wol, did you"),
+        ("{driver: ipmi, address: a}", "groups.yaml:2: key 'username' is missing in an ipmi"),
+        ("{address: a}", "groups.yaml:2: power needs a driver (one of exec, "),
+    ],
+)
+def test_what_is_wrong_with_power(root: Path, power: str, expected: str) -> None:
+    found = problems(root, f"- {{name: service, members: ['n[01-04]'], power: {power}}}\n")
+    assert len(found) == 1
+    assert expected in found[0]

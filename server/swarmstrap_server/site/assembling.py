@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From the entries of node and group files to the nodes of a site, each as if written alone."""
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,20 +10,22 @@ from functools import partial
 import msgspec
 
 from swarmstrap.errors import BadInput
+from swarmstrap_server.power.words import NoPower, Power
 from swarmstrap_server.site import grouping, ranges
 from swarmstrap_server.site.merging import Layer, Merged, Weight, flat, merge
+from swarmstrap_server.site.switching import power_of
 from swarmstrap_server.site.words import (
     ALL,
+    Entry,
     GroupEntry,
     GroupsFile,
     Node,
     NodeEntry,
     NodesFile,
-    Words,
 )
-from swarmstrap_server.site.yamlfile import Document, Steps, Value, entry
+from swarmstrap_server.site.yamlfile import Document, Misfit, Steps, Value, entry
 
-_WORDS = Words.__struct_fields__
+_WORDS = Entry.__struct_fields__
 # Of a range each node has its own.
 MARKS = ("mac", "uuid", "serial")
 # `{name}` and `{n}` mean the node in these: what a thousand nodes say alike but for their number.
@@ -151,8 +154,13 @@ def _groups_of(
 
 
 def _node(name: str, merged: Merged, groups: Sequence[str]) -> Node:
+    """Without its power where that makes no sense; the checks speak of it."""
     values = _filled(merged.values(), name)
-    return msgspec.convert({**values, "name": name, "groups": groups}, Node)
+    power: Power = NoPower()
+    with contextlib.suppress(Misfit):
+        power = power_of(values.pop("power", {}))
+    words = msgspec.convert({**values, "name": name, "groups": groups}, Node)
+    return msgspec.structs.replace(words, power=power)
 
 
 def _filled(values: Mapping[str, Value], name: str) -> dict[str, Value]:

@@ -12,7 +12,8 @@ from swarmstrap_server.site.words import ALL
 from swarmstrap_server.site.yamlfile import Steps, Value
 
 # Mappings of which every layer may say a part.
-MERGED = ("variables",)
+MERGED = ("variables", "power")
+_DRIVER = "power.driver"
 Weight = tuple[bool, bool, int, int, str]
 
 
@@ -83,6 +84,13 @@ class Merged:
     said: Mapping[str, Said]
     disputes: Sequence[Dispute]
 
+    def place(self, path: Steps) -> str:
+        """File and line of what stands at `path` of the values, or of what is nearest to it."""
+        for key in (".".join(map(str, path[:2])), str(path[0])):
+            if key in self.said:
+                return self.said[key].layer.at(path)
+        return next(said.place for key, said in self.said.items() if key.startswith(str(path[0])))
+
     def values(self) -> dict[str, Value]:
         """As one would have written them for this node alone."""
         plain: dict[str, Value] = {}
@@ -100,12 +108,21 @@ def merge(layers: Iterable[Layer]) -> Merged:
     """`layers` are the node's own and those of its groups, in any order."""
     said: dict[str, Said] = {}
     disputes = []
-    for layer in sorted(layers, key=lambda layer: layer.weight):
+    weighed = sorted(layers, key=lambda layer: layer.weight)
+    driver = next((layer.values[_DRIVER] for layer in weighed if _DRIVER in layer.values), None)
+    for layer in weighed:
         for key, value in layer.values.items():
+            if key.startswith("power.") and not _is_of_driver(key, layer, driver):
+                continue
             first = said.setdefault(key, Said(key, value, layer))
             if first.value != value and first.layer.disputes(layer):
                 disputes.append(Dispute(key, first.layer, layer))
     return Merged(said, disputes)
+
+
+def _is_of_driver(key: str, layer: Layer, driver: Value) -> bool:
+    """A node with a driver of its own wants none of the words that its groups have for another."""
+    return key == _DRIVER or (driver != "none" and layer.values.get(_DRIVER, driver) == driver)
 
 
 def flat(entry: Mapping[str, Value], keys: Iterable[str]) -> dict[str, Value]:

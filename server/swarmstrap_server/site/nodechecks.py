@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from swarmstrap.errors import BadInput
+from swarmstrap.errors import BadInput, with_hint
 from swarmstrap.networks.checks import network_findings
 from swarmstrap_server.images.names import check_name, split
 from swarmstrap_server.site import grouping, ranges
@@ -23,8 +23,9 @@ from swarmstrap_server.site.checks import (
     shape,
 )
 from swarmstrap_server.site.merging import Layer
+from swarmstrap_server.site.switching import power_of
 from swarmstrap_server.site.words import ALL, GroupEntry, GroupsFile, Node, NodeEntry, NodesFile
-from swarmstrap_server.site.yamlfile import Document, Steps
+from swarmstrap_server.site.yamlfile import Document, Misfit, Steps
 
 MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 SERIAL = re.compile(r"[!-~]+(?: [!-~]+)*")
@@ -178,14 +179,11 @@ def _member(member: str, nodes: Collection[str]) -> str:
 def _merged(name: str, catalog: Catalog, known: Known) -> Iterator[str]:
     merged = catalog.merged(name)
     yield from map(str, merged.disputes)
-
-    def place(path: Steps) -> str:
-        key = next(
-            key for key in (".".join(map(str, path[:2])), str(path[0])) if key in merged.said
-        )
-        return merged.said[key].layer.at(path)
-
-    yield from _words(catalog.node(name), place, known)
+    yield from _words(catalog.node(name), merged.place, known)
+    try:
+        power_of(merged.values().get("power"))
+    except Misfit as error:
+        yield with_hint(f"{merged.place(('power', *error.path))}: {error.message}", error.hint)
 
 
 def _alone(layer: Layer, known: Known) -> Iterator[str]:

@@ -10,6 +10,7 @@ from swarmstrap.wire import Failure, Finish
 from swarmstrap_server.power.words import NoPower, Power
 
 Variable = str | int | float | bool
+PowerWord = str | int | bool | tuple[str, ...]
 ALL = "all"
 
 
@@ -29,10 +30,17 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     finish: Finish | None = None
     failure: Failure | None = None
     variables: dict[str, Variable] = {}
-    power: Power = NoPower()
 
 
-class NodeEntry(Words, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Entry(Words, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Words in a file. Those of `power` may be there in part: a group has what its members have in
+    common, and a node its address.
+    """
+
+    power: dict[str, PowerWord] = {}
+
+
+class NodeEntry(Entry, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A node as a file has it. `name` may be a range; `mac`, `uuid` and `serial` then have an item
     for each of its nodes, in their order.
     """
@@ -44,7 +52,7 @@ class NodeEntry(Words, frozen=True, forbid_unknown_fields=True, kw_only=True):
     groups: tuple[str, ...] = ()
 
 
-class GroupEntry(Words, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class GroupEntry(Entry, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`members` are names and ranges of nodes; those of `groups` are members too. Where groups say
     different things the higher `priority` holds.
     """
@@ -63,6 +71,7 @@ class Node(Words, frozen=True, forbid_unknown_fields=True, kw_only=True):
     uuid: str = ""
     serial: str = ""
     groups: tuple[str, ...] = ()
+    power: Power = NoPower()
 
     @property
     def macs(self) -> frozenset[str]:

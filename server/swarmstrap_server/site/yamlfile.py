@@ -52,6 +52,14 @@ for _tag, _pattern, _first in (
     )
 
 
+class Misfit(BadInput):
+    """What was written at `path` is not what is wanted there."""
+
+    def __init__(self, path: Steps, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+
+
 @dataclass(frozen=True, slots=True)
 class Document(Generic[T]):
     """A decoded file. `name` is what messages call it; `data` is what was written, and nothing
@@ -97,10 +105,19 @@ def parse(text: str, kind: type[T], *, name: str) -> Document[T]:
     except yaml.YAMLError as error:
         raise BadInput(f"{name}:1: not YAML: {str(error).splitlines()[0]}") from error
     try:
-        value = msgspec.convert(data, kind, strict=True)
-    except msgspec.ValidationError as error:
-        raise _explain(str(error), kind, name, lines) from error
+        value = convert(data, kind)
+    except Misfit as error:
+        where = f"{name}:{_line(lines, error.path)}"
+        raise BadInput(f"{where}: {error.message}", hint=error.hint) from error
     return Document(name, value, data, lines)
+
+
+def convert(data: Value, kind: type[T]) -> T:
+    """Raises Misfit when `data` is no `kind`."""
+    try:
+        return msgspec.convert(data, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), kind) from error
 
 
 def entry(data: Value, path: Steps) -> dict[str, Value]:
@@ -190,8 +207,8 @@ def _line(lines: dict[Steps, int], path: Steps) -> int:
     return lines.get(path, 1)
 
 
-def _explain(message: str, kind: type, name: str, lines: dict[Steps, int]) -> BadInput:
-    """msgspec's message in the words of the file, with the line that it is about."""
+def _explain(message: str, kind: type) -> Misfit:
+    """msgspec's message in the words of the file."""
     what, _, where = message.partition(" - at ")
     path, hint = _path(where), ""
     struct = _struct_at(kind, path)
@@ -212,7 +229,7 @@ def _explain(message: str, kind: type, name: str, lines: dict[Steps, int]) -> Ba
     elif what.startswith("Expected "):
         key = next((str(step) for step in reversed(path) if isinstance(step, str)), "the file")
         what = f"{key}: e{re.sub('`(.+?)`', _spoken_type, what)[1:]}"
-    return BadInput(f"{name}:{_line(lines, path)}: {what}", hint=hint)
+    return Misfit(path, what, hint=hint)
 
 
 def _spoken_type(found: re.Match[str]) -> str:
