@@ -14,6 +14,7 @@ from swarmstrap.grub import TARGETS, esp_cfg
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Facts, Manifest, SignedBoot
 from swarmstrap.render import holder, inside
+from swarmstrap.sealing import asking
 from swarmstrap.stacking import Making
 from swarmstrap.steps.storage import MakeArray, MakeCrypt, MakeGroup, MakeLogical
 from swarmstrap.steps.system import (
@@ -45,7 +46,7 @@ def boot_steps(
 ) -> Iterator[BootStep]:
     """Raises Unplannable when the node's firmware would find nothing that it starts."""
     if system.kernel.initrd:
-        yield _initramfs(inventory, system)
+        yield _initramfs(inventory, manifest.facts, system)
     bios = _bios(inventory, manifest, system)
     if bios is not None:
         yield bios
@@ -64,7 +65,7 @@ def boot_steps(
         )
 
 
-def _initramfs(inventory: Inventory, system: System) -> ReadyInitramfs:
+def _initramfs(inventory: Inventory, facts: Facts, system: System) -> ReadyInitramfs:
     """It opens all that is below / and /usr, and all of LUKS, as the command line tells it."""
     making = system.placed.making
     mounted = dict.fromkeys(holder(path, system.placed.volumes) for path in ("/", "/usr"))
@@ -85,7 +86,9 @@ def _initramfs(inventory: Inventory, system: System) -> ReadyInitramfs:
             modules.append(Need(module, str(step.volume)))
             programs.append(Need(program, str(step.volume)))
             if isinstance(step, MakeCrypt):
-                modules.append(Need(_CIPHER, str(step.volume)))
+                drivers, askers = asking(inventory, facts, step)
+                modules += [Need(_CIPHER, str(step.volume)), *drivers]
+                programs += askers
     modules += [Need(p.format, str(p.volume)) for p in mounted if p.format]
     return ReadyInitramfs(
         version=system.kernel.version,

@@ -69,7 +69,7 @@ def make_system(placed: Placed, identity: Identity, job: Job, manifest: Manifest
 
 def _wanted(placed: Placed, job: Job, facts: Facts) -> str:
     """What the kernel is told beside its root."""
-    own = [*assembling(placed.making), *job.layout.kernel_arguments.split()]
+    own = [*assembling(placed.making, facts), *job.layout.kernel_arguments.split()]
     return merged(facts.kernel_arguments, own)
 
 
@@ -89,7 +89,7 @@ def configuration(
     name = check_hostname(job.hostname or job.node)
     facts = manifest.facts
     yield WriteFile("/etc/fstab", fstab(system.placed.volumes), 0o644)
-    yield from stack_files(system.placed.making, facts.os_id)
+    yield from stack_files(system.placed.making, facts)
     yield WriteFile("/etc/hostname", f"{name}\n", 0o644)
     yield WriteFile("/etc/hosts", hosts(name), 0o644)
     yield WriteFile("/etc/machine-id", f"{machine_id(system.identity)}\n", 0o444)

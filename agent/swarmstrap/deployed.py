@@ -71,7 +71,9 @@ def record(
         own=tuple(step.path for step in steps if isinstance(step, WriteFile)),
         hooks=tuple(hook.name for hook in job.hooks if hook.where == "chroot"),
         preserve=job.preserve,
-        kernel_arguments=" ".join([*assembling(placed.making), job.layout.kernel_arguments]),
+        kernel_arguments=" ".join(
+            [*assembling(placed.making, manifest.facts), job.layout.kernel_arguments]
+        ),
         volumes=placed.volumes,
     )
     return write_record(deployed)

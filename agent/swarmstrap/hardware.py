@@ -4,15 +4,15 @@
 Where it differs from Ironic's:
 
 * What Ironic lacks is added: Secure Boot, the permanent MAC, of a disk its signatures, partitions
-  and holders, its other names, whether it is removable; `uuid` stands in `system_vendor`, beside
-  the serial number.
+  and holders, its other names, whether it is removable; the TPM; `uuid` stands in
+  `system_vendor`, beside the serial number.
 * `logical_sector` and `physical_sector` are in the singular, for they are sizes and not counts.
 * `wwn` is the one that lsblk shows; its halves with and without extension are left out.
 * `addresses` is all of a NIC's addresses with their masks, not one for each protocol.
 * `lldp` is what a switch said, not its packet; `driver` and `permanent_mac` say which NIC it is.
 * `memory` has no `physical_mb`: a plan depends on what the kernel can use.
-* Absent is an empty text or 0, so that nobody has to ask for null first; but for `secure_boot`
-  and `lldp`, where nothing is an answer of its own.
+* Absent is an empty text or 0, so that nobody has to ask for null first; but for `secure_boot`,
+  `lldp` and `tpm`, where nothing is an answer of its own.
 """
 
 from typing import Literal
@@ -57,6 +57,13 @@ class Boot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     current_boot_mode: Firmware
     pxe_interface: str = ""
     secure_boot: bool | None = None
+
+
+class Tpm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The first TPM that a driver took; `version` is 2 or 1. `drivers` as those of a disk."""
+
+    version: int
+    drivers: tuple[str, ...] = ()
 
 
 class FoundPartition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -155,6 +162,7 @@ class Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     cpu: Cpu
     memory: Memory = Memory()
     system_vendor: SystemVendor = SystemVendor()
+    tpm: Tpm | None = None
     disks: tuple[Disk, ...] = ()
     interfaces: tuple[Nic, ...] = ()
     driverless: tuple[str, ...] = ()

@@ -93,13 +93,14 @@ class Raid(Holder, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Luks(Holder, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A LUKS2 volume, opened as `name`; its `key` is a secret that the server keeps for the node,
-    or one that only the node's TPM2 gives out.
+    """A LUKS2 volume, opened as `name`; the server keeps a secret for it, and with the `key` tpm2
+    the node's TPM2 gives out another one, while its PCRs `tpm2_pcrs` are as they were.
     """
 
     name: str
     device: str
     key: KeySource = "server"
+    tpm2_pcrs: tuple[int, ...] | None = None
 
 
 class ThinPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -68,8 +68,11 @@ def check_layout(layout: Layout) -> None:
 
 
 def check_fits(layout: Layout, manifest: Manifest) -> None:
-    """Raises BadInput for the layout of one kind of image and an image of the other."""
+    """Raises BadInput for the layout of one kind of image and an image of the other, and for a
+    volume that the image could not open.
+    """
     if kind(layout) == manifest.kind:
+        _check_unlocked(layout, manifest)
         return
     image = f"image {manifest.name} {manifest.version}"
     if manifest.kind == "disk":
@@ -81,6 +84,17 @@ def check_fits(layout: Layout, manifest: Manifest) -> None:
         f"{image} is a tree of files, and the layout makes no partitions",
         hint="deploy it with a layout that gives its disks partitions",
     )
+
+
+def _check_unlocked(layout: Layout, manifest: Manifest) -> None:
+    for volume in layout.luks:
+        if volume.key == "tpm2" and not manifest.facts.tpm2_unlocker:
+            raise BadInput(
+                f"luks {volume.name}: the initramfs of image {manifest.name} {manifest.version} "
+                "asks no TPM2",
+                hint="install dracut and tpm2-tools, or clevis-initramfs and clevis-tpm2, and "
+                "capture it again; or write `key: server`",
+            )
 
 
 def _check_for_tree(layout: Layout) -> None:

@@ -36,6 +36,10 @@ from swarmstrap.layoutwords import (
 
 # The fewest devices with which mdadm makes an array that is what its level promises.
 LEAST_DEVICES = {0: 2, 1: 2, 4: 3, 5: 3, 6: 4, 10: 4}
+# What firmware measures before it starts anything of ours: its code, that of option ROMs and their
+# settings, the rules of Secure Boot (TCG PC Client Platform Firmware Profile 1.06, 3.3.4). The
+# others have boot order, loader, kernel or command line in them.
+LASTING_PCRS = (0, 2, 3, 7)
 _STACKED = ("raid", "lvm", "luks")
 _ESP_MOUNTS = ("/boot/efi", "/efi")
 
@@ -92,8 +96,7 @@ class _Stack:
 
     def check_luks(self, volume: Luks) -> None:
         check_mapped_name(volume.name)
-        if volume.key == "tpm2":
-            raise BadInput("key: tpm2 cannot be made here yet", hint="write `key: server`")
+        _check_pcrs(volume)
         self._take(f"luks {volume.name}", "luks", [volume.device], {**self.arrays, **self.volumes})
         if volume.device in self.partitions and self._count(volume.device) > 1:
             raise BadInput(
@@ -225,6 +228,21 @@ def _check_names(layout: Layout) -> None:
         for name in (*(v.name for v in group.volumes), *(pool.name for pool in group.pools))
     )
     once("name below /dev/mapper", [*luks, *mapped])
+
+
+def _check_pcrs(volume: Luks) -> None:
+    pcrs = volume.tpm2_pcrs
+    if pcrs is None:
+        return
+    if volume.key != "tpm2":
+        contradiction("tpm2_pcrs without a TPM2", "`key: tpm2`")
+    once("PCR", map(str, pcrs))
+    for pcr in pcrs:
+        if pcr not in LASTING_PCRS:
+            raise BadInput(
+                f"tpm2_pcrs: {pcr} is another one in the installer than in the installed system",
+                hint=f"of {', '.join(map(str, LASTING_PCRS))} any",
+            )
 
 
 def _check_boot(layout: Layout) -> None:

@@ -24,6 +24,8 @@ FORMAT = 2
 NetworkStack = Literal["netplan", "systemd-networkd", "networkmanager", "ifcfg", "ifupdown", "none"]
 # What makes /etc/resolv.conf; `none` where it is a file like any other.
 Resolver = Literal["systemd-resolved", "resolvconf", "none", "unknown"]
+# What opens a LUKS volume in the image's initramfs by a TPM2; nothing where nobody asks one.
+Tpm2Unlocker = Literal["", "systemd", "clevis"]
 # Where the image's GRUB keeps its configuration and modules.
 GrubFolder = Literal["boot/grub", "boot/grub2"]
 # `tree` is a filesystem's files; `disk` a whole disk, as one sparse file.
@@ -91,6 +93,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     kernel_arguments: tuple[str, ...] = ()
     network_stack: NetworkStack = "none"
     resolver: Resolver = "unknown"
+    tpm2_unlocker: Tpm2Unlocker = ""
     cloud_init: bool = False
 
 

@@ -19,6 +19,7 @@ from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
 from swarmstrap.placing import Identity, place_disks
 from swarmstrap.plan_storage import mounts, storage_steps
+from swarmstrap.sealing import sealing_steps
 from swarmstrap.stacking import Placed, stack
 from swarmstrap.staging import fits_memory, memory_room, staged_size, too_large_for_memory
 from swarmstrap.steps import Step
@@ -52,8 +53,10 @@ def plan_tree(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[St
         yield VerifyTree(mounts=mounts(placed), preserve=None)
     yield remove_clones()
     configured = list(configuration(inventory, job, manifest, system))
+    sealed = list(sealing_steps(inventory, job, manifest, placed))
     yield from configured
     yield record(identity, job, manifest, placed, configured)
+    yield from sealed
     yield from hooks(job)
     # Last of all that is written, so that a disk on which anything failed does not boot.
     yield from boot_steps(inventory, job, manifest, system)

@@ -13,6 +13,7 @@ from swarmstrap.placing import Identity, find_disks
 from swarmstrap.plan_storage import mount_steps, mounts
 from swarmstrap.plan_tree import choose_staging
 from swarmstrap.preserving import check_pattern
+from swarmstrap.sealing import sealing_steps
 from swarmstrap.stacking import stack
 from swarmstrap.steps import Step
 from swarmstrap.steps.image import TidyTree, UpdateTree, VerifyTree
@@ -42,6 +43,7 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
     system = make_system(placed, identity, job, manifest)
     staging = choose_staging(inventory, manifest, system)
     configured = list(configuration(inventory, job, manifest, system))
+    sealed = list(sealing_steps(inventory, job, manifest, placed))
     own = tuple(step.path for step in configured if isinstance(step, WriteFile))
     preserve = (*(check_pattern(pattern) for pattern in job.preserve), *own)
     for disk in placed.disks:
@@ -72,6 +74,7 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
     if job.verify == "full":
         yield VerifyTree(mounts(placed), preserve)
     yield record(identity, job, manifest, placed, configured)
+    yield from sealed
     yield from hooks(job)
     for step in boot_steps(inventory, job, manifest, system):
         yield RefreshGrub(step) if isinstance(step, InstallGrub) else step

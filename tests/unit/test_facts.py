@@ -56,6 +56,46 @@ def test_facts(source: Path) -> None:
     assert read_facts(Directory(source)).network_stack == "netplan"
 
 
+DRACUT = ("usr/lib/dracut/modules.d/91tpm2-tss/module-setup.sh", "usr/bin/tpm2")
+CLEVIS = tuple(f"usr/bin/clevis-{word}" for word in ("luks-bind", "encrypt-tpm2", "decrypt-tpm2"))
+BY_HOOK = (*CLEVIS, "usr/share/initramfs-tools/hooks/clevis")
+
+
+@pytest.mark.parametrize(
+    ("there", "unlocker"),
+    [
+        (("usr/bin/systemd-cryptenroll",), ""),
+        (("usr/bin/systemd-cryptenroll", *DRACUT), "systemd"),
+        (("usr/bin/systemd-cryptenroll", DRACUT[0]), ""),
+        (("usr/bin/systemd-cryptenroll", *DRACUT, *BY_HOOK), "systemd"),
+        (DRACUT, ""),
+        (BY_HOOK, "clevis"),
+        ((*CLEVIS, "usr/lib/dracut/modules.d/60clevis-pin-tpm2/module-setup.sh"), "clevis"),
+        (CLEVIS, ""),
+        (BY_HOOK[1:], ""),
+    ],
+)
+def test_who_asks_a_tpm2(there: tuple[str, ...], unlocker: str, source: Path) -> None:
+    files(source, *there)
+    assert read_facts(Directory(source)).tpm2_unlocker == ""
+    files(source, "usr/lib/x86_64-linux-gnu/libtss2-esys.so.0")
+    assert read_facts(Directory(source)).tpm2_unlocker == unlocker
+
+
+@pytest.mark.parametrize(
+    ("hooks", "unlocker"),
+    [
+        ("HOOKS=(base systemd autodetect sd-encrypt filesystems)", "systemd"),
+        ("#HOOKS=(base systemd sd-encrypt)", ""),
+        ("HOOKS=(base udev encrypt)", ""),
+    ],
+)
+def test_who_asks_a_tpm2_in_what_mkinitcpio_makes(hooks: str, unlocker: str, source: Path) -> None:
+    files(source, "usr/bin/systemd-cryptenroll", "usr/lib/libtss2-esys.so.0")
+    (source / "etc/mkinitcpio.conf").write_text(f"MODULES=()\n{hooks}\n")
+    assert read_facts(Directory(source)).tpm2_unlocker == unlocker
+
+
 def test_network_scripts(source: Path) -> None:
     files(source, "etc/sysconfig/network-scripts/ifup-eth", "etc/rc.d/rc3.d/K90network")
     assert read_facts(Directory(source)).network_stack == "none"

@@ -126,6 +126,16 @@ def test_dracut_opens_luks_by_systemds_program() -> None:
     assert lacking(step, {"usr/lib/systemd/systemd-cryptsetup"}, set()) == ()
 
 
+@pytest.mark.parametrize(
+    ("folder", "missing"),
+    [("usr/lib/x86_64-linux-gnu", ""), ("usr/lib64", ""), ("", "libtss2-esys.so.0")],
+)
+def test_a_library_lies_wherever_the_distribution_has_them(folder: str, missing: str) -> None:
+    step = ReadyInitramfs("6.1", "/boot/x", (), (Need("libtss2-esys.so.0", "LUKS volume root"),))
+    names = {f"{folder}/libtss2-esys.so.0"} if folder else {"usr/lib/libtss2-esys.so.0.0.0"}
+    assert " ".join(need.name for need in lacking(step, names, set())) == missing
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "boot").mkdir()

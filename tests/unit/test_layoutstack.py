@@ -130,7 +130,15 @@ def test_layouts_that_many_have(text: str) -> None:
             "volume root: is thin and holds /boot",
         ),
         (ENCRYPTED.replace("mount: /boot}", "mount: /srv}"), "root: is encrypted and holds /boot"),
-        (ENCRYPTED.replace("locked}]", "locked, key: tpm2}]"), "key: tpm2 cannot be made here yet"),
+        (ENCRYPTED.replace("locked}]", "locked, tpm2_pcrs: [7]}]"), "needs `key: tpm2`"),
+        (
+            ENCRYPTED.replace("locked}]", "locked, key: tpm2, tpm2_pcrs: [7, 4]}]"),
+            "4 is another one in the installer",
+        ),
+        (
+            ENCRYPTED.replace("locked}]", "locked, key: tpm2, tpm2_pcrs: [7, 7]}]"),
+            "7 is there twice",
+        ),
         (ENCRYPTED.replace("opened", "vg-root"), "/dev/mapper vg-root is there twice"),
         (ENCRYPTED.replace("device: locked", "device: ESP"), "partition ESP is of type esp"),
         (

@@ -6,9 +6,11 @@ import shlex
 import pytest
 
 from swarmstrap.effects.disks import arrays, crypt, lvm, stack
+from swarmstrap.effects.system import sealing
 from swarmstrap.errors import StepFailed
 from swarmstrap.layout import RaidLevel, RaidMetadata
 from swarmstrap.steps.storage import MakeArray, MakeCrypt, MakeGroup, MakeLogical, MakePool
+from swarmstrap.steps.system import SealKey
 from swarmstrap.units import GiB
 from swarmstrap.volumes import ArrayVolume, CryptVolume, LogicalVolume
 
@@ -78,6 +80,25 @@ def test_a_luks_volume() -> None:
     assert shlex.join(crypt.open_arguments(VAULT, "/dev/sda3")) == (
         "cryptsetup open --type=luks2 --key-file=- /dev/sda3 vault"
     )
+
+
+@pytest.mark.parametrize(("pcrs", "words"), [((), ""), ((7,), "7"), ((0, 7), "0+7")])
+def test_a_key_that_systemd_asks_a_tpm2_for(pcrs: tuple[int, ...], words: str) -> None:
+    """Without the words for PCRs, systemd would take 7 by itself."""
+    step = SealKey(VAULT.volume, VAULT.device, "systemd", pcrs)
+    assert shlex.join(sealing.cryptenroll_arguments(step, "/dev/sda3")) == (
+        "systemd-cryptenroll --unlock-key-file=/dev/stdin --wipe-slot=tpm2 --tpm2-device=auto "
+        f"--tpm2-pcrs={words} /dev/sda3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pcrs", "policy"), [((), "{}"), ((0, 7), '{"pcr_bank": "sha256", "pcr_ids": "0,7"}')]
+)
+def test_a_key_that_clevis_asks_a_tpm2_for(pcrs: tuple[int, ...], policy: str) -> None:
+    step = SealKey(VAULT.volume, VAULT.device, "clevis", pcrs)
+    words = "clevis luks bind -y -k - -d /dev/sda3 tpm2"
+    assert sealing.bind_arguments(step, "/dev/sda3") == [*words.split(), policy]
 
 
 @pytest.mark.parametrize("secrets", [{}, {"vault": ""}, {"other": "word"}])

@@ -9,6 +9,7 @@ import pytest
 
 from swarmstrap.command import Argument, Completed
 from swarmstrap.effects.hardware import nics, sysfs
+from swarmstrap.hardware import Tpm
 
 SECURE_BOOT = "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
@@ -50,6 +51,19 @@ def test_secure_boot_follows_four_bytes_of_attributes(
 def test_uefi_that_has_no_such_variable(machine: Path) -> None:
     put(machine, **{"firmware/efi/efivars/Boot0000-8be4df61": b""})
     assert sysfs.look("").boot.secure_boot is None
+
+
+@pytest.mark.parametrize("driver", ["", "tpm_crb"])
+def test_a_tpm_and_the_module_that_drives_it(driver: str, machine: Path) -> None:
+    assert sysfs.look("").tpm is None
+    put(machine, **{"class/tpm/tpm0/tpm_version_major": "2\n"})
+    device = machine / "devices/MSFT0101:00"
+    (device / "driver").mkdir(parents=True)
+    (machine / "class/tpm/tpm0/device").symlink_to(device)
+    if driver:
+        (machine / f"module/{driver}").mkdir(parents=True)
+        (device / "driver/module").symlink_to(machine / f"module/{driver}")
+    assert sysfs.look("").tpm == Tpm(version=2, drivers=(driver,) if driver else ())
 
 
 def test_a_controller_without_a_driver_is_named(machine: Path) -> None:

@@ -18,7 +18,7 @@ from swarmstrap.effects import log as logs
 from swarmstrap.effects.departure import Departure
 from swarmstrap.effects.disks import clones, disk, filesystems, grow, stack
 from swarmstrap.effects.images.imaging import Imaging
-from swarmstrap.effects.system import bootloader, chroot, efi, hooks, initramfs, records
+from swarmstrap.effects.system import bootloader, chroot, efi, hooks, initramfs, records, sealing
 from swarmstrap.effects.telling import lines_from_thread
 from swarmstrap.effects.transfer.download import Download, Source
 from swarmstrap.errors import StepFailed, SwarmstrapError
@@ -51,6 +51,7 @@ from swarmstrap.steps.system import (
     RefreshGrub,
     RemoveFiles,
     RunHook,
+    SealKey,
     SystemStep,
     WriteFile,
 )
@@ -132,6 +133,9 @@ class Deployer:
                 await asyncio.to_thread(chroot.write_file, step, self._root)
             case RemoveFiles():
                 await asyncio.to_thread(chroot.remove_files, step, self._root)
+            case SealKey():
+                secret = stack.secret(step.volume, self._decided.job.secrets)
+                await asyncio.to_thread(sealing.seal, step, secret, self._root)
             case MakeHostKeys():
                 await asyncio.to_thread(bootloader.make_host_keys, self._root)
             case ReadyInitramfs() | InstallGrub() | FillEsps() | AddBootEntries():

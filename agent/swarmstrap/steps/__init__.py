@@ -49,6 +49,7 @@ from swarmstrap.steps.system import (
     RefreshGrub,
     RemoveFiles,
     RunHook,
+    SealKey,
     SystemStep,
     WriteFile,
 )
@@ -83,7 +84,7 @@ def phase(step: Step) -> Phase:
             return "image"
         case ClearRest() | GrowDisk() | CheckClones():
             return "configure"
-        case WriteFile() | RemoveFiles() | MakeHostKeys() | TidyTree():
+        case WriteFile() | RemoveFiles() | MakeHostKeys() | SealKey() | TidyTree():
             return "configure"
         case RunHook():
             return "hooks"

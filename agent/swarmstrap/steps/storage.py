@@ -80,15 +80,16 @@ class MakeArray:
 
 @dataclass(frozen=True, slots=True)
 class MakeCrypt:
-    """The key is no part of the plan: the job carries it, or the TPM does."""
+    """The key is no part of the plan: the job carries it. A TPM2 gets another one, once the system
+    is there that will ask it.
+    """
 
     volume: CryptVolume
     device: Volume
     key: KeySource
 
     def __str__(self) -> str:
-        where = "the server keeps" if self.key == "server" else "this node's TPM2 gives out"
-        return f"encrypt {self.device} as {self.volume.name}, with a key that {where}"
+        return f"encrypt {self.device} as {self.volume.name}, with a key that the server keeps"
 
 
 @dataclass(frozen=True, slots=True)

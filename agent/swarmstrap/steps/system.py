@@ -4,7 +4,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from swarmstrap.volumes import DiskId, PartitionVolume
+from swarmstrap.manifest import Tpm2Unlocker
+from swarmstrap.volumes import CryptVolume, DiskId, PartitionVolume, Volume
 from swarmstrap.wire import BootOrder
 
 
@@ -40,8 +41,24 @@ class MakeHostKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class SealKey:
+    """A key of `volume`, which lies on `device`, that this node's TPM2 gives out only while its
+    PCRs `pcrs` are as they are now: made and kept in the way of what will ask for it.
+    """
+
+    volume: CryptVolume
+    device: Volume
+    unlocker: Tpm2Unlocker
+    pcrs: tuple[int, ...]
+
+    def __str__(self) -> str:
+        bound = f"PCR {' and '.join(map(str, self.pcrs))}" if self.pcrs else "no PCR"
+        return f"give this node's TPM2 a key of {self.volume}, bound to {bound}"
+
+
+@dataclass(frozen=True, slots=True)
 class Need:
-    """A kernel module or program, `name`, that the initramfs must have for the sake of `user`."""
+    """A kernel module, program or library, `name`, that the initramfs must have for `user`."""
 
     name: str
     user: str
@@ -155,7 +172,9 @@ class RunHook:
 
 
 BootStep = ReadyInitramfs | InstallGrub | FillEsps | AddBootEntries
-SystemStep = WriteFile | RemoveFiles | MakeHostKeys | RunHook | BootStep | RefreshGrub | EndUpdate
+SystemStep = (
+    WriteFile | RemoveFiles | MakeHostKeys | SealKey | RunHook | BootStep | RefreshGrub | EndUpdate
+)
 
 
 def _listed(things: Iterable[object]) -> str:

@@ -21,6 +21,7 @@ from swarmstrap.units import KiB
 from swarmstrap_server.images import loaders
 from swarmstrap_server.images.looking import first_bytes, look, names, there
 from swarmstrap_server.images.source import Source
+from swarmstrap_server.images.unlocking import tpm2_unlocker
 
 ByteOrder: TypeAlias = Literal["big", "little"]
 
@@ -76,6 +77,7 @@ def read_facts(source: Source) -> Facts:
         kernel_arguments=loaders.kernel_arguments(source),
         network_stack=_network_stack(source),
         resolver=_resolver(source),
+        tpm2_unlocker=tpm2_unlocker(source),
         cloud_init=there(source, "etc/cloud/cloud.cfg"),
     )
 

@@ -58,6 +58,8 @@ def spoken(kind: msgspec.inspect.Type) -> str:
             return "keys and values"
         case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StructType()):
             return "list"
+        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.IntType()):
+            return "list of numbers"
         case msgspec.inspect.VarTupleType():
             return "list of texts"
         case _:

@@ -102,9 +102,17 @@ def _arrays(arrays: Sequence[Raid]) -> Lines:
 
 def _sealed(volumes: Sequence[Luks]) -> Lines:
     for volume in volumes:
-        where = "the server keeps" if volume.key == "server" else "the node's TPM gives out"
-        said = [f"{volume.device} encrypted, with a key that {where}", holding(volume)]
+        where = "the server keeps" if volume.key == "server" else "the node's TPM2 gives out"
+        said = [f"{volume.device} encrypted, with a key that {where}{_bound(volume)}"]
+        said.append(holding(volume))
         yield f"LUKS volume {volume.name}: {'; '.join(filter(None, said))}"
+
+
+def _bound(volume: Luks) -> str:
+    if volume.tpm2_pcrs is None:
+        return ""
+    pcrs = " and ".join(map(str, volume.tpm2_pcrs))
+    return f" while PCR {pcrs} are as they were" if pcrs else " whatever is started"
 
 
 def _logical(volume: LogicalVolume, total: int) -> str:

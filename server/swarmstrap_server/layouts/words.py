@@ -134,8 +134,12 @@ WORDS: Mapping[Struct, Mapping[str, Word]] = {
         "name": Word("as which it is opened, below /dev/mapper"),
         "device": Word("label of a partition, or name of an array"),
         "key": Word(
-            "who gives it out: the server, which makes one for each node and keeps it. The node's "
-            "own TPM cannot yet"
+            "who gives it out at a start: a person, who has it from the server, or the node's own "
+            "TPM2. The server makes and keeps one for each node in either case"
+        ),
+        "tpm2_pcrs": Word(
+            "with `key: tpm2`: PCRs that must be as they were, of 0, 2, 3 and 7; `[]` for none",
+            without="`[7]` with Secure Boot on, `[]` with it off",
         ),
     },
     VolumeGroup: {

@@ -15,6 +15,7 @@ from swarmstrap.steps.storage import (
     OpenAgain,
     ReleaseDisks,
 )
+from swarmstrap.volumes import CryptVolume
 
 StackStep = ReleaseDisks | MakeArray | MakeCrypt | MakeGroup | MakePool | MakeLogical | OpenAgain
 
@@ -27,7 +28,7 @@ def carry_out(step: StackStep, secrets: Mapping[str, str]) -> None:
         case MakeArray():
             arrays.make(step)
         case MakeCrypt():
-            crypt.make(step, _secret(step, secrets))
+            crypt.make(step, secret(step.volume, secrets))
         case MakeGroup():
             lvm.make_group(step)
         case MakePool():
@@ -45,17 +46,18 @@ def _open(step: OpenAgain, secrets: Mapping[str, str]) -> None:
         case MakeArray():
             arrays.start(step.made)
         case MakeCrypt():
-            crypt.open_again(step.made, _secret(step.made, secrets))
+            crypt.open_again(step.made, secret(step.made.volume, secrets))
         case MakeGroup():
             lvm.activate(step.made)
         case _:
             assert_never(step.made)
 
 
-def _secret(step: MakeCrypt, secrets: Mapping[str, str]) -> str:
-    if secret := secrets.get(step.volume.name):
-        return secret
+def secret(volume: CryptVolume, secrets: Mapping[str, str]) -> str:
+    """Raises StepFailed when there is none."""
+    if found := secrets.get(volume.name):
+        return found
     raise StepFailed(
-        f"the job has no secret for {step.volume}",
+        f"the job has no secret for {volume}",
         hint="the server makes one when the node is armed: deploy it again",
     )

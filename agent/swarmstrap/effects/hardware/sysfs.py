@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from swarmstrap.effects.run import run
-from swarmstrap.hardware import Boot, Cpu, Inventory, Memory, SystemVendor
+from swarmstrap.hardware import Boot, Cpu, Inventory, Memory, SystemVendor, Tpm
 
 SYS = Path("/sys")
 SECTOR = 512  # what sizes are counted in here, whatever a disk's own sectors are
@@ -52,6 +52,7 @@ def look(pxe_interface: str) -> Inventory:
             serial_number=text(dmi / "product_serial"),
             uuid=text(dmi / "product_uuid").lower(),
         ),
+        tpm=tpm(),
         driverless=tuple(driverless()),
     )
 
@@ -59,6 +60,12 @@ def look(pxe_interface: str) -> Inventory:
 def memory() -> int:
     """Bytes that the kernel can use."""
     return int(_first(r"^MemTotal:\s*(\d+) kB$", "/proc/meminfo") or 0) << 10
+
+
+def tpm() -> Tpm | None:
+    folder = SYS / "class/tpm/tpm0"
+    version = number(folder / "tpm_version_major")
+    return Tpm(version=version, drivers=drivers(folder / "device")) if version else None
 
 
 def driverless() -> Iterator[str]:

@@ -9,6 +9,7 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,8 +32,16 @@ _COMPRESSED: tuple[tuple[bytes, Callable[[BinaryIO], BinaryIO]], ...] = (
 )
 # What does the work of a program whose name it does not have.
 _STAND_INS = {"cryptsetup": ("systemd-cryptsetup",)}
+_LIBRARY = re.compile(r"lib.+\.so\.\d+")
 _PROGRAM_FOLDERS = ("bin", "sbin", "systemd")
-_DRACUT_MODULES = {"cryptsetup": "crypt", "lvm": "lvm", "mdadm": "mdraid"}
+_DRACUT_MODULES = {
+    "cryptsetup": "crypt",
+    "lvm": "lvm",
+    "mdadm": "mdraid",
+    "systemd-cryptsetup": "crypt",
+    "libtss2-esys.so.0": "tpm2-tss",
+    "clevis-decrypt-tpm2": "clevis clevis-pin-tpm2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,11 @@ def lacking(step: ReadyInitramfs, names: Set[str], built_in: Set[str]) -> tuple[
     paths = [PurePosixPath(name) for name in names]
     drivers = {_module(path.name) for path in paths if ".ko" in path.name} | built_in
     # Scripts and folders of configuration have the names of programs, too.
-    programs = {path.name for path in paths if path.parent.name in _PROGRAM_FOLDERS}
+    programs = {
+        path.name
+        for path in paths
+        if path.parent.name in _PROGRAM_FOLDERS or _LIBRARY.fullmatch(path.name)
+    }
     return (
         *(need for need in step.modules if need.name not in drivers),
         *(
@@ -183,7 +196,7 @@ def _rebuild(
             lines = modules
         case "dracut":
             command = ["--force", "--kver", version, step.initrd]
-            parts = (_DRACUT_MODULES[name] for name in programs)
+            parts = dict.fromkeys(_DRACUT_MODULES[name] for name in programs)
             lines = [
                 f'add_drivers+=" {" ".join(modules)} "',
                 f'add_dracutmodules+=" {" ".join(parts)} "',

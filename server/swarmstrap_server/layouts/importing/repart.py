@@ -15,7 +15,16 @@ from typing import TypedDict
 import msgspec
 
 from swarmstrap.errors import BadInput
-from swarmstrap.layout import DiskLayout, Format, Layout, Luks, Partition, PartitionType, Subvolume
+from swarmstrap.layout import (
+    DiskLayout,
+    Format,
+    KeySource,
+    Layout,
+    Luks,
+    Partition,
+    PartitionType,
+    Subvolume,
+)
 from swarmstrap_server.layouts.importing.meaning import (
     TYPES,
     Held,
@@ -138,13 +147,16 @@ class _Definitions:
     def _seal(
         self, definition: Entry, label: str, held: Held, subvolumes: tuple[Subvolume, ...]
     ) -> None:
-        definition.lose("Encrypt", "the server makes a key for each node and keeps it")
+        in_tpm2 = "tpm2" in definition.text("Encrypt")
+        if not in_tpm2:
+            definition.lose("Encrypt", "the server makes a key for each node and keeps it")
         definition.lose("KeyFile", "the server makes a key for each node and keeps it")
         name, _, options = definition.text("EncryptedVolume").partition(":")
         if options:
             definition.lose("EncryptedVolume", "of its fields only the name is kept")
         name = self._labels.give([definition.text("VolumeName") or name, f"{label}-crypt"])
-        self.luks.append(Luks(name=name, device=label, subvolumes=subvolumes, **held))
+        key: KeySource = "tpm2" if in_tpm2 else "server"
+        self.luks.append(Luks(name=name, device=label, key=key, subvolumes=subvolumes, **held))
 
     def _note_like_priorities(self) -> None:
         ranks = Counter(definition.text("Priority", "0") for definition in self._definitions)
