@@ -14,36 +14,39 @@ from swarmstrap_server.commands import images as cli_images
 from swarmstrap_server.commands import keys as cli_keys
 from swarmstrap_server.commands import layout as cli_layout
 from swarmstrap_server.commands import nodes as cli_nodes
+from swarmstrap_server.commands import reaching
 from swarmstrap_server.commands import seed as cli_seed
 from swarmstrap_server.commands import site as cli_site
 from swarmstrap_server.commands import status as cli_status
+from swarmstrap_server.commands import tokens as cli_tokens
+from swarmstrap_server.commands.exits import Exit, exit_of
 
 log = logging.getLogger(__name__)
 
 DEFAULT_SITE = "/srv/swarmstrap"
-_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0, 1 when it did not work, 2 for wrong usage, 130 after Ctrl-C."""
+    """The exit status, an Exit where the command has none of its own."""
     args = _parser().parse_args(argv)
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
+        reaching.check(args)
         status: int = args.run(args)
     except SwarmstrapError as error:
         if args.verbose:
             log.exception("the error was raised here")
         print(f"swarmstrap: {error}", file=sys.stderr)
-        return 1
+        return exit_of(error)
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return Exit.INTERRUPTED
     except BrokenPipeError:
         # `swarmstrap node ls | head`: nobody reads on, and Python must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return Exit.FAILED
     return status
 
 
@@ -58,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help=f"site folder (default: $SWARMSTRAP_SITE or {DEFAULT_SITE})",
     )
+    reaching.add_arguments(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is going on")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     cli_site.add_commands(commands)
@@ -68,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_nodes.add_commands(commands)
     cli_seed.add_commands(commands)
     cli_status.add_commands(commands)
+    cli_tokens.add_commands(commands)
     return parser
 
 

@@ -10,6 +10,7 @@ from tests.http.conftest import MAC, Live, inventory, register
 from swarmstrap.manifest import parse_manifest
 from swarmstrap.plan import make_plan
 from swarmstrap_server import cli
+from swarmstrap_server.commands.exits import Exit
 
 Capture = pytest.CaptureFixture[str]
 
@@ -100,9 +101,9 @@ async def test_what_cannot_be_done_is_one_line(
 
 
 def test_no_server_and_wrong_usage(template: object, capsys: Capture) -> None:
-    assert cli.main(["--site", str(template), "watch"]) == 1
+    assert cli.main(["--site", str(template), "watch"]) == Exit.UNREACHABLE
     assert "(start it: swarmstrap serve)" in capsys.readouterr().err
     with pytest.raises(SystemExit) as usage:
         cli.main(["deploy", "tiny", "--to", "n1", "--for", "soon"])
-    assert usage.value.code == 2
+    assert usage.value.code == Exit.USAGE
     assert "'soon' is not a time" in capsys.readouterr().err

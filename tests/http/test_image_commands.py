@@ -11,6 +11,7 @@ from tests.http.conftest import Live, register
 from swarmstrap.errors import Refused, SwarmstrapError
 from swarmstrap.manifest import MANIFEST_FILE, TORRENT_FILE
 from swarmstrap_server import cli
+from swarmstrap_server.commands.exits import Exit
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.images.publish import publish
 from swarmstrap_server.images.signing import Key
@@ -70,9 +71,9 @@ async def test_what_is_in_use_stays(live: Live, capsys: Capture) -> None:
     assert await run(live, "image", "tag", "tiny:2", "next") == 0
     assert await run(live, "deploy", "tiny:1", "--to", "n1", "n2") == 0
     capsys.readouterr()
-    assert await run(live, "image", "rm", "tiny:1") == 1
+    assert await run(live, "image", "rm", "tiny:1") == Exit.REFUSED
     assert "tiny:1 is armed for n1 and 1 more (--force removes" in capsys.readouterr().err
-    assert await run(live, "image", "rm", "tiny:2") == 1
+    assert await run(live, "image", "rm", "tiny:2") == Exit.REFUSED
     assert "tiny:2 is tagged next" in capsys.readouterr().err
     assert await run(live, "image", "rm", "--force", "tiny:2") == 0
     assert await run(live, "disarm", "n1", "n2") == 0
@@ -149,6 +150,6 @@ async def test_a_torrent_that_went_away_is_one_clear_refusal(live: Live) -> None
 
 async def test_what_nodes_would_refuse_is_not_armed(live: Live, capsys: Capture) -> None:
     assert await run(live, "image", "revoke", "tiny:1") == 0
-    assert await run(live, "deploy", "tiny", "--to", "n1") == 1
+    assert await run(live, "deploy", "tiny", "--to", "n1") == Exit.REFUSED
     assert "image tiny 1 was revoked (deploy another version)" in capsys.readouterr().err
     assert live.services.deployments.view("n1").state == "ready"

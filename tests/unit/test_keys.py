@@ -17,6 +17,7 @@ from swarmstrap.manifest import (
 )
 from swarmstrap.sshsig import Signers
 from swarmstrap_server import cli
+from swarmstrap_server.commands.exits import Exit
 from swarmstrap_server.control.admission import check_hooks, check_image
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.images.publish import publish
@@ -158,7 +159,7 @@ def test_what_a_revoked_key_signed_counts_no_more(
     with pytest.raises(Untrusted, match=r"hook 10-a: .*, which was revoked \(run swarmstrap hook"):
         check_hooks(site, ["n1"])
     # Nobody signs what he cannot know to be whole, unless he says so.
-    assert run(paths, "image", "sign", "system:1") == 1
+    assert run(paths, "image", "sign", "system:1") == Exit.UNTRUSTED
     assert "which was revoked" in capsys.readouterr().err
     assert run(paths, "image", "sign", "--force", "system:1") == 0
     check_image(site, image)

@@ -12,8 +12,6 @@ from swarmstrap_server.control.nodes import State
 from swarmstrap_server.control.operator_wire import EventsPage, NodeDocument, NodesPage, NodeView
 from swarmstrap_server.site.yamlfile import nearest
 
-_SHOWN_EVENTS = 20
-
 
 class NodesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`after` is the `next` of the page before."""
@@ -46,15 +44,8 @@ async def list_nodes(call: Call) -> NodesPage:
 
 
 async def show_node(call: Call) -> NodeDocument:
-    name = _known(call)
-    store = call.services.deployments.store
-    view = call.services.deployments.view(name)
-    return NodeDocument(
-        node=view,
-        inventory=store.inventory(name),
-        plan=store.plan(view.deployment.id) if view.deployment else None,
-        events=tuple(store.events(name, limit=_SHOWN_EVENTS)),
-    )
+    deployments = call.services.deployments
+    return views.node_document(deployments.site, deployments.store, _known(call))
 
 
 async def list_events(call: Call) -> EventsPage:

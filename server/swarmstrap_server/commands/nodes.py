@@ -20,6 +20,7 @@ from swarmstrap.manifest import Manifest
 from swarmstrap.plan import choices, make_plan
 from swarmstrap.selectors import verdict_lines
 from swarmstrap.wire import Finish, Mode, Verify
+from swarmstrap_server.commands.reaching import operator
 from swarmstrap_server.commands.watch import watch, watch_json
 from swarmstrap_server.control import views
 from swarmstrap_server.control.client import Operator
@@ -31,12 +32,10 @@ from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.images.names import split
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.site.hooks import sign_hooks
-from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.site.yamlfile import nearest
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-_SHOWN_EVENTS = 20
 _DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)?")
 _MINUTES = {"": 1, "m": 1, "h": 60, "d": 24 * 60}
 
@@ -45,10 +44,10 @@ def add_commands(commands: Commands) -> None:
     node = commands.add_parser("node", help="list and show nodes")
     actions = node.add_subparsers(metavar="ACTION", required=True)
     ls = actions.add_parser("ls", help="all nodes of the site, and machines that were discovered")
-    ls.set_defaults(run=_ls)
+    ls.set_defaults(run=_ls, remote=True)
     show = actions.add_parser("show", help="one node: hardware, plan, last events")
     show.add_argument("node")
-    show.set_defaults(run=_show)
+    show.set_defaults(run=_show, remote=True)
 
     plan = commands.add_parser("plan", help="print what a deployment would do to a node")
     plan.add_argument("node")
@@ -72,7 +71,7 @@ def add_commands(commands: Commands) -> None:
     deploy.add_argument(
         "--allow-older", action="store_true", help="update to an older version, too"
     )
-    deploy.set_defaults(run=_deploy)
+    deploy.set_defaults(run=_deploy, remote=True)
     for command in (plan, deploy):
         command.add_argument("--layout", default="", help="default: the node's, or the site's")
         command.add_argument(
@@ -87,18 +86,17 @@ def add_commands(commands: Commands) -> None:
 
     disarm = commands.add_parser("disarm", help="take an arming back")
     disarm.add_argument("node", nargs="+")
-    disarm.set_defaults(run=_disarm)
+    disarm.set_defaults(run=_disarm, remote=True)
 
     follow = commands.add_parser("watch", help="show deployments until all have ended")
     follow.add_argument("node", nargs="*", help="default: every node")
-    follow.set_defaults(run=_watch)
+    follow.set_defaults(run=_watch, remote=True)
     for command in (ls, show, plan, deploy, follow):
         command.add_argument("--json", action="store_true", help="for machines")
 
 
 def _ls(args: argparse.Namespace) -> int:
-    site, store = _open(args.site)
-    nodes = views.node_views(site, store)
+    nodes = operator(args).nodes() if args.server else views.node_views(*_open(args.site))
     if args.json:
         print(msgspec.json.encode(nodes).decode())
         return 0
@@ -135,27 +133,26 @@ def _remark(node: NodeView) -> str:
 
 
 def _show(args: argparse.Namespace) -> int:
-    site, store = _open(args.site)
-    name = _known(site, store, args.node)
-    view = views.node_view(site, store, name)
-    inventory = store.inventory(name)
-    plan = store.plan(view.deployment.id) if view.deployment else None
-    events = store.events(name, limit=_SHOWN_EVENTS)
+    if args.server:
+        node = operator(args).node(args.node)
+    else:
+        site, store = _open(args.site)
+        node = views.node_document(site, store, _known(site, store, args.node))
     if args.json:
-        whole = {"node": view, "inventory": inventory, "plan": plan, "events": events}
-        print(msgspec.json.encode(whole).decode())
+        print(msgspec.json.encode(node).decode())
         return 0
-    print(f"{name}: {view.state}{', ' + _remark(view) if _remark(view) else ''}")
+    view = node.node
+    print(f"{view.name}: {view.state}{', ' + _remark(view) if _remark(view) else ''}")
     if view.limit:
         print(f"  its last fetch: {view.limit.sentence()}")
-    if inventory:
-        print("\n".join(f"  {line}" for line in describe(inventory)))
-    if plan:
-        print(f"\nplan {plan.digest[:16]}")
-        print("\n".join(f"  {line}" for line in plan.lines))
-    if events:
+    if node.inventory:
+        print("\n".join(f"  {line}" for line in describe(node.inventory)))
+    if node.plan:
+        print(f"\nplan {node.plan.digest[:16]}")
+        print("\n".join(f"  {line}" for line in node.plan.lines))
+    if node.events:
         print("\nlast events")
-    for record in events:
+    for record in node.events:
         clock = time.strftime("%H:%M:%S", time.localtime(record.received))
         result = f" [{record.event.result}]" if record.event.result else ""
         text = indent(with_hint(record.event.description, record.event.hint), " " * 11).lstrip()
@@ -221,12 +218,10 @@ def _image(site: Site, wanted: str | None, latest: Deployment | None) -> Image:
 
 
 def _deploy(args: argparse.Namespace) -> int:
-    site = read_site(args.site)
-    if site.paths.publisher.exists():
-        for hook in sign_hooks(site, Key(site.paths.publisher)):
-            print(f"signed hook {hook.name}", file=sys.stderr)
+    if not args.server:
+        _sign_hooks(read_site(args.site))
     name, version = split(args.image)
-    operator = Operator(site.paths.socket)
+    server = operator(args)
     order = Arm(
         nodes=tuple(args.to),
         image=name,
@@ -239,26 +234,32 @@ def _deploy(args: argparse.Namespace) -> int:
         allow_older=args.allow_older,
         verify=args.verify,
     )
-    armed = operator.arm(order)
+    armed = server.arm(order)
     if args.json and not args.watch:
         print(msgspec.json.encode(armed).decode())
     for deployment in armed if not args.json else ():
         until = time.strftime("%H:%M:%S", time.localtime(deployment.until))
         print(f"{deployment.node} is armed for {deployment.title} until {until}")
-    return _follow(operator, order.nodes, as_json=args.json) if args.watch else 0
+    return _follow(server, order.nodes, as_json=args.json) if args.watch else 0
+
+
+def _sign_hooks(site: Site) -> None:
+    if site.paths.publisher.exists():
+        for hook in sign_hooks(site, Key(site.paths.publisher)):
+            print(f"signed hook {hook.name}", file=sys.stderr)
 
 
 def _disarm(args: argparse.Namespace) -> int:
-    Operator(SitePaths(args.site).socket).disarm(Disarm(nodes=tuple(args.node)))
+    operator(args).disarm(Disarm(nodes=tuple(args.node)))
     return 0
 
 
 def _watch(args: argparse.Namespace) -> int:
-    return _follow(Operator(SitePaths(args.site).socket), args.node, as_json=args.json)
+    return _follow(operator(args), args.node, as_json=args.json)
 
 
-def _follow(operator: Operator, nodes: Sequence[str], *, as_json: bool) -> int:
-    messages = operator.stream()
+def _follow(server: Operator, nodes: Sequence[str], *, as_json: bool) -> int:
+    messages = server.stream()
     if as_json:
         board = watch_json(messages, nodes, lambda line: print(line, flush=True))
     else:

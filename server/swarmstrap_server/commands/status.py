@@ -9,10 +9,9 @@ from typing import TypeAlias
 import msgspec
 
 from swarmstrap.units import human
-from swarmstrap_server.control.client import Operator
+from swarmstrap_server.commands.reaching import operator
 from swarmstrap_server.control.limits import Run
 from swarmstrap_server.control.operator_wire import Status
-from swarmstrap_server.site.paths import SitePaths
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -20,11 +19,11 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def add_commands(commands: Commands) -> None:
     status = commands.add_parser("status", help="what the server does, and how fast its runs were")
     status.add_argument("--json", action="store_true", help="for machines")
-    status.set_defaults(run=_status)
+    status.set_defaults(run=_status, remote=True)
 
 
 def _status(args: argparse.Namespace) -> int:
-    status = Operator(SitePaths(args.site).socket).status()
+    status = operator(args).status()
     if args.json:
         print(msgspec.json.encode(status).decode())
     else:

@@ -1,34 +1,50 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The CLI's side of the operator API: HTTP over the site's Unix socket."""
+"""The CLI's side of the API: over the site's Unix socket, or over HTTPS from elsewhere."""
 
 import http.client
 import socket
+import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from swarmstrap.errors import SwarmstrapError, Unreachable
+from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Unreachable, Untrusted
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import (
     BASE,
     Arm,
     DeploymentsPage,
     Disarm,
+    MadeToken,
+    NewToken,
+    NodeDocument,
     NodesPage,
     NodeView,
     ProblemDetails,
     Record,
     Snapshot,
     Status,
+    Token,
 )
 
 T = TypeVar("T")
 P = TypeVar("P", NodesPage, DeploymentsPage)
 _PAGE = 1000
 _SECONDS = 30.0
+# What a refusal is here; the server's table has the other direction.
+_KINDS: dict[int, type[SwarmstrapError]] = {
+    400: BadInput,
+    401: Untrusted,
+    403: Refused,
+    404: BadInput,
+    409: Refused,
+    422: BadInput,
+    503: Unreachable,
+}
 
 
 class _Connection(http.client.HTTPConnection):
@@ -43,11 +59,24 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-class Operator:
-    """Raises Unreachable when no server runs for the site, and SwarmstrapError as it refuses."""
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A server elsewhere: `url` as in https://192.0.2.1:8444, `ca` its site's ca.crt, or None for
+    the certificates that this system trusts.
+    """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    url: str
+    token: str
+    ca: Path | None = None
+
+
+class Operator:
+    """`server` is a socket's path or a Remote. Raises Unreachable when none answers there, and
+    SwarmstrapError as it refuses.
+    """
+
+    def __init__(self, server: Path | Remote) -> None:
+        self._server = server
 
     def nodes(self) -> list[NodeView]:
         return [node for page in self._pages("/nodes", NodesPage) for node in page.items]
@@ -65,6 +94,19 @@ class Operator:
 
     def disarm(self, order: Disarm) -> None:
         self._open("POST", "/disarm", order, _SECONDS).read()
+
+    def node(self, name: str) -> NodeDocument:
+        return self._ask("GET", f"/nodes/{quote(name, safe='')}", NodeDocument)
+
+    def tokens(self) -> list[Token]:
+        return self._ask("GET", "/tokens", list[Token])
+
+    def add_token(self, order: NewToken) -> str:
+        """The secret, which nobody is shown again."""
+        return self._ask("POST", "/tokens", MadeToken, order).token
+
+    def revoke_token(self, name: str) -> None:
+        self._open("DELETE", f"/tokens/{quote(name, safe='')}", None, _SECONDS).read()
 
     def stream(self) -> Iterator[Snapshot | Record]:
         """A snapshot, then what happens, until the server ends or cuts the stream.
@@ -97,17 +139,44 @@ class Operator:
     def _open(
         self, method: str, path: str, order: msgspec.Struct | None, timeout: float | None
     ) -> http.client.HTTPResponse:
-        connection = _Connection(self._path, timeout)
+        content = msgspec.json.encode(order) if order else None
+        headers = {"Content-Type": "application/json"} if order else {}
+        connection: http.client.HTTPConnection
+        if isinstance(self._server, Remote):
+            connection = _secure(self._server, timeout)
+            headers["Authorization"] = f"Bearer {self._server.token}"
+            where, hint = self._server.url, "see that it runs there, and its ports.operator"
+        else:
+            connection = _Connection(self._server, timeout)
+            where, hint = str(self._server), "start it: swarmstrap serve"
         try:
-            connection.request(method, BASE + path, msgspec.json.encode(order) if order else None)
+            connection.request(method, BASE + path, content, headers)
             response = connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(
-                f"no server answers at {self._path}", hint="start it: swarmstrap serve"
+        except ssl.SSLCertVerificationError as error:
+            raise Untrusted(
+                f"{where} is not the server that it should be: {error.verify_message}",
+                hint="say --ca FILE, with keys/ca.crt of its site",
             ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(f"no server answers at {where}", hint=hint) from error
         if response.status >= 400:
             raise _refusal(response.read())
         return response
+
+
+def _secure(server: Remote, timeout: float | None) -> http.client.HTTPSConnection:
+    try:
+        parts = urlsplit(server.url)
+        port = parts.port
+    except ValueError as error:
+        raise BadInput(f"{server.url} is not a URL: {error}") from error
+    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/"):
+        raise BadInput(f"{server.url} is not a server", hint="as in https://192.0.2.1:8444")
+    try:
+        trusting = ssl.create_default_context(cafile=server.ca)
+    except OSError as error:
+        raise BadInput(f"cannot read certificates in {server.ca}: {error}") from error
+    return http.client.HTTPSConnection(parts.hostname, port, timeout=timeout, context=trusting)
 
 
 def _refusal(body: bytes) -> SwarmstrapError:
@@ -117,4 +186,4 @@ def _refusal(body: bytes) -> SwarmstrapError:
         return SwarmstrapError(
             "the server failed", hint="its log says why; this may be a bug worth reporting"
         )
-    return SwarmstrapError(problem.detail, hint=problem.hint)
+    return _KINDS.get(problem.status, SwarmstrapError)(problem.detail, hint=problem.hint)

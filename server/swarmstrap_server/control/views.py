@@ -4,11 +4,12 @@
 from swarmstrap_server.control.identity import marks_of_node
 from swarmstrap_server.control.limits import Run, node_limit, runs
 from swarmstrap_server.control.nodes import node_state
-from swarmstrap_server.control.operator_wire import NodeView
+from swarmstrap_server.control.operator_wire import NodeDocument, NodeView
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.site.reading import Site
 
 _RUNS = 10
+_EVENTS = 20
 
 
 def node_view(site: Site, store: Store, name: str) -> NodeView:
@@ -28,6 +29,16 @@ def node_view(site: Site, store: Store, name: str) -> NodeView:
         has_inventory=seen is not None,
         deployment=latest,
         limit=node_limit(latest) if latest else None,
+    )
+
+
+def node_document(site: Site, store: Store, name: str) -> NodeDocument:
+    view = node_view(site, store, name)
+    return NodeDocument(
+        node=view,
+        inventory=store.inventory(name),
+        plan=store.plan(view.deployment.id) if view.deployment else None,
+        events=tuple(store.events(name, limit=_EVENTS)),
     )
 
 

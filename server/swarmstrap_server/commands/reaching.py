@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which server a command speaks to: the site's own by its socket, or one elsewhere by its URL.
+
+A command that can ask a server elsewhere says so: `set_defaults(remote=True)`.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from swarmstrap.errors import BadInput
+from swarmstrap_server.control.client import Operator, Remote
+from swarmstrap_server.site.paths import SitePaths
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--server",
+        default=os.environ.get("SWARMSTRAP_SERVER", ""),
+        metavar="URL",
+        help="a server elsewhere, as in https://192.0.2.1:8444 (default: $SWARMSTRAP_SERVER, or "
+        "the one of the site folder)",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        default=_path("SWARMSTRAP_TOKEN_FILE"),
+        metavar="FILE",
+        help="the token for that server (default: $SWARMSTRAP_TOKEN_FILE)",
+    )
+    parser.add_argument(
+        "--ca",
+        type=Path,
+        default=_path("SWARMSTRAP_CA"),
+        metavar="FILE",
+        help="keys/ca.crt of that server's site (default: $SWARMSTRAP_CA, or the system's)",
+    )
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raises BadInput where a server elsewhere is named, and the command would not ask it."""
+    if args.server and not getattr(args, "remote", False):
+        raise BadInput("this command works in the site folder alone", hint="leave --server out")
+
+
+def operator(args: argparse.Namespace) -> Operator:
+    """Raises BadInput when a server elsewhere is named without all that it takes."""
+    if not args.server:
+        return Operator(SitePaths(args.site).socket)
+    if args.token_file is None:
+        raise BadInput(
+            f"{args.server} wants a token", hint="say --token-file FILE, with a line of token add"
+        )
+    try:
+        token = args.token_file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot read the token in {args.token_file}: {error}") from error
+    if not (token.isascii() and token.isprintable() and token):
+        raise BadInput(f"{args.token_file} is not a token", hint="swarmstrap token add makes one")
+    return Operator(Remote(args.server, token, args.ca))
+
+
+def _path(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    return Path(value) if value else None

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands about who may use the API from elsewhere: token add, ls, revoke."""
+
+import argparse
+import time
+from typing import TypeAlias
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from swarmstrap_server.commands.reaching import operator
+from swarmstrap_server.control.operator_wire import ROLES, NewToken
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_commands(commands: Commands) -> None:
+    token = commands.add_parser("token", help="who may use the API and the dashboard")
+    actions = token.add_subparsers(metavar="ACTION", required=True)
+    add = actions.add_parser("add", help="make a token, and print it this once")
+    add.add_argument("name", help="lower-case letters, digits and '-'")
+    add.add_argument("--role", choices=ROLES, default="viewer", help="default: viewer")
+    add.add_argument("--days", type=float, help="default: until it is revoked")
+    add.set_defaults(run=_add, remote=True)
+    ls = actions.add_parser("ls", help="all tokens, without their secrets")
+    ls.set_defaults(run=_ls, remote=True)
+    revoke = actions.add_parser("revoke", help="end a token, and every login made with it")
+    revoke.add_argument("name")
+    revoke.set_defaults(run=_revoke, remote=True)
+    for action in (add, ls):
+        action.add_argument("--json", action="store_true", help="for machines")
+
+
+def _add(args: argparse.Namespace) -> int:
+    secret = operator(args).add_token(NewToken(name=args.name, role=args.role, days=args.days))
+    print(msgspec.json.encode({"token": secret}).decode() if args.json else secret)
+    return 0
+
+
+def _ls(args: argparse.Namespace) -> int:
+    tokens = operator(args).tokens()
+    if args.json:
+        print(msgspec.json.encode(tokens).decode())
+        return 0
+    table = Table(box=None, pad_edge=False)
+    for title in ("token", "role", "made", "expires", "last used"):
+        table.add_column(title)
+    for one in tokens:
+        table.add_row(one.name, one.role, _day(one.created), _day(one.expires), _day(one.used))
+    Console().print(table)
+    return 0
+
+
+def _revoke(args: argparse.Namespace) -> int:
+    operator(args).revoke_token(args.name)
+    return 0
+
+
+def _day(seconds: float | None) -> str:
+    return "never" if seconds is None else time.strftime("%Y-%m-%d", time.localtime(seconds))
