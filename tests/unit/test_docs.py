@@ -20,7 +20,7 @@ from swarmstrap_server.lab import rehearse
 from swarmstrap_server.lab.machines import Bus, Nic
 from swarmstrap_server.lab.report import PHASES, NodeReport, Report
 from swarmstrap_server.site.settings import DhcpMode, Settings
-from swarmstrap_server.site.words import GroupEntry, NodeEntry, NodesFile, Words
+from swarmstrap_server.site.words import Entry, GroupEntry, NodeEntry, NodesFile
 from swarmstrap_server.site.yamlfile import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -65,7 +65,7 @@ def test_node_files() -> None:
 
 
 def test_group_files() -> None:
-    assert first_column(GROUPS, "key of a group") == words(GroupEntry) - words(Words)
+    assert first_column(GROUPS, "key of a group") == words(GroupEntry) - words(Entry)
 
 
 @pytest.mark.parametrize(

@@ -148,11 +148,11 @@ def test_targets(root: Path, words: list[str], expected: str) -> None:
 @pytest.mark.parametrize(
     ("word", "complaint"),
     [
-        ("compue", "no node or group 'compue', did you mean 'compute'?"),
-        ("n[01-09]", "no node or group 'n05'"),
-        ("service-x", "no node or group"),
+        ("compue", "no node 'compue', did you mean 'compute'?"),
+        ("n[01-09]", "no node 'n05'"),
+        ("service-x", "no node"),
         ("n[1-", "is not a range"),
-        ("", "no node or group ''"),
+        ("", "no node ''"),
         ("empty", "group empty has no members"),
     ],
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Untrusted
+from swarmstrap.errors import Refused, SwarmstrapError, Untrusted
 from swarmstrap.wire import Job, Register, Registered
 from swarmstrap_server.control import views
 from swarmstrap_server.control.admission import check_hooks, check_image
@@ -43,7 +43,6 @@ from swarmstrap_server.control.store import SeenNode, Store, Token
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.site.secrets import node_secrets
-from swarmstrap_server.site.yamlfile import nearest
 
 TOKEN_SECONDS = 600.0
 # An agent that got no answer tries again for a minute, and a try ends after half of one.
@@ -109,6 +108,10 @@ class Deployments:
 
     # The operator's side
 
+    def targets(self, words: Sequence[str]) -> tuple[str, ...]:
+        """The nodes that `words` mean, machines that no file names among them; raises BadInput."""
+        return self.site.targets(words, [seen.name for seen in self.store.nodes()])
+
     def arm(self, order: Arm) -> list[Deployment]:
         """All of the nodes, or none: raises BadInput or Refused before anything is written."""
         now = self.clock()
@@ -117,8 +120,9 @@ class Deployments:
         self._check_installer()
         image = self.images.get(order.image, order.version or None)
         check_image(self.site, image)
-        check_hooks(self.site, order.nodes)
-        armed = [self._arming(name, image, order, now) for name in dict.fromkeys(order.nodes)]
+        nodes = self.targets(order.nodes)
+        check_hooks(self.site, nodes)
+        armed = [self._arming(name, image, order, now) for name in nodes]
         with self.store.transaction():
             for deployment in armed:
                 self._take_back(deployment.node, "replaced by a new arming", now)
@@ -132,13 +136,11 @@ class Deployments:
 
     def disarm(self, nodes: Sequence[str]) -> None:
         now = self.clock()
-        for name in nodes:
-            self._check_known(name)
+        for name in self.targets(nodes):
             if self._take_back(name, "disarmed by the operator", now):
                 self.feed.note(name, "disarmed", "disarmed", now)
 
     def _arming(self, name: str, image: Image, order: Arm, now: float) -> Deployment:
-        self._check_known(name)
         self._check_idle(name, now)
         installed = self.store.installed(name)
         return new_deployment(self.site, image.manifest, order, name, now, installed)
@@ -147,14 +149,6 @@ class Deployments:
         for path in (self.site.paths.kernel, self.site.paths.initramfs):
             if not path.exists():
                 raise Refused(f"there is no {path}", hint="build it: swarmstrap initramfs")
-
-    def _check_known(self, name: str) -> None:
-        names = views.node_names(self.site, self.store)
-        if name not in names:
-            raise BadInput(
-                f"no node {name!r}{nearest(name, names)}",
-                hint="write it into the site's node files, or let it register first",
-            )
 
     def _check_idle(self, name: str, now: float) -> None:
         latest = self.store.latest_deployment(name)

@@ -8,7 +8,7 @@ from swarmstrap_server.site import ranges
 from swarmstrap_server.site.assembling import Catalog
 from swarmstrap_server.site.yamlfile import nearest
 
-_HINT = "name nodes, groups, all, or a range as n[001-016]: see swarmstrap node ls"
+_HINT = "name nodes, groups, all, or ranges as n[001-016]: see swarmstrap node ls"
 
 
 def resolve(words: Sequence[str], catalog: Catalog, others: Collection[str]) -> tuple[str, ...]:
@@ -36,5 +36,5 @@ def _meant(word: str, catalog: Catalog, known: Collection[str]) -> Sequence[str]
     for name in names:
         if name not in known:
             near = nearest(name, [*known, *catalog.groups])
-            raise BadInput(f"no node or group {name!r}{near}", hint=_HINT)
+            raise BadInput(f"no node {name!r}{near}", hint=_HINT)
     return names
