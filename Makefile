@@ -137,12 +137,13 @@ bench-simulation: build/.venv ## swarms of 30 to 10,000 nodes by the server's po
 fuzz: build/.venv ## hostile images, ten minutes a target
 	@$(BIN)/python -m tests.fuzz --minutes 10
 
-install: ## the commands into /opt/swarmstrap, the dracut module where dracut looks
+install: ## the commands into /opt/swarmstrap, dracut's module and systemd's units where they look
 	$(call debian_packages,$(SERVER_PACKAGES))
 	$(PYTHON) -m venv $(PREFIX)
 	$(PREFIX)/bin/pip install --quiet --disable-pip-version-check '.[server]'
 	$(PREFIX)/bin/python -m swarmstrap_server.installer.stage $(DESTDIR)/usr/lib/swarmstrap/stage
 	install -D -m 755 -t $(DESTDIR)/usr/lib/dracut/modules.d/50swarmstrap dracut/50swarmstrap/*.sh
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system systemd/*.service
 	install -d $(DESTDIR)/usr/bin
 	ln -sf $(PREFIX)/bin/swarmstrap $(DESTDIR)/usr/bin/swarmstrap
 

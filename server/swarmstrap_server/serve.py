@@ -26,6 +26,7 @@ from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.netboot import boot_api, dhcp
 from swarmstrap_server.netboot.grub import GrubFolder
 from swarmstrap_server.netboot.sharing import Sharing
+from swarmstrap_server.notify import Manager
 from swarmstrap_server.site import pki
 from swarmstrap_server.site.checks import dhcp_settings
 from swarmstrap_server.site.reading import Site, read_site
@@ -45,7 +46,9 @@ _SOCKET_PATH_BYTES = 107
 
 
 def serve(root: Path, ready: Callable[[str], None]) -> None:
-    """Until SIGTERM or SIGINT. `ready` hears one line once every listener answers."""
+    """Until SIGTERM or SIGINT; SIGHUP has the site read again. `ready` hears one line once every
+    listener answers.
+    """
     site = read_site(root)
     # A connection is a file: the usual soft limit of 1024 is less than a room of nodes, and a
     # stranger's. What is started from here has the same limits.
@@ -56,9 +59,16 @@ def serve(root: Path, ready: Callable[[str], None]) -> None:
 
 
 async def _serve(site: Site, store: Store, ready: Callable[[str], None]) -> None:
-    stop = asyncio.Event()
+    manager, loop = Manager(), asyncio.get_running_loop()
+    stop, hangup = asyncio.Event(), asyncio.Event()
+
+    def end() -> None:
+        manager.stopping()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     services = make_services(site, store)
     if site.settings.dhcp.secure_boot:
         GrubFolder(services.deployments).keep()
@@ -67,13 +77,15 @@ async def _serve(site: Site, store: Store, ready: Callable[[str], None]) -> None
         jobs: list[Coroutine[None, None, object]] = [
             stop.wait(),
             services.seeding.run(),
-            _tick(services),
+            _tick(services, manager),
+            _reload(services, hangup, manager),
         ]
         wanted = dhcp_settings(site.settings)
         if wanted is not None:
             tftp = site.paths.boot if wanted.secure_boot else dhcp.IPXE
             jobs.append(dhcp.serve(wanted, site.paths.run, tftp=tftp))
         ready(f"ready boot={site.boot_url} node={site.node_url} operator={site.operator_url}")
+        manager.ready(f"serving {site.settings.name}")
         await _first_to_end(jobs)
 
 
@@ -180,11 +192,29 @@ def _tls(site: Site) -> ssl.SSLContext:
     return context
 
 
-async def _tick(services: Services) -> None:
+async def _tick(services: Services, manager: Manager) -> None:
     while True:
+        manager.alive()
         services.deployments.tick()
         services.sharing.tick()
         await asyncio.sleep(TICK_SECONDS)
+
+
+async def _reload(services: Services, hangup: asyncio.Event, manager: Manager) -> None:
+    """Read site and images again whenever `hangup` is set; a site with mistakes changes nothing."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        manager.reloading()
+        try:
+            services.deployments.reload()
+            services.publish()
+        except SwarmstrapError as error:
+            log.error("the site stays as it was: %s", error)
+            manager.ready(f"the site stays as it was: {error.message}")
+        else:
+            log.info("site and images are read again")
+            manager.ready(f"serving {services.deployments.site.settings.name}")
 
 
 async def _first_to_end(jobs: list[Coroutine[None, None, object]]) -> None:

@@ -67,6 +67,7 @@ class Deployments:
     ) -> None:
         self._uplink = uplink
         self.site = site
+        self.site_is_good = True
         self.store = store
         self.images = images
         self.clock = clock
@@ -83,7 +84,9 @@ class Deployments:
 
     def reload(self) -> None:
         """Read the site folder again; raises BadInput and keeps the old site when it is wrong."""
+        self.site_is_good = False
         self.site = read_site(self.site.paths.root)
+        self.site_is_good = True
         self._adopt()
 
     def _adopt(self) -> None:

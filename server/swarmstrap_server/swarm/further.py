@@ -14,6 +14,7 @@ from typing import TypeVar
 from swarmstrap.errors import BadInput, SwarmstrapError
 from swarmstrap.sshsig import Signers
 from swarmstrap_server.images.library import Image, ImageStore
+from swarmstrap_server.notify import Manager
 from swarmstrap_server.swarm.mirror import Published, fetch, kept, published
 from swarmstrap_server.swarm.seeding import Seeding, offer_of
 
@@ -51,7 +52,7 @@ def serve(further: Further, ready: Callable[[str], None], look: float = LOOK_SEC
 async def _serve(
     further: Further, images: dict[str, Image], ready: Callable[[str], None], look: float
 ) -> None:
-    stop = asyncio.Event()
+    manager, stop = Manager(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     # One server deals the pieces of an image; a further seeder gives what it is asked for.
@@ -64,7 +65,9 @@ async def _serve(
             tasks.create_task(_follow(further, images, seeding, look)),
         ]
         ready(f"ready seeder={further.address}:{further.port} images={len(images)}")
+        manager.ready(f"seeding for {further.server}")
         await stop.wait()
+        manager.stopping()
         for task in running:
             task.cancel()
 

@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import sys
 import time
@@ -22,6 +23,8 @@ _LAST_DELAY = 30.0
 # A process that lived so long did not fail at its start: begin again with the short delay.
 _HEALTHY_SECONDS = 60.0
 _STOP_SECONDS = 5.0
+# It reports every second; this long it may take on a busy machine to load its libraries.
+_HUNG_SECONDS = 20.0
 # One line names every published image.
 _REPORT_BYTES = 16 << 20
 
@@ -40,6 +43,7 @@ class Seeding:
         self._offers: tuple[Offer, ...] = ()
         self._process: asyncio.subprocess.Process | None = None
         self._uploaded_before = 0
+        self._heard = -math.inf
         self.report = Report()
 
     @property
@@ -47,6 +51,11 @@ class Seeding:
         """Of the running process; None between two of them."""
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
+
+    @property
+    def silent(self) -> float:
+        """Seconds since the last report, infinite before the first."""
+        return time.monotonic() - self._heard
 
     @property
     def uploaded(self) -> int:
@@ -101,8 +110,8 @@ class Seeding:
             await _stop(process)
 
     async def _follow(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        async for line in process.stdout:
+        while line := await _line(process):
+            self._heard = time.monotonic()
             self.report = msgspec.json.decode(line, type=Report)
             for problem in self.report.problems:
                 log.error("seeder: %s", problem)
@@ -114,6 +123,18 @@ def offer_of(image: Image) -> Offer:
         torrent=str(image.directory / TORRENT_FILE),
         directory=str(image.directory),
     )
+
+
+async def _line(process: asyncio.subprocess.Process) -> bytes:
+    """Its next report; none once it has ended, or hung and was killed."""
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(_HUNG_SECONDS):
+            return await process.stdout.readline()
+    except TimeoutError:
+        log.error("the seeder has said nothing for %.0f s: killed", _HUNG_SECONDS)
+        process.kill()
+        return b""
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
