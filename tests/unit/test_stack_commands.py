@@ -87,8 +87,7 @@ def test_a_key_that_systemd_asks_a_tpm2_for(pcrs: tuple[int, ...], words: str) -
     """Without the words for PCRs, systemd would take 7 by itself."""
     step = SealKey(VAULT.volume, VAULT.device, "systemd", pcrs)
     assert shlex.join(sealing.cryptenroll_arguments(step, "/dev/sda3")) == (
-        "systemd-cryptenroll --unlock-key-file=/dev/stdin --wipe-slot=tpm2 --tpm2-device=auto "
-        f"--tpm2-pcrs={words} /dev/sda3"
+        f"systemd-cryptenroll --wipe-slot=tpm2 --tpm2-device=auto --tpm2-pcrs={words} /dev/sda3"
     )
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A key in the node's TPM2, made by the installed system's own program: the one that made it is
-of the version that will ask for it. The secret that admits to the volume goes in by stdin.
+of the version that will ask for it. The secret that admits to the volume is on no command line.
 """
 
 import json
@@ -22,8 +22,10 @@ def seal(step: SealKey, secret: str, root: Path) -> None:
     with enter(root) as system:
         try:
             if step.unlocker == "systemd":
+                # It does not read the secret from a pipe. What it takes of its environment, it
+                # erases there.
                 argv = cryptenroll_arguments(step, node)
-                system.run(argv, stdin=secret.encode(), timeout=_SECONDS)
+                system.run(argv, env={"PASSWORD": secret}, timeout=_SECONDS)
             else:
                 _bind(system, step, node, secret)
         except CommandFailed as error:
@@ -36,8 +38,8 @@ def seal(step: SealKey, secret: str, root: Path) -> None:
 def cryptenroll_arguments(step: SealKey, node: str) -> list[str]:
     """systemd-cryptenroll(1); it wipes the slot only once the new key is there."""
     pcrs = "+".join(map(str, step.pcrs))
-    command = ["systemd-cryptenroll", "--unlock-key-file=/dev/stdin", "--wipe-slot=tpm2"]
-    return [*command, "--tpm2-device=auto", f"--tpm2-pcrs={pcrs}", node]
+    command = ["systemd-cryptenroll", "--wipe-slot=tpm2", "--tpm2-device=auto"]
+    return [*command, f"--tpm2-pcrs={pcrs}", node]
 
 
 def bind_arguments(step: SealKey, node: str) -> list[str]:
