@@ -3,7 +3,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
@@ -13,6 +13,7 @@ from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Untrusted
 from swarmstrap.wire import Problem
 from swarmstrap_server.control.access import Access
 from swarmstrap_server.control.deployments import Deployments
+from swarmstrap_server.dashboard.rates import Rates
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.netboot.sharing import Sharing
 from swarmstrap_server.swarm.seeding import Seeding, offer_of
@@ -41,6 +42,7 @@ class Services:
     published: dict[str, Image]
     sharing: Sharing
     members: dict[str, str]
+    rates: Rates = field(default_factory=Rates)
 
     def unlimited_seeders(self, infohash: str) -> int:
         """How many of the site's seeders serve this image now, but for a server with a limit."""

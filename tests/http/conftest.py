@@ -78,16 +78,20 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
+def make_system(root: Path) -> Path:
+    for name, content in SYSTEM.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
 @pytest.fixture(scope="session")
 def template() -> Iterator[Path]:
     """A site with one signed image, made once; the folder's name is short, for its socket."""
     with tempfile.TemporaryDirectory(prefix="ss-") as folder:
         root = Path(folder) / "site"
         newsite.init(root, "test", [ADDRESS], None)
-        system = Path(folder) / "system"
-        for name, content in SYSTEM.items():
-            (system / name).parent.mkdir(parents=True, exist_ok=True)
-            (system / name).write_bytes(content)
+        system = make_system(Path(folder) / "system")
         key = Key(SitePaths(root).publisher)
         publish(Directory(system), "tiny", "1", ImageStore(root / "images"), key)
         yield root
@@ -98,16 +102,21 @@ def site(template: Path) -> Iterator[SitePaths]:
     with tempfile.TemporaryDirectory(prefix="ss-") as folder:
         paths = SitePaths(Path(folder) / "site")
         shutil.copytree(template, paths.root)
-        boot, node, operator, seeder, deal = free_ports(5)
-        paths.settings.write_text(
-            f"name: test\naddress: {ADDRESS}\n"
-            f"ports: {{boot: {boot}, node: {node}, operator: {operator}, "
-            f"seeder: {seeder}, deal: {deal}}}\n"
-        )
+        make_servable(paths)
         (paths.root / "nodes" / "lab.yaml").write_text(NODES)
-        paths.kernel.write_bytes(b"kernel")
-        paths.initramfs.write_bytes(INITRAMFS)
         yield paths
+
+
+def make_servable(paths: SitePaths) -> None:
+    """Gives the site ports that are free, and an installer."""
+    boot, node, operator, seeder, deal = free_ports(5)
+    paths.settings.write_text(
+        f"name: test\naddress: {ADDRESS}\n"
+        f"ports: {{boot: {boot}, node: {node}, operator: {operator}, "
+        f"seeder: {seeder}, deal: {deal}}}\n"
+    )
+    paths.kernel.write_bytes(b"kernel")
+    paths.initramfs.write_bytes(INITRAMFS)
 
 
 class Clock:

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How fast images arrive, by source: samples of the counters that nodes report. Touches nothing."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from swarmstrap_server.control.nodes import Deployment
+
+SAMPLE_SECONDS = 2.0
+KEPT_SECONDS = 900.0
+# A node reports every second or two: over less than this, its rate would jump.
+_NODE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Bytes a second, of all nodes, since the sample before; `time` is seconds since 1970."""
+
+    time: float
+    seeder: float
+    peers: float
+
+
+class Rates:
+    def __init__(self) -> None:
+        self.samples: deque[Sample] = deque()
+        self._received: dict[str, tuple[int, int]] = {}
+        self._nodes: dict[str, deque[tuple[float, int]]] = {}
+        self._last = 0.0
+
+    def take(self, active: Iterable[Deployment], now: float) -> None:
+        """The deployments that are under way `now`."""
+        seeder = peers = 0
+        received, nodes = {}, {}
+        for deployment in active:
+            key, some = deployment.id, (deployment.from_seeder, deployment.from_peers)
+            before = self._received.get(key, some)
+            # A node that tries again counts from nothing.
+            seeder += max(0, some[0] - before[0])
+            peers += max(0, some[1] - before[1])
+            received[key] = some
+            nodes[key] = self._recent(key, now, sum(some))
+        seconds = now - self._last
+        if self._last and seconds > 0:
+            self.samples.append(Sample(now, seeder / seconds, peers / seconds))
+        while self.samples and now - self.samples[0].time > KEPT_SECONDS:
+            self.samples.popleft()
+        self._received, self._nodes, self._last = received, nodes, now
+
+    def of(self, deployment: str) -> float:
+        """Bytes a second that the node of this deployment received over the last seconds."""
+        known = self._nodes.get(deployment)
+        if known is None or len(known) < 2:
+            return 0.0
+        (t0, b0), (t1, b1) = known[0], known[-1]
+        return max(0.0, (b1 - b0) / (t1 - t0)) if t1 > t0 else 0.0
+
+    @property
+    def now(self) -> Sample:
+        return self.samples[-1] if self.samples else Sample(self._last, 0.0, 0.0)
+
+    def _recent(self, key: str, now: float, received: int) -> deque[tuple[float, int]]:
+        known = self._nodes.get(key, deque())
+        if not received:
+            known.clear()
+        known.append((now, received))
+        while now - known[0][0] > _NODE_SECONDS:
+            known.popleft()
+        return known

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The history: what was ordered together, what became of it, and where the time went. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from statistics import median
+
+from swarmstrap_server.control.nodes import PHASES, Deployment, DeploymentState
+from swarmstrap_server.dashboard.cells import Kind, kind_of_phase
+from swarmstrap_server.dashboard.charts import Bar, bars, took
+
+# In the order of a batch's bar: what went well at the left, what did not at the right.
+STATES: tuple[DeploymentState, ...] = (
+    "deployed",
+    "planned",
+    "active",
+    "armed",
+    "disarmed",
+    "expired",
+    "failed",
+)
+_MOST_ROWS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Of a batch's nodes those in one state; `x` and `width` are 0..100."""
+
+    state: DeploymentState
+    number: int
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one order armed. `key` is the id of one of its deployments. `seconds` are from the
+    order to the end of the last node, or until now while `running`.
+    """
+
+    key: str
+    title: str
+    mode: str
+    ordered: float
+    nodes: int
+    running: bool
+    seconds: float
+    shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One node of a batch; `scale` of its bars is that of all rows."""
+
+    node: str
+    state: DeploymentState
+    seconds: float
+    said: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Seconds of all nodes of a batch that went through it; `width` is 0..100 of the longest."""
+
+    name: str
+    kind: Kind
+    nodes: int
+    middle: float
+    longest: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """`hidden` rows are left out: those of nodes that went well and were quicker than these."""
+
+    batch: Batch
+    phases: tuple[Phase, ...]
+    rows: tuple[Row, ...]
+    hidden: int
+
+
+def batches(deployments: Iterable[Deployment], now: float) -> tuple[Batch, ...]:
+    """The latest first. What one order arms has one time of arming."""
+    ordered = sorted(deployments, key=_order, reverse=True)
+    return tuple(_batch(list(same), now) for _, same in groupby(ordered, _order))
+
+
+def timeline(
+    key: str, deployments: Sequence[Deployment], now: float, *, whole: bool = False
+) -> Timeline | None:
+    """Of the batch that the deployment `key` belongs to; None when there is no such deployment."""
+    one = next((d for d in deployments if d.id == key), None)
+    if one is None:
+        return None
+    same = [d for d in deployments if _order(d) == _order(one)]
+    longest = max((took(d, now) for d in same), default=0.0)
+    worst = sorted(same, key=lambda d: (d.state != "failed", -took(d, now), d.node))
+    shown = worst if whole else worst[:_MOST_ROWS]
+    return Timeline(
+        batch=_batch(same, now),
+        phases=_phases(same),
+        rows=tuple(
+            Row(d.node, d.state, took(d, now), d.reason, bars(d, longest, now)) for d in shown
+        ),
+        hidden=len(worst) - len(shown),
+    )
+
+
+def _order(deployment: Deployment) -> tuple[float, str, str]:
+    return deployment.armed_at, deployment.title, deployment.mode
+
+
+def _batch(same: Sequence[Deployment], now: float) -> Batch:
+    running = any(d.state in ("armed", "active") for d in same)
+    end = now if running else max(d.ended or d.armed_at for d in same)
+    return Batch(
+        key=min(d.id for d in same),
+        title=same[0].title,
+        mode=same[0].mode,
+        ordered=same[0].armed_at,
+        nodes=len(same),
+        running=running,
+        seconds=end - same[0].armed_at,
+        shares=_shares(same),
+    )
+
+
+def _shares(same: Sequence[Deployment]) -> tuple[Share, ...]:
+    numbers = Counter(d.state for d in same)
+    shares, x = [], 0.0
+    for state in STATES:
+        if number := numbers[state]:
+            width = 100 * number / len(same)
+            shares.append(Share(state, number, round(x, 3), round(width, 3)))
+            x += width
+    return tuple(shares)
+
+
+def _phases(same: Sequence[Deployment]) -> tuple[Phase, ...]:
+    spent = {
+        phase: [d.phases[phase] for d in same if d.phases.get(phase, 0.0) > 0] for phase in PHASES
+    }
+    longest = max((max(seconds) for seconds in spent.values() if seconds), default=0.0)
+    return tuple(
+        Phase(
+            name=phase,
+            kind=kind_of_phase(phase),
+            nodes=len(seconds),
+            middle=median(seconds),
+            longest=max(seconds),
+            width=round(100 * median(seconds) / longest, 3),
+        )
+        for phase, seconds in spent.items()
+        if seconds
+    )

@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A thousand nodes in the middle of their deployment, written into a real store.
+
+Each node goes through the phases at its own pace, and where it is follows from the time alone.
+"""
+
+import dataclasses
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote_from_bytes
+
+import msgspec
+from msgspec.structs import replace
+from tests.http.conftest import CLAIM
+
+from swarmstrap.hardware import FoundPartition, Inventory, Neighbour
+from swarmstrap.units import GiB, MiB
+from swarmstrap.wire import Event, Events, PlanReport, Register, Usage
+from swarmstrap_server.app import Services
+from swarmstrap_server.control.deployments import Deployments
+from swarmstrap_server.control.identity import marks_of_inventory
+from swarmstrap_server.control.jobs import new_deployment
+from swarmstrap_server.control.nodes import Deployment
+from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.control.store import SeenNode
+from swarmstrap_server.swarm.seeder import Report
+from swarmstrap_server.swarm.seeding import Seeding
+
+RACK = 50
+PAYLOAD = 14 * GiB
+# Bytes a second: 10 Gbit/s of the server, 1 Gbit/s of a node.
+UPLINK = 1_250_000_000
+LINK = 125_000_000
+HELD = (
+    FoundPartition(
+        number=1,
+        start=MiB,
+        size=512 * MiB,
+        type="c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
+        name="ESP",
+        filesystem="vfat",
+    ),
+    FoundPartition(
+        number=2,
+        start=513 * MiB,
+        size=886 * GiB,
+        type="0fc63daf-8483-4772-8e79-3d69d8477de4",
+        name="root",
+        filesystem="ext4",
+        label="root",
+    ),
+)
+_INVENTORY = Path(__file__).parents[1] / "inventories" / "nvme-only.json"
+_FAILURES = (
+    (
+        "disks",
+        "no disk matches {tran: nvme, size: '>= 500GiB'}",
+        "the table on the node's console says what rejected each disk; see swarmstrap plan",
+    ),
+    (
+        "image",
+        "/dev/nvme0n1: cannot write 8 MiB at 41.2 GiB: Input/output error",
+        "replace the disk, then swarmstrap deploy to this node again",
+    ),
+    ("hooks", "hook 20-monitoring ended with status 1: cannot resolve puppet.example", ""),
+)
+
+
+def mac(number: int) -> str:
+    return f"52:54:00:aa:{number >> 8:02x}:{number & 255:02x}"
+
+
+def name(number: int) -> str:
+    return f"n{number:04}"
+
+
+def node_files(nodes: int) -> tuple[str, str]:
+    """nodes/lab.yaml and groups.yaml of so many nodes in racks of RACK."""
+    racks = [range(first, min(first + RACK, nodes + 1)) for first in range(1, nodes + 1, RACK)]
+    entries = [
+        f"- {{name: 'n[{rack[0]:04}-{rack[-1]:04}]', rack: r{place:02}, "
+        f"mac: [{', '.join(repr(mac(number)) for number in rack)}]}}"
+        for place, rack in enumerate(racks, start=1)
+    ]
+    gpu = max(1, nodes // 5)
+    groups = (
+        f"groups:\n- {{name: gpu, members: ['n[0001-{gpu:04}]']}}\n"
+        f"- {{name: compute, members: ['n[{gpu + 1:04}-{nodes:04}]']}}\n"
+    )
+    return "\n".join(("nodes:", *entries, "")), groups
+
+
+def inventory(number: int) -> Inventory:
+    machine = msgspec.json.decode(_INVENTORY.read_bytes(), type=Inventory)
+    port = Neighbour(
+        chassis_id="00:1c:73:00:00:01",
+        port_id=f"Ethernet{number % RACK}",
+        system_name=f"sw-r{number // RACK + 1:02}",
+    )
+    first, *_ = machine.interfaces
+    nic = replace(first, mac_address=mac(number), permanent_mac="", speed_mbps=1000, lldp=port)
+    disks = tuple(
+        replace(disk, serial=f"S4EV{number:04}{place}", partitions=() if place else HELD)
+        for place, disk in enumerate(machine.disks)
+    )
+    return replace(
+        machine,
+        boot=replace(machine.boot, pxe_interface=mac(number), secure_boot=False),
+        system_vendor=replace(machine.system_vendor, uuid="", serial_number=f"S{number:07}"),
+        disks=disks,
+        interfaces=(nic,),
+    )
+
+
+@dataclass(frozen=True)
+class Course:
+    """One node's way: seconds after the order at which it takes its job, and in each phase."""
+
+    begins: float
+    phases: tuple[tuple[str, float], ...]
+    fails: tuple[str, str, str] | None
+    stops: float | None
+
+    def at(self, armed: Deployment, seconds: float) -> Deployment:
+        """The deployment so many `seconds` after its order."""
+        spent = seconds - self.begins
+        if spent < 0:
+            return armed
+        began = armed.armed_at + self.begins
+        if self.stops is not None:
+            spent = min(spent, self.stops)
+        active = replace(
+            armed, state="active", started=began, uplink=UPLINK, heard=began + spent, sequence=0
+        )
+        done: dict[str, float] = {}
+        for phase, takes in self.phases:
+            part = min(1.0, spent / takes)
+            active = replace(active, phase=phase, progress=None)
+            if phase == "image":
+                active = _fetched(active, part, takes)
+            if self.fails and phase == self.fails[0] and part > 0.4:
+                return _failed(replace(active, phases=done), self.fails, began)
+            if part < 1.0:
+                return replace(active, phases=done, step_began=0.0)
+            done = {**done, phase: takes}
+            spent -= takes
+        ended = began + sum(done.values())
+        return replace(active, phases=done, state="deployed", ended=ended, heard=ended)
+
+
+def courses(nodes: int, seed: int = 7) -> Iterator[Course]:
+    """They start in windows, rack after rack, as power allows."""
+    chance = random.Random(seed)
+    for number in range(nodes):
+        slow = 2.6 if chance.random() < 0.03 else 1.0
+        fetch = 150 * slow * chance.uniform(0.85, 1.25)
+        phases = (
+            ("look", chance.uniform(2, 4)),
+            ("ask", 0.6),
+            ("decide", 0.2),
+            ("disks", chance.uniform(6, 14)),
+            ("image", fetch),
+            ("configure", chance.uniform(2, 5)),
+            ("hooks", chance.uniform(3, 25)),
+            ("bootloader", chance.uniform(6, 12)),
+            ("settle", chance.uniform(1, 3)),
+            ("seed", chance.uniform(5, 60)),
+            ("finish", 0.5),
+        )
+        yield Course(
+            begins=number * 0.33 + chance.uniform(0, 12),
+            phases=phases,
+            fails=chance.choice(_FAILURES) if chance.random() < 0.018 else None,
+            stops=chance.uniform(60, 120) if chance.random() < 0.006 else None,
+        )
+
+
+def _fetched(deployment: Deployment, part: float, takes: float) -> Deployment:
+    got = int(PAYLOAD * part)
+    seeder = int(got * 0.0016)
+    seconds = max(0.1, takes * part)
+    usage = Usage(
+        seconds=seconds,
+        link_rate=LINK,
+        best_rate=118 * MiB,
+        cores=32,
+        processor=seconds * 2.2,
+        own=seconds * 1.7,
+        thread=seconds * 0.31,
+        disk=seconds * 0.52,
+        disk_wait=seconds * 0.05,
+    )
+    return replace(
+        deployment,
+        progress=part,
+        fetched=part >= 1.0,
+        from_seeder=seeder,
+        from_peers=max(0, got - seeder),
+        usage=usage,
+        began=(deployment.started or 0.0) + 12.0,
+    )
+
+
+def _failed(deployment: Deployment, why: tuple[str, str, str], began: float) -> Deployment:
+    _, reason, hint = why
+    ended = began + sum(deployment.phases.values()) + 2.0
+    return replace(deployment, state="failed", ended=ended, heard=ended, reason=reason, hint=hint)
+
+
+def deploy(services: Services, nodes: int, seconds: float) -> None:
+    """Has the store as it is `seconds` after `nodes` were ordered the newest image, and the rates
+    with what happened since. Every sixteenth node is not part of it.
+    """
+    deployments, rates = services.deployments, services.rates
+    now = deployments.clock()
+    ordered = now - seconds
+    _earlier(deployments, ordered - 3 * 86400, nodes)
+    armed = dict(_armed(deployments, nodes, ordered))
+    ways = dict(zip(armed, courses(len(armed)), strict=True))
+    for step in range(0, int(seconds) + 1, 2):
+        then = [way.at(armed[node], step) for node, way in ways.items()]
+        rates.take([d for d in then if d.state == "active"], ordered + step)
+    with deployments.store.transaction():
+        for node, way in ways.items():
+            deployments.store.save_deployment(way.at(armed[node], seconds))
+    sent = sum(d.from_seeder for d in deployments.store.active())
+    services.seeding = Sending(sent, rates.now.seeder)
+    announce(services)
+
+
+class Sending(Seeding):
+    """A seeder that has sent what the simulated nodes say they got from it."""
+
+    def __init__(self, uploaded: int, rate: float) -> None:
+        super().__init__("127.0.0.1", 0, 0, 0, ())
+        self.report = Report(uploaded={"": uploaded}, rate=int(rate))
+
+    @property
+    def pid(self) -> int:
+        return 1
+
+
+def announce(services: Services) -> None:
+    """Each node that is under way says to the tracker what it lacks, and how it is reached."""
+    for number, deployment in enumerate(services.deployments.store.active(), start=1):
+        address = f"10.20.{number >> 8}.{number & 255}"
+        services.members[address] = deployment.node
+        infohash = quote_from_bytes(bytes.fromhex(deployment.infohash)[:20], safe="")
+        left = int(PAYLOAD * (1.0 - (deployment.progress or 0.0)))
+        services.tracker.announce(
+            f"info_hash={infohash}&peer_id=-LT2110-{number:012}&port=6881&left={left}&compact=1",
+            address,
+        )
+
+
+def _armed(deployments: Deployments, nodes: int, now: float) -> Iterator[tuple[str, Deployment]]:
+    image = deployments.images.get("debian")
+    for number in range(1, nodes + 1):
+        node, it = name(number), inventory(number)
+        if number % 160 == 0:
+            continue
+        address = f"10.20.{number >> 8}.{number & 255}"
+        seen = SeenNode(node, marks_of_inventory(it), address, now)
+        deployments.store.save_node(seen, it)
+        if number % 16 == 0:
+            continue
+        order = Arm(nodes=(node,), image="debian", minutes=120)
+        made = new_deployment(deployments.site, image.manifest, order, node, now, None)
+        yield node, replace(made, payload=PAYLOAD)
+
+
+def _earlier(deployments: Deployments, ordered: float, nodes: int) -> None:
+    """A run of three days ago, that all went well, and a smaller one with an accident."""
+    image = deployments.images.ls("debian")[0]
+    for rack, (count, when) in enumerate(((nodes, 0.0), (nodes // 20, 90_000.0))):
+        ways = courses(count, seed=rack)
+        for number, way in enumerate(ways, start=1):
+            node = name(number)
+            order = Arm(nodes=(node,), image="debian", version=image.manifest.version)
+            made = new_deployment(
+                deployments.site, image.manifest, order, node, ordered + when, None
+            )
+            whole = dataclasses.replace(way, fails=way.fails if rack else None, stops=None)
+            ended = whole.at(replace(made, payload=PAYLOAD), 5000.0)
+            deployments.store.save_deployment(ended)
+
+
+def tell_story(services: Services, number: int) -> None:
+    """Node `number` says through the real API's feed what an agent says until amid its image."""
+    deployments = services.deployments
+    register = Register(inventory=inventory(number), boot_id="b", version="0.1.0")
+    deployments.arm(Arm(nodes=(name(number),), image="debian"))
+    job = deployments.take_job(deployments.register(register, "10.20.0.9").token, CLAIM)
+    plan = PLAN
+    session = deployments.session(job.session)
+    deployments.store.save_plan(session.id, plan)
+    began = deployments.clock() - 84
+    events = tuple(_story(began))
+    deployments.feed.take(session, Events(events=events), deployments.clock())
+
+
+PLAN = PlanReport(
+    digest="5d0c9a7be3b14f2f8a51c9077d6b3a0e5d0c9a7be3b14f2f8a51c9077d6b3a0e",
+    lines=(
+        "wipe /dev/nvme0n1 (S4EV00070, 894.3 GiB), which holds gpt, ext4 (nvme0n1p2, label root)",
+        "write a GPT to /dev/nvme0n1: ESP 512 MiB, root 885.8 GiB, swap 8 GiB",
+        "make vfat ESP on /dev/nvme0n1p1",
+        "make ext4 root on /dev/nvme0n1p2",
+        "make swap on /dev/nvme0n1p3",
+        "mount root at /, ESP at /boot/efi",
+        "fetch debian:12.8 and write it to /",
+        "configure fstab, host name, network",
+        "run hook 20-monitoring in the new system",
+        "install GRUB for UEFI",
+        "serve peers until they need no more",
+        "reboot into the new system",
+    ),
+)
+
+
+def _story(began: float) -> Iterator[Event]:
+    sequence, time = 0, began
+    steps = [("look", "look at the hardware", 3.1), ("ask", "ask for the job", 0.4)]
+    steps += [("decide", "decide what to do", 0.1)]
+    steps += [(f"do/disks/{place}", line, 2.3) for place, line in enumerate(PLAN.lines[:6], 1)]
+    for event, description, seconds in steps:
+        for kind, result, passed in (("start", "", 0.0), ("finish", "success", seconds)):
+            sequence, time = sequence + 1, time + passed
+            yield msgspec.convert(
+                {
+                    "sequence": sequence,
+                    "time": time,
+                    "kind": kind,
+                    "name": event,
+                    "description": description if kind == "start" else "",
+                    "result": result,
+                },
+                Event,
+            )
+    yield Event(
+        sequence=sequence + 1,
+        time=time + 1,
+        kind="start",
+        name="do/image/7",
+        description=PLAN.lines[6],
+    )
+    yield progress(sequence + 2, time + 62, 0.43)
+
+
+def progress(sequence: int, time: float, part: float) -> Event:
+    got = int(PAYLOAD * part)
+    usage = Usage(
+        seconds=max(1.0, 62.0 * part / 0.43),
+        link_rate=LINK,
+        best_rate=118 * MiB,
+        cores=32,
+        processor=61.0 * part,
+        own=50.0 * part,
+        thread=18.0 * part,
+        disk=71.0 * part,
+    )
+    return Event(
+        sequence=sequence,
+        time=time,
+        kind="progress",
+        name="do/image/7",
+        progress=part,
+        from_seeder=got // 40,
+        from_peers=got - got // 40,
+        usage=usage,
+    )
