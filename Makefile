@@ -22,13 +22,13 @@ SERVER_PACKAGES := \
 	python3 python3-venv python3-dev gcc pkg-config libparted-dev ca-certificates \
 	dracut-core linux-image-amd64 kmod cpio zstd udev iproute2 isc-dhcp-client iputils-arping procps \
 	binutils systemd gdisk util-linux dosfstools e2fsprogs xfsprogs kexec-tools efibootmgr \
-	openssh-client busybox-static dnsmasq-base ipxe rsync lz4 mtools \
+	openssh-client ipmitool busybox-static dnsmasq-base ipxe rsync lz4 mtools \
 	libarchive-tools qemu-utils fdisk partclone btrfs-progs ntfs-3g \
 	mdadm lvm2 thin-provisioning-tools cryptsetup-bin shim-signed grub-efi-amd64-signed
 # What rehearsals, the demo and the tests call besides.
 LAB_PACKAGES := \
 	ipxe-qemu qemu-system-x86 ovmf mmdebstrap debian-archive-keyring attr acl tar \
-	openssh-server skopeo xz-utils bzip2 netplan.io ifupdown \
+	openipmi openssh-server skopeo xz-utils bzip2 netplan.io ifupdown \
 	shellcheck shfmt iptables
 # What the swarm is measured beside.
 BENCH_PACKAGES := aria2 udpcast rsync curl zstd tar iproute2

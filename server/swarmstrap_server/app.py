@@ -16,6 +16,8 @@ from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.dashboard.rates import Rates
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.netboot.sharing import Sharing
+from swarmstrap_server.power.switchboard import Switchboard
+from swarmstrap_server.rollouts.runner import Rollouts
 from swarmstrap_server.swarm.seeding import Seeding, offer_of
 from swarmstrap_server.swarm.tracker import Tracker
 
@@ -41,6 +43,8 @@ class Services:
     seeding: Seeding
     published: dict[str, Image]
     sharing: Sharing
+    switchboard: Switchboard
+    rollouts: Rollouts
     members: dict[str, str]
     rates: Rates = field(default_factory=Rates)
 

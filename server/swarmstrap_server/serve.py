@@ -27,6 +27,8 @@ from swarmstrap_server.netboot import boot_api, dhcp
 from swarmstrap_server.netboot.grub import GrubFolder
 from swarmstrap_server.netboot.sharing import Sharing
 from swarmstrap_server.notify import Manager
+from swarmstrap_server.power.switchboard import Switchboard
+from swarmstrap_server.rollouts.runner import Rollouts
 from swarmstrap_server.site import pki
 from swarmstrap_server.site.checks import dhcp_settings
 from swarmstrap_server.site.reading import Site, read_site
@@ -77,6 +79,7 @@ async def _serve(site: Site, store: Store, ready: Callable[[str], None]) -> None
         jobs: list[Coroutine[None, None, object]] = [
             stop.wait(),
             services.seeding.run(),
+            services.rollouts.run(),
             _tick(services, manager),
             _reload(services, hangup, manager),
         ]
@@ -93,6 +96,7 @@ def make_services(site: Site, store: Store) -> Services:
     settings = site.settings
     images = ImageStore(site.paths.images)
     deployments = Deployments(site, store, images, uplink=uplink(settings))
+    switchboard = Switchboard(lambda: deployments.site)
     members: dict[str, str] = {}
 
     def rack_of(address: str) -> str | None:
@@ -119,6 +123,8 @@ def make_services(site: Site, store: Store) -> Services:
         ),
         published={},
         sharing=Sharing(deployments),
+        switchboard=switchboard,
+        rollouts=Rollouts(deployments, switchboard),
         members=members,
     )
 

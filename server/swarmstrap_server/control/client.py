@@ -30,11 +30,14 @@ from swarmstrap_server.control.operator_wire import (
     Status,
     Token,
 )
+from swarmstrap_server.power.orders import PowerOrder, PowerResult
+from swarmstrap_server.rollouts.values import Order, Rollout
 
 T = TypeVar("T")
 P = TypeVar("P", NodesPage, DeploymentsPage)
 _PAGE = 1000
 _SECONDS = 30.0
+_POWER_SECONDS = 600.0
 # What a refusal is here; the server's table has the other direction.
 _KINDS: dict[int, type[SwarmstrapError]] = {
     400: BadInput,
@@ -97,6 +100,30 @@ class Operator:
 
     def node(self, name: str) -> NodeDocument:
         return self._ask("GET", f"/nodes/{quote(name, safe='')}", NodeDocument)
+
+    def rollouts(self) -> list[Rollout]:
+        """Newest first."""
+        return self._ask("GET", "/rollouts", list[Rollout])
+
+    def rollout(self, key: str) -> Rollout:
+        return self._ask("GET", f"/rollouts/{quote(key, safe='')}", Rollout)
+
+    def deploy(self, order: Order) -> Rollout:
+        return self._ask("POST", "/rollouts", Rollout, order)
+
+    def plan_rollout(self, order: Order) -> Rollout:
+        return self._ask("POST", "/rollouts/plan", Rollout, order)
+
+    def cancel(self, key: str) -> Rollout:
+        return self._ask("POST", f"/rollouts/{quote(key, safe='')}/cancel", Rollout)
+
+    def retry(self, key: str) -> Rollout:
+        return self._ask("POST", f"/rollouts/{quote(key, safe='')}/retry", Rollout)
+
+    def power(self, order: PowerOrder) -> list[PowerResult]:
+        """Waits as long as machines may take."""
+        response = self._open("POST", "/power", order, _POWER_SECONDS)
+        return msgspec.json.decode(response.read(), type=list[PowerResult])
 
     def tokens(self) -> list[Token]:
         return self._ask("GET", "/tokens", list[Token])

@@ -119,13 +119,7 @@ class Deployments:
         """All of the nodes, or none: raises BadInput or Refused before anything is written."""
         now = self.clock()
         self.reload()
-        self.tick()
-        self._check_installer()
-        image = self.images.get(order.image, order.version or None)
-        check_image(self.site, image)
-        nodes = self.targets(order.nodes)
-        check_hooks(self.site, nodes)
-        armed = [self._arming(name, image, order, now) for name in nodes]
+        armed = self.would_arm(order)
         with self.store.transaction():
             for deployment in armed:
                 self._take_back(deployment.node, "replaced by a new arming", now)
@@ -136,6 +130,17 @@ class Deployments:
                 deployment.node, "armed", f"armed for {deployment.title} until {until}", now
             )
         return armed
+
+    def would_arm(self, order: Arm) -> list[Deployment]:
+        """What `arm` would grant by the site as it was read last; raises as that does."""
+        now = self.clock()
+        self.tick()
+        self._check_installer()
+        image = self.images.get(order.image, order.version or None)
+        check_image(self.site, image)
+        nodes = self.targets(order.nodes)
+        check_hooks(self.site, nodes)
+        return [self._arming(name, image, order, now) for name in nodes]
 
     def disarm(self, nodes: Sequence[str]) -> None:
         now = self.clock()

@@ -5,7 +5,7 @@ Paths are relative to the site folder. A password is always the first line of a 
 process shows it in its arguments and no file in git has it.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -32,13 +32,16 @@ class Redfish(_Driver, frozen=True, forbid_unknown_fields=True, kw_only=True, ta
 
 
 class Ipmi(_Driver, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="ipmi"):
-    """IPMI 2.0 over LAN. `cipher` is the suite's number, left out for what ipmitool tries first."""
+    """IPMI 2.0 over LAN. `cipher` is the suite's number, left out for what ipmitool tries first;
+    `boot` is the firmware that is to start from the network.
+    """
 
     address: str
     username: str
     password_file: str
     port: Port = 623
     cipher: Annotated[int, msgspec.Meta(ge=1, le=17)] | None = None
+    boot: Literal["uefi", "bios"] = "uefi"
 
 
 class Wol(_Driver, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="wol"):

@@ -37,17 +37,18 @@ Change = Callable[[Member], Member]
 
 
 def advance(rollout: Rollout, seen: Seen, now: float) -> tuple[Rollout, tuple[Action, ...]]:
-    """The rollout as it is now, and what is to be done for that. `seen` has by its identifier what
-    became of each deployment of a member.
+    """The rollout as it is now, and what is to be done for that, in this order. `seen` has by its
+    identifier what became of each deployment, but for members that are deployed.
     """
     if rollout.ended is not None:
         return rollout, ()
     actions: list[Action] = []
     members = []
     for member in rollout.members:
-        after = _looked_at(member, seen.get(member.deployment), rollout, now)
-        if _left_alone(member, after):
-            actions.append(TakeBack(member.deployment))
+        known = seen.get(member.deployment)
+        after = _looked_at(member, known, rollout, now)
+        if known is not None and known.state == "armed" and _left_alone(after):
+            actions.append(TakeBack(known.id))
         members.append(after)
     rollout = replace(rollout, members=tuple(members))
     rollout, starts = _started(rollout, now)
@@ -160,14 +161,15 @@ def _missed(member: Member, retries: int, now: float, reason: str, hint: str) ->
     return replace(_moved(member, state, now), reason=reason, hint=hint)
 
 
-def _left_alone(before: Member, after: Member) -> bool:
-    """Whether what was begun for it is to be undone; a deployment that runs is not."""
-    begun = before.state in ("powering", "booting") and bool(before.deployment)
-    return begun and after.state in ("waiting", "failed", "cancelled")
+def _left_alone(member: Member) -> bool:
+    """Whether nobody waits for it now; what it is armed with is then to be undone."""
+    return member.state in ("waiting", "failed", "cancelled")
 
 
 def _started(rollout: Rollout, now: float) -> tuple[Rollout, tuple[Start, ...]]:
     """As many of those that wait as the pace allows, in their order."""
+    if rollout.cancelled:
+        return rollout, ()
     pace = rollout.order.pace
     recent = [at for at in rollout.switchings if now - at < pace.seconds]
     at_work = sum(not m.ended and m.state != "waiting" for m in rollout.members)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`/rollouts`: one image to many nodes, from the order to the end of the last."""
+
+from typing import Annotated
+
+import msgspec
+
+from swarmstrap.errors import BadInput
+from swarmstrap_server.api.problems import NotFound
+from swarmstrap_server.api.route import Call, Route
+from swarmstrap_server.rollouts.values import Order, Rollout
+
+
+class RolloutsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+
+
+async def list_rollouts(call: Call) -> list[Rollout]:
+    return call.services.rollouts.latest(call.query(RolloutsQuery).limit)
+
+
+async def show_rollout(call: Call) -> Rollout:
+    return _known(call)
+
+
+async def start_rollout(call: Call) -> Rollout:
+    order = await call.body(Order)
+    call.services.publish()
+    return call.services.rollouts.start(order)
+
+
+async def plan_rollout(call: Call) -> Rollout:
+    return call.services.rollouts.plan(await call.body(Order))
+
+
+async def cancel_rollout(call: Call) -> Rollout:
+    return call.services.rollouts.cancel(_known(call).id)
+
+
+async def retry_rollout(call: Call) -> Rollout:
+    return call.services.rollouts.retry(_known(call).id)
+
+
+def _known(call: Call) -> Rollout:
+    try:
+        return call.services.rollouts.rollout(call.part("rollout"))
+    except BadInput as error:
+        raise NotFound(error.message, hint=error.hint) from error
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/rollouts",
+        "viewer",
+        "The last rollouts, newest first",
+        list_rollouts,
+        list[Rollout],
+        query=RolloutsQuery,
+    ),
+    Route("GET", "/rollouts/{rollout}", "viewer", "One rollout", show_rollout, Rollout),
+    Route(
+        "POST",
+        "/rollouts",
+        "operator",
+        "Deploy an image to nodes: arm them, switch them on, follow them",
+        start_rollout,
+        Rollout,
+        body=Order,
+        status=201,
+        once=True,
+    ),
+    Route(
+        "POST",
+        "/rollouts/plan",
+        "operator",
+        "What an order would do, with nothing done",
+        plan_rollout,
+        Rollout,
+        body=Order,
+    ),
+    Route(
+        "POST",
+        "/rollouts/{rollout}/cancel",
+        "operator",
+        "Begin with no further node; those that deploy come to their end",
+        cancel_rollout,
+        Rollout,
+    ),
+    Route(
+        "POST",
+        "/rollouts/{rollout}/retry",
+        "operator",
+        "A new rollout of the nodes that failed",
+        retry_rollout,
+        Rollout,
+        status=201,
+        once=True,
+    ),
+)

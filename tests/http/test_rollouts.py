@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rollouts against a live server. Machines are files that say on or off, switched by commands."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.http.api import make_api
+from tests.http.conftest import CLAIM, MAC, Live, register, serving
+
+from swarmstrap.errors import SwarmstrapError
+from swarmstrap.wire import Event, Events
+from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.power.orders import PowerOrder
+from swarmstrap_server.power.switching import Waits
+from swarmstrap_server.rollouts.runner import Rollouts
+from swarmstrap_server.rollouts.values import Order, Pace, Rollout
+from swarmstrap_server.site.paths import SitePaths
+
+Capture = pytest.CaptureFixture[str]
+SECONDS = 20.0
+MACS = {"n1": MAC, "n2": "52:54:00:00:00:02", "n3": "52:54:00:00:00:03"}
+
+
+@dataclass(frozen=True)
+class Machines:
+    """A file for each node: `on` or `off`, or absent for a BMC that does not answer."""
+
+    folder: Path
+
+    def state(self, node: str) -> str:
+        return (self.folder / node).read_text().strip()
+
+    def put(self, node: str, state: str) -> None:
+        (self.folder / node).write_text(state)
+
+    def unplug(self, node: str) -> None:
+        (self.folder / node).unlink()
+
+    def asked(self, node: str) -> list[str]:
+        """What was asked of it, in order, but for its state."""
+        noted = self.folder / f"{node}.asked"
+        return noted.read_text().split() if noted.exists() else []
+
+    def words(self) -> str:
+        """The `power` of a group, as YAML."""
+        script = self.folder / "bmc"
+        script.write_text(
+            "#!/bin/sh\n"
+            'cd "$(dirname "$0")" || exit 1\n'
+            'test -e "$1" || { echo "$1 does not answer" >&2; exit 1; }\n'
+            'test "$2" = state && exec cat "$1"\n'
+            'echo "$2" >>"$1.asked"\n'
+            'case $2 in on) echo on >"$1" ;; off | kill) echo off >"$1" ;; esac\n'
+        )
+        script.chmod(0o755)
+        deeds = ("on", "off", "kill", "state", "network")
+        lines = (f'    {deed}: ["{script}", "{{name}}", {deed}]' for deed in deeds)
+        return "  power:\n    driver: exec\n" + "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def machines(site: SitePaths, tmp_path: Path) -> Machines:
+    found = Machines(tmp_path)
+    for node in MACS:
+        found.put(node, "off")
+    (site.root / "groups.yaml").write_text(f"groups:\n- name: all\n{found.words()}")
+    return found
+
+
+@pytest.fixture
+async def live(site: SitePaths, machines: Machines) -> AsyncIterator[Live]:
+    async with serving(site) as live:
+        live.services.switchboard._waits = Waits(off=1.0, kill=1.0, on=1.0, poll=0.02)
+        yield live
+
+
+def order(*nodes: str, power: bool = True, retries: int = 1, pace: Pace | None = None) -> Order:
+    arm = Arm(nodes=nodes, image="tiny")
+    return Order(arm=arm, power=power, retries=retries, pace=pace or Pace())
+
+
+async def until(live: Live, what: str, true: Callable[[], bool]) -> None:
+    try:
+        async with asyncio.timeout(SECONDS):
+            while not true():
+                live.services.rollouts.tick()
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"{what} did not come") from None
+
+
+def states(rollout: Rollout) -> dict[str, str]:
+    return {member.node: member.state for member in rollout.members}
+
+
+def now(live: Live, key: str) -> Rollout:
+    return live.services.rollouts.rollout(key)
+
+
+def install(live: Live, node: str, result: str = "success") -> None:
+    """The node's agent, from its registration to its last word."""
+    deployments = live.services.deployments
+    token = deployments.register(register(MACS[node]), "").token
+    deployments.take_job(token, CLAIM)
+    deployment = deployments.store.latest_deployment(node)
+    assert deployment is not None
+    event = Event(
+        sequence=1,
+        time=1.0,
+        kind="finish",
+        name="do/finish/1",
+        description="no disk matches" if result == "fail" else "",
+        result="fail" if result == "fail" else "success",
+    )
+    deployments.feed.take(deployment, Events(events=(event,)), live.clock.now)
+
+
+async def test_nodes_are_armed_switched_on_and_followed_to_the_end(
+    live: Live, machines: Machines
+) -> None:
+    machines.put("n2", "on")
+    begun = await asyncio.to_thread(live.operator.deploy, order("n[1-2]"))
+    assert states(begun) == {"n1": "powering", "n2": "powering"}
+    assert live.services.deployments.view("n1").state == "armed"
+    await until(live, "power", lambda: set(states(now(live, begun.id)).values()) == {"booting"})
+    assert machines.asked("n1") == ["network", "on"]
+    assert machines.asked("n2") == ["network", "off", "on"]
+    install(live, "n1")
+    install(live, "n2", "fail")
+    await until(live, "the end", lambda: now(live, begun.id).ended is not None)
+    ended = now(live, begun.id)
+    assert states(ended) == {"n1": "deployed", "n2": "failed"}
+    assert ended.members[1].reason == "no disk matches"
+    told = [record.event.description for record in live.services.deployments.store.events("n1")]
+    assert "switched on by exec" in told
+
+
+async def test_the_window_holds_for_power(live: Live, machines: Machines) -> None:
+    pace = Pace(actions=2, seconds=30)
+    begun = await asyncio.to_thread(live.operator.deploy, order("all", pace=pace))
+    await until(
+        live, "power", lambda: list(states(now(live, begun.id)).values()).count("booting") == 2
+    )
+    assert machines.state("n3") == "off"
+    assert live.services.deployments.view("n3").state == "ready"
+    live.clock.now += 30
+    await until(live, "n3", lambda: machines.state("n3") == "on")
+
+
+async def test_a_bmc_that_does_not_answer_is_asked_again_and_given_up(
+    live: Live, machines: Machines
+) -> None:
+    machines.unplug("n1")
+    begun = await asyncio.to_thread(live.operator.deploy, order("n1"))
+    await until(live, "the end", lambda: now(live, begun.id).ended is not None)
+    (member,) = now(live, begun.id).members
+    assert (member.state, member.tries) == ("failed", 2)
+    assert "n1 does not answer" in member.reason
+    assert live.services.deployments.view("n1").state == "ready"
+    machines.put("n1", "off")
+    again = await asyncio.to_thread(live.operator.retry, begun.id)
+    await until(live, "power", lambda: states(now(live, again.id)) == {"n1": "booting"})
+
+
+async def test_a_node_that_does_not_come_is_started_again_and_given_up(
+    live: Live, machines: Machines
+) -> None:
+    begun = await asyncio.to_thread(live.operator.deploy, order("n1"))
+    for times in (1, 2):
+        await until(live, "power", lambda: states(now(live, begun.id)) == {"n1": "booting"})
+        assert machines.asked("n1").count("on") == times
+        live.clock.now += 600
+        live.services.rollouts.tick()
+    (member,) = now(live, begun.id).members
+    assert (member.state, member.reason) == ("failed", "switched on, and not heard of for 600 s")
+    assert live.services.deployments.view("n1").state == "ready"
+
+
+async def test_a_node_that_nobody_switches_is_armed_and_awaited(
+    live: Live, machines: Machines
+) -> None:
+    begun = await asyncio.to_thread(live.operator.deploy, order("n3", power=False))
+    assert states(begun) == {"n3": "booting"}
+    assert machines.asked("n3") == []
+    install(live, "n3")
+    await until(live, "the end", lambda: states(now(live, begun.id)) == {"n3": "deployed"})
+
+
+async def test_an_order_that_cannot_be_followed_begins_nothing(live: Live) -> None:
+    with pytest.raises(SwarmstrapError, match="no node 'n9'"):
+        await asyncio.to_thread(live.operator.deploy, order("n1", "n9"))
+    assert await asyncio.to_thread(live.operator.rollouts) == []
+    planned = await asyncio.to_thread(live.operator.plan_rollout, order("all"))
+    assert [member.node for member in planned.members] == ["n1", "n2", "n3"]
+    assert planned.order.arm.version == "1"
+    assert await asyncio.to_thread(live.operator.rollouts) == []
+    assert live.services.deployments.view("n1").state == "ready"
+
+
+async def test_cancel_takes_armings_back_and_lets_the_others_end(live: Live) -> None:
+    pace = Pace(actions=2, seconds=30)
+    begun = await asyncio.to_thread(live.operator.deploy, order("all", pace=pace))
+    await until(live, "power", lambda: states(now(live, begun.id))["n1"] == "booting")
+    deployments = live.services.deployments
+    deployments.take_job(deployments.register(register(MAC), "").token, CLAIM)
+    live.services.rollouts.tick()
+    cancelled = await asyncio.to_thread(live.operator.cancel, begun.id)
+    assert states(cancelled) == {"n1": "deploying", "n2": "cancelled", "n3": "cancelled"}
+    assert deployments.view("n2").state == "ready"
+    live.clock.now += 901
+    deployments.tick()
+    await until(live, "the end", lambda: now(live, begun.id).ended is not None)
+    with pytest.raises(SwarmstrapError, match="has ended"):
+        await asyncio.to_thread(live.operator.cancel, begun.id)
+
+
+async def test_a_server_that_starts_goes_on_where_the_other_was_killed(
+    live: Live, machines: Machines
+) -> None:
+    pace = Pace(actions=1, seconds=30)
+    begun = await asyncio.to_thread(live.operator.deploy, order("n1", "n2", pace=pace))
+    await until(live, "power", lambda: states(now(live, begun.id))["n1"] == "booting")
+    live.clock.now += 30
+    live.services.rollouts.tick()
+    assert states(now(live, begun.id))["n2"] == "powering"
+    # What the first one was doing is lost with it; what it wrote is not.
+    services = live.services
+    for task in services.rollouts._switching.values():
+        task.cancel()
+    services.rollouts = Rollouts(services.deployments, services.switchboard)
+    assert states(now(live, begun.id)) == {"n1": "booting", "n2": "waiting"}
+    live.clock.now += 30
+    await until(live, "n2", lambda: states(now(live, begun.id))["n2"] == "booting")
+    assert [member.tries for member in now(live, begun.id).members] == [1, 1]
+    install(live, "n1")
+    install(live, "n2")
+    await until(live, "the end", lambda: now(live, begun.id).ended is not None)
+    assert set(states(now(live, begun.id)).values()) == {"deployed"}
+
+
+async def test_a_repeated_request_is_one_rollout(live: Live) -> None:
+    api = make_api(live)
+    key = {"Idempotency-Key": "once"}
+    body = order("n1", power=False)
+    first = await api.ask("POST", "/rollouts", "operator", body, key)
+    again = await api.ask("POST", "/rollouts", "operator", body, key)
+    assert (first.status, again.status) == (201, 201)
+    assert first.value == again.value
+    listed = (await api.ask("GET", "/rollouts", "viewer")).value
+    assert isinstance(listed, list)
+    assert len(listed) == 1
+    assert (await api.ask("GET", "/rollouts/nothing", "viewer")).status == 404
+
+
+async def test_power_by_hand(live: Live, machines: Machines) -> None:
+    machines.unplug("n3")
+    asked = PowerOrder(nodes=("all",), action="on")
+    results = await asyncio.to_thread(live.operator.power, asked)
+    assert [(r.node, r.state, bool(r.reason)) for r in results] == [
+        ("n1", "on", False),
+        ("n2", "on", False),
+        ("n3", "unknown", True),
+    ]
+    hard = PowerOrder(nodes=("n1",), action="off", hard=True)
+    (result,) = await asyncio.to_thread(live.operator.power, hard)
+    assert result.state == "off"
+    assert machines.asked("n1") == ["on", "kill"]
