@@ -81,5 +81,5 @@ def _template(path: str) -> str:
         for template in DOCUMENT["paths"]
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), bare)
     ]
-    assert len(found) == 1, f"the document has {found} for {path}"
-    return found[0]
+    assert found, f"the document has no {path}"
+    return min(found, key=lambda template: template.count("{"))  # as OpenAPI says: concrete first

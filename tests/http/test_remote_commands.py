@@ -10,6 +10,7 @@ from tests.http.api import Api, make_api
 from tests.http.conftest import Live
 
 from swarmstrap_server import cli
+from swarmstrap_server.commands.exits import Exit
 from swarmstrap_server.control.operator_wire import Role
 from swarmstrap_server.site.pki import make_ca
 
@@ -58,7 +59,7 @@ async def test_tokens_are_made_listed_and_revoked(api: Api, capsys: Capture) -> 
 
 
 async def test_too_low_a_role_is_said_in_one_line(api: Api, capsys: Capture) -> None:
-    assert await run(api, "viewer", "deploy", "tiny", "--to", "n1") == 4
+    assert await run(api, "viewer", "deploy", "tiny", "--to", "n1") == Exit.REFUSED
     said = capsys.readouterr().err
     assert "the-viewer is viewer" in said
     assert said.count("\n") == 1
@@ -66,7 +67,7 @@ async def test_too_low_a_role_is_said_in_one_line(api: Api, capsys: Capture) -> 
 
 async def test_a_revoked_token(api: Api, capsys: Capture) -> None:
     api.live.services.access.revoke("the-viewer")
-    assert await run(api, "viewer", "node", "ls") == 5
+    assert await run(api, "viewer", "node", "ls") == Exit.UNTRUSTED
     assert "not one of this server" in capsys.readouterr().err
 
 
@@ -75,13 +76,21 @@ async def test_a_server_with_the_certificate_of_another_site(
 ) -> None:
     other = tmp_path / "ca.crt"
     other.write_bytes(make_ca("other").certificate)
-    assert await run(api, "viewer", "node", "ls", ca=other) == 5
+    assert await run(api, "viewer", "node", "ls", ca=other) == Exit.UNTRUSTED
     assert "is not the server that it should be" in capsys.readouterr().err
 
 
 async def test_what_works_in_a_site_folder_alone_says_so(api: Api, capsys: Capture) -> None:
     assert await run(api, "admin", "check") == 1
     assert "works in the site folder" in capsys.readouterr().err
+
+
+async def test_the_server_of_a_further_seeder_is_another_word(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    given = ["seed", str(tmp_path), "--server", "https://x", "--signers", str(tmp_path / "none")]
+    assert await asyncio.to_thread(cli.main, given) == 1
+    assert "not a server's URL: 'https://x'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

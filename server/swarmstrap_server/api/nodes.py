@@ -17,6 +17,7 @@ class NodesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """`after` is the `next` of the page before."""
 
     state: State | None = None
+    group: str = ""
     after: str = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
 
@@ -38,7 +39,7 @@ async def list_nodes(call: Call) -> NodesPage:
         if len(found) == query.limit:
             return NodesPage(items=tuple(found), next=found[-1].name)
         view = deployments.view(name)
-        if query.state in (None, view.state):
+        if query.state in (None, view.state) and query.group in ("", *view.groups):
             found.append(view)
     return NodesPage(items=tuple(found))
 

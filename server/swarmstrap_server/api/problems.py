@@ -40,7 +40,7 @@ KINDS: tuple[tuple[type[SwarmstrapError], HTTPStatus, str], ...] = (
     (NotFound, HTTPStatus.NOT_FOUND, "there is no such thing"),
     (Unusable, HTTPStatus.UNPROCESSABLE_ENTITY, "the request contradicts an earlier one"),
     (BadInput, HTTPStatus.BAD_REQUEST, "the request cannot be used as it stands"),
-    (Untrusted, HTTPStatus.FORBIDDEN, "a signature, digest or certificate does not hold"),
+    (Untrusted, HTTPStatus.CONFLICT, "a signature, digest or certificate does not hold"),
     (Refused, HTTPStatus.CONFLICT, "refused in the present state"),
     (Unreachable, HTTPStatus.SERVICE_UNAVAILABLE, "something else did not answer"),
     (SwarmstrapError, HTTPStatus.INTERNAL_SERVER_ERROR, "it did not work"),

@@ -10,9 +10,10 @@ class Exit(IntEnum):
     DONE = 0
     FAILED = 1
     USAGE = 2  # argparse's own
-    UNREACHABLE = 3
-    REFUSED = 4
-    UNTRUSTED = 5
+    PARTLY = 3
+    UNREACHABLE = 4
+    REFUSED = 5
+    UNTRUSTED = 6
     INTERRUPTED = 130  # as a shell has it after SIGINT
 
 

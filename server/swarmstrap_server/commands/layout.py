@@ -13,6 +13,7 @@ from swarmstrap.errors import BadInput
 from swarmstrap.hardware import Inventory
 from swarmstrap.layout import Layout
 from swarmstrap.layoutcheck import check_layout
+from swarmstrap_server.commands.exits import Exit
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.layouts.explain import explain
 from swarmstrap_server.layouts.importing.choose import READERS
@@ -25,7 +26,6 @@ from swarmstrap_server.site.checks import layout_problems
 from swarmstrap_server.site.reading import read_site
 from swarmstrap_server.site.yamlfile import load
 
-_LOSSES = 3
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -128,7 +128,7 @@ def _import(args: argparse.Namespace) -> int:
     for loss in losses.found:
         print(loss, file=sys.stderr)
     check_layout(layout)
-    return _LOSSES if args.strict and losses.found else 0
+    return Exit.PARTLY if args.strict and losses.found else Exit.DONE
 
 
 def _schema(_args: argparse.Namespace) -> int:

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about nodes: node ls, node show, plan, deploy, disarm, watch."""
+"""Commands about nodes: node ls, node show, plan, disarm, watch."""
 
 import argparse
-import re
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 import msgspec
 from rich.console import Console
@@ -19,84 +16,54 @@ from swarmstrap.errors import BadInput, with_hint
 from swarmstrap.manifest import Manifest
 from swarmstrap.plan import choices, make_plan
 from swarmstrap.selectors import verdict_lines
-from swarmstrap.wire import Finish, Mode, Verify
+from swarmstrap_server.commands import nodelog
+from swarmstrap_server.commands.deploy import add_choices
 from swarmstrap_server.commands.reaching import operator
-from swarmstrap_server.commands.watch import watch, watch_json
+from swarmstrap_server.commands.watch import follow
 from swarmstrap_server.control import views
-from swarmstrap_server.control.client import Operator
 from swarmstrap_server.control.jobs import make_job, new_deployment
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Arm, Disarm, NodeView
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.images.names import split
-from swarmstrap_server.images.signing import Key
-from swarmstrap_server.site.hooks import sign_hooks
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.site.yamlfile import nearest
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-_DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)?")
-_MINUTES = {"": 1, "m": 1, "h": 60, "d": 24 * 60}
 
 
 def add_commands(commands: Commands) -> None:
     node = commands.add_parser("node", help="list and show nodes")
     actions = node.add_subparsers(metavar="ACTION", required=True)
     ls = actions.add_parser("ls", help="all nodes of the site, and machines that were discovered")
+    ls.add_argument("--group", default="", metavar="GROUP", help="its members only")
     ls.set_defaults(run=_ls, remote=True)
     show = actions.add_parser("show", help="one node: hardware, plan, last events")
     show.add_argument("node")
     show.set_defaults(run=_show, remote=True)
+    nodelog.add_action(actions)
 
     plan = commands.add_parser("plan", help="print what a deployment would do to a node")
     plan.add_argument("node")
     plan.add_argument("--image", metavar="NAME[:VERSION]", help="default: the one last armed")
     plan.set_defaults(run=_plan)
-
-    deploy = commands.add_parser("deploy", help="arm nodes for an image")
-    deploy.add_argument("image", metavar="IMAGE[:VERSION]")
-    deploy.add_argument("--to", nargs="+", required=True, metavar="NODE")
-    deploy.add_argument("--watch", action="store_true", help="stay until all have ended")
-    deploy.add_argument(
-        "--for", dest="minutes", type=_minutes, metavar="TIME", help="how long, as in 30m or 2h"
-    )
-    deploy.add_argument(
-        "--preserve",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="what an update leaves alone besides the site's list; may be repeated",
-    )
-    deploy.add_argument(
-        "--allow-older", action="store_true", help="update to an older version, too"
-    )
-    deploy.set_defaults(run=_deploy, remote=True)
-    for command in (plan, deploy):
-        command.add_argument("--layout", default="", help="default: the node's, or the site's")
-        command.add_argument(
-            "--mode",
-            choices=get_args(Mode),
-            help="update: change only what differs (default: deploy)",
-        )
-        command.add_argument(
-            "--verify", choices=get_args(Verify), help="full: read everything back from the disk"
-        )
-        command.add_argument("--finish", choices=get_args(Finish), help="default: the site's")
+    add_choices(plan)
 
     disarm = commands.add_parser("disarm", help="take an arming back")
-    disarm.add_argument("node", nargs="+")
+    disarm.add_argument("node", nargs="+", metavar="NODE|GROUP|all")
     disarm.set_defaults(run=_disarm, remote=True)
 
-    follow = commands.add_parser("watch", help="show deployments until all have ended")
-    follow.add_argument("node", nargs="*", help="default: every node")
-    follow.set_defaults(run=_watch, remote=True)
-    for command in (ls, show, plan, deploy, follow):
+    watch = commands.add_parser("watch", help="show deployments until all have ended")
+    watch.add_argument("node", nargs="*", help="default: every node")
+    watch.set_defaults(run=_watch, remote=True)
+    for command in (ls, show, plan, watch):
         command.add_argument("--json", action="store_true", help="for machines")
 
 
 def _ls(args: argparse.Namespace) -> int:
-    nodes = operator(args).nodes() if args.server else views.node_views(*_open(args.site))
+    nodes = operator(args).nodes() if args.elsewhere else views.node_views(*_open(args.site))
+    nodes = tuple(node for node in nodes if args.group in ("", *node.groups))
     if args.json:
         print(msgspec.json.encode(nodes).decode())
         return 0
@@ -133,7 +100,7 @@ def _remark(node: NodeView) -> str:
 
 
 def _show(args: argparse.Namespace) -> int:
-    if args.server:
+    if args.elsewhere:
         node = operator(args).node(args.node)
     else:
         site, store = _open(args.site)
@@ -217,54 +184,13 @@ def _image(site: Site, wanted: str | None, latest: Deployment | None) -> Image:
     return store.get(latest.image, latest.version)
 
 
-def _deploy(args: argparse.Namespace) -> int:
-    if not args.server:
-        _sign_hooks(read_site(args.site))
-    name, version = split(args.image)
-    server = operator(args)
-    order = Arm(
-        nodes=tuple(args.to),
-        image=name,
-        version=version or "",
-        layout=args.layout,
-        finish=args.finish,
-        minutes=args.minutes,
-        mode=args.mode or "deploy",
-        preserve=tuple(args.preserve),
-        allow_older=args.allow_older,
-        verify=args.verify,
-    )
-    armed = server.arm(order)
-    if args.json and not args.watch:
-        print(msgspec.json.encode(armed).decode())
-    for deployment in armed if not args.json else ():
-        until = time.strftime("%H:%M:%S", time.localtime(deployment.until))
-        print(f"{deployment.node} is armed for {deployment.title} until {until}")
-    return _follow(server, order.nodes, as_json=args.json) if args.watch else 0
-
-
-def _sign_hooks(site: Site) -> None:
-    if site.paths.publisher.exists():
-        for hook in sign_hooks(site, Key(site.paths.publisher)):
-            print(f"signed hook {hook.name}", file=sys.stderr)
-
-
 def _disarm(args: argparse.Namespace) -> int:
     operator(args).disarm(Disarm(nodes=tuple(args.node)))
     return 0
 
 
 def _watch(args: argparse.Namespace) -> int:
-    return _follow(operator(args), args.node, as_json=args.json)
-
-
-def _follow(server: Operator, nodes: Sequence[str], *, as_json: bool) -> int:
-    messages = server.stream()
-    if as_json:
-        board = watch_json(messages, nodes, lambda line: print(line, flush=True))
-    else:
-        board = watch(messages, nodes, Console())
-    return 1 if board.failed else 0
+    return 1 if follow(operator(args), args.node, as_json=args.json).failed else 0
 
 
 def _open(root: Path) -> tuple[Site, Store]:
@@ -277,13 +203,6 @@ def _known(site: Site, store: Store, name: str) -> str:
     if name not in names:
         raise BadInput(f"no node {name!r}{nearest(name, names)}", hint="see swarmstrap node ls")
     return name
-
-
-def _minutes(text: str) -> int:
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time, as in 30m, 2h or 1d")
-    return int(found[1]) * _MINUTES[found[2] or ""]
 
 
 def _ago(seen: float | None) -> str:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which server a command speaks to: the site's own by its socket, or one elsewhere by its URL.
 
-A command that can ask a server elsewhere says so: `set_defaults(remote=True)`.
+A command that can ask a server elsewhere says `set_defaults(remote=True)`; `args.elsewhere` is its
+URL.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from swarmstrap_server.site.paths import SitePaths
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--server",
+        dest="elsewhere",
         default=os.environ.get("SWARMSTRAP_SERVER", ""),
         metavar="URL",
         help="a server elsewhere, as in https://192.0.2.1:8444 (default: $SWARMSTRAP_SERVER, or "
@@ -39,17 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Raises BadInput where a server elsewhere is named, and the command would not ask it."""
-    if args.server and not getattr(args, "remote", False):
+    if args.elsewhere and not getattr(args, "remote", False):
         raise BadInput("this command works in the site folder alone", hint="leave --server out")
 
 
 def operator(args: argparse.Namespace) -> Operator:
     """Raises BadInput when a server elsewhere is named without all that it takes."""
-    if not args.server:
+    if not args.elsewhere:
         return Operator(SitePaths(args.site).socket)
     if args.token_file is None:
         raise BadInput(
-            f"{args.server} wants a token", hint="say --token-file FILE, with a line of token add"
+            f"{args.elsewhere} wants a token",
+            hint="say --token-file FILE, with a line of token add",
         )
     try:
         token = args.token_file.read_text().strip()
@@ -57,7 +60,7 @@ def operator(args: argparse.Namespace) -> Operator:
         raise BadInput(f"cannot read the token in {args.token_file}: {error}") from error
     if not (token.isascii() and token.isprintable() and token):
         raise BadInput(f"{args.token_file} is not a token", hint="swarmstrap token add makes one")
-    return Operator(Remote(args.server, token, args.ca))
+    return Operator(Remote(args.elsewhere, token, args.ca))
 
 
 def _path(variable: str) -> Path | None:

@@ -22,7 +22,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 class NodeView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`deployment` is the latest that was not taken back, `limit` how near its fetch came to what
-    the hardware allows; `seen` is when the node last spoke.
+    the hardware allows; `seen` is when the node last spoke; `groups` has the weightiest first.
     """
 
     name: str
@@ -30,6 +30,8 @@ class NodeView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     in_site: bool
     uuid: str
     macs: tuple[str, ...]
+    serial: str = ""
+    groups: tuple[str, ...] = ()
     address: str
     seen: float | None
     has_inventory: bool

@@ -24,6 +24,8 @@ def node_view(site: Site, store: Store, name: str) -> NodeView:
         in_site=spec is not None,
         uuid=marks.uuid if marks else "",
         macs=tuple(sorted(marks.macs)) if marks else (),
+        serial=marks.serial if marks else "",
+        groups=spec.groups if spec else (),
         address=seen.address if seen else "",
         seen=seen.seen if seen else None,
         has_inventory=seen is not None,
