@@ -10,12 +10,14 @@ from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server.commands import capture as cli_capture
+from swarmstrap_server.commands import diff as cli_diff
 from swarmstrap_server.commands import images as cli_images
 from swarmstrap_server.commands import keys as cli_keys
 from swarmstrap_server.commands import layout as cli_layout
 from swarmstrap_server.commands import nodes as cli_nodes
 from swarmstrap_server.commands import reaching
 from swarmstrap_server.commands import seed as cli_seed
+from swarmstrap_server.commands import show as cli_show
 from swarmstrap_server.commands import site as cli_site
 from swarmstrap_server.commands import status as cli_status
 from swarmstrap_server.commands import tokens as cli_tokens
@@ -65,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is going on")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     cli_site.add_commands(commands)
+    cli_show.add_commands(commands)
+    cli_diff.add_commands(commands)
     cli_capture.add_commands(commands)
     cli_images.add_commands(commands)
     cli_keys.add_commands(commands)

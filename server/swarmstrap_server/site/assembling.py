@@ -155,7 +155,7 @@ def _groups_of(
 
 def _node(name: str, merged: Merged, groups: Sequence[str]) -> Node:
     """Without its power where that makes no sense; the checks speak of it."""
-    values = _filled(merged.values(), name)
+    values = {key: filled(key, value, name) for key, value in merged.values().items()}
     power: Power = NoPower()
     with contextlib.suppress(Misfit):
         power = power_of(values.pop("power", {}))
@@ -163,13 +163,12 @@ def _node(name: str, merged: Merged, groups: Sequence[str]) -> Node:
     return msgspec.structs.replace(words, power=power)
 
 
-def _filled(values: Mapping[str, Value], name: str) -> dict[str, Value]:
-    found = _NUMBER.search(name)
-    number = str(int(found[0])) if found else "{n}"
-    return {
-        key: _fill(value, {"{name}": name, "{n}": number}) if key in _FILLED else value
-        for key, value in values.items()
-    }
+def filled(key: str, value: Value, node: str) -> Value:
+    """`value` of the dotted `key` as it is for `node`."""
+    if key.partition(".")[0] not in _FILLED:
+        return value
+    found = _NUMBER.search(node)
+    return _fill(value, {"{name}": node, "{n}": str(int(found[0])) if found else "{n}"})
 
 
 def _fill(value: Value, meanings: Mapping[str, str]) -> Value:
