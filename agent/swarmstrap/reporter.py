@@ -6,21 +6,24 @@ away for long, progress is forgotten first and what began, ended or failed last.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import islice
+from operator import attrgetter
 from typing import Literal
 
 from msgspec.structs import replace
 
 from swarmstrap.errors import Refused, SwarmstrapError, Unreachable, Untrusted
-from swarmstrap.wire import Event, Events, Result, Usage
+from swarmstrap.wire import GAP, Event, Events, Result, Taken, Usage
 
 log = logging.getLogger(__name__)
 
 Listener = Callable[[Event], None]
-Send = Callable[[Events], Awaitable[None]]
+Send = Callable[[Events], Awaitable[Taken]]
 
 _BATCH = 200
 _BATCH_SECONDS = 0.5
@@ -28,17 +31,30 @@ _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 
 
 class Outbox:
-    """Events in order that the server has not acknowledged, at most `limit` of them."""
+    """Events in order that the server has not acknowledged, at most `limit` of them. The last
+    `kept` that it has acknowledged are here too: it may lose its last moments with its power.
+    """
 
-    def __init__(self, limit: int = 2000) -> None:
+    def __init__(self, limit: int = 2000, kept: int = 500) -> None:
         self._events: deque[Event] = deque()
         self._limit = limit
+        self._heard: deque[Event] = deque(maxlen=kept)
+        # The last event that left `_heard`: nobody can say it again.
+        self._gone = 0
+        self._after = 0
+        self._gap: Event | None = None
+        self._lost = 0
 
     def __len__(self) -> int:
         return len(self._events)
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self._events)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether there is more than progress."""
+        return any(event.kind != "progress" for event in self._events)
 
     def add(self, event: Event) -> None:
         last = self._events[-1] if self._events else None
@@ -48,24 +64,71 @@ class Outbox:
         if len(self._events) > self._limit:
             self._forget()
 
-    def batch(self) -> tuple[Event, ...]:
-        return tuple(event for event, _ in zip(self._events, range(_BATCH), strict=False))
+    def batch(self) -> Events:
+        """The oldest; what is lost for good is said by one event in its place."""
+        if not self._events:
+            return Events(events=(), after=self._after)
+        oldest = list(islice(self._events, _BATCH))
+        if self._gap is not None and self._gap.sequence < oldest[-1].sequence:
+            oldest = sorted([self._gap, *oldest], key=attrgetter("sequence"))
+        return Events(events=tuple(oldest), after=self._after)
 
     def acknowledge(self, sequence: int) -> None:
+        """The server has everything up to `sequence`, which may be less than it had."""
+        if sequence < self._after:
+            self._say_again(sequence)
         while self._events and self._events[0].sequence <= sequence:
-            self._events.popleft()
+            event = self._events.popleft()
+            if event.kind != "progress":
+                if len(self._heard) == self._heard.maxlen:
+                    self._gone = self._heard[0].sequence
+                self._heard.append(event)
+        if self._gap is not None and self._gap.sequence <= sequence:
+            self._gap, self._lost = None, 0
+        self._after = sequence
+
+    def give_up(self, sequence: int) -> None:
+        """The server will never take what it was sent up to `sequence`."""
+        while self._events and self._events[0].sequence <= sequence:
+            self._lose(self._events.popleft())
 
     def put_back(self, seconds: float) -> None:
         """So much earlier than recorded."""
         self._events = deque(replace(e, time=e.time - seconds) for e in self._events)
+
+    def _say_again(self, sequence: int) -> None:
+        again = [event for event in self._heard if event.sequence > sequence]
+        for event in again:
+            self._heard.remove(event)
+        self._events.extendleft(reversed(again))
+        if sequence < self._gone:
+            first = self._events[0] if self._events else None
+            now = first.time if first else 0.0
+            self._lose(Event(sequence=self._gone, time=now, kind="log", name=""))
 
     def _forget(self) -> None:
         for kind in ("progress", "log", "start"):
             for event in self._events:
                 if event.kind == kind:
                     self._events.remove(event)
+                    self._lose(event)
                     return
-        self._events.popleft()
+        self._lose(self._events.popleft())
+
+    def _lose(self, event: Event) -> None:
+        if event.kind == "progress":
+            return
+        self._lost += 1
+        before = self._gap
+        self._gap = Event(
+            sequence=max(event.sequence, before.sequence if before else 0),
+            time=event.time,
+            kind="log",
+            name=GAP,
+            description=f"{self._lost} events or more before this one are lost",
+            result="warning",
+            hint="the server was away for long; the node's own log has what happened",
+        )
 
 
 class Reporter:
@@ -84,6 +147,8 @@ class Reporter:
         self.name = ""
         self._waiting = asyncio.Event()
         self._drained = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._pause = 0.0
         self._sending: asyncio.Task[None] | None = None
         self._silent = False
 
@@ -149,6 +214,7 @@ class Reporter:
         """Wait until the server has everything, at most `seconds`; false when it has not."""
         if self._sending is None:
             return not self._outbox
+        self._hurry.set()
         try:
             async with asyncio.timeout(seconds):
                 while self._outbox:
@@ -192,26 +258,44 @@ class Reporter:
         )
         self._outbox.add(event)
         self._waiting.set()
+        if kind != "progress":
+            self._hurry.set()
         for listener in self._listeners:
             listener(event)
 
     async def _deliver(self, send: Send) -> None:
-        failures = 0
         while True:
             await self._waiting.wait()
             await asyncio.sleep(_BATCH_SECONDS)
+            await self._patience()
             self._waiting.clear()
-            while batch := self._outbox.batch():
+            failures = 0
+            while self._outbox:
                 try:
-                    await send(Events(events=batch))
+                    await self._send_batch(send)
+                    failures = 0
                 except (Unreachable, Untrusted) as error:
                     log.warning("events wait: %s", error)
                     self._silent = True
                     await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
                     failures += 1
-                    continue
-                except Refused as error:
-                    log.error("%d events refused for good: %s", len(batch), error)
-                failures, self._silent = 0, False
-                self._outbox.acknowledge(batch[-1].sequence)
             self._drained.set()
+
+    async def _patience(self) -> None:
+        """As long as the server wants it, progress waits for more of it, and for nothing else."""
+        self._hurry.clear()
+        if self._pause and not self._outbox.urgent:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), self._pause)
+
+    async def _send_batch(self, send: Send) -> None:
+        batch = self._outbox.batch()
+        try:
+            taken = await send(batch)
+        except Refused as error:
+            log.error("%d events refused for good: %s", len(batch.events), error)
+            self._outbox.give_up(batch.events[-1].sequence)
+        else:
+            self._outbox.acknowledge(taken.sequence)
+            self._pause = taken.pause
+        self._silent = False

@@ -15,13 +15,16 @@ from swarmstrap.networks.values import Interface
 
 REGISTER = "/v1/register"  # POST Register -> Registered
 JOB = "/v1/job"  # POST Claim, bearer = token -> Job; the token is used up
-EVENTS = "/v1/events"  # POST Events, bearer = session -> 204
+EVENTS = "/v1/events"  # POST Events, bearer = session -> Taken
+LOG = "/v1/log"  # POST NodeLog, bearer = session -> 204
 SEEDING = "/v1/seeding"  # POST Seeding, bearer = session -> Release
 PASSING = "/v1/passing"  # POST Passing, bearer = session -> PassOn
 PLAN = "/v1/plan"  # POST PlanReport, bearer = session -> 204
 
 # The finish event of this name ends a deployment that was only planned.
 DRY_RUN = "dry-run"
+# A log event of this name stands for others that nobody can tell any more.
+GAP = "events"
 
 Finish = Literal["reboot", "kexec", "poweroff", "shell"]
 OnFailure = Literal["retry", "shell", "reboot", "poweroff"]
@@ -168,7 +171,28 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All that happened after event number `after`, up to the last of these, but for progress that
+    was replaced. A server that does not have that number takes none of them.
+    """
+
     events: tuple[Event, ...]
+    after: int = 0
+
+
+class Taken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The server has the events up to number `sequence`; those after it are to be sent again. What
+    is mere progress may wait `pause` seconds, so that many nodes are not too many.
+    """
+
+    sequence: int
+    pause: float = 0.0
+
+
+class NodeLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the agent logged in this boot, all of it or its end, and the kernel's last lines."""
+
+    agent: str
+    kernel: str = ""
 
 
 class PlanReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

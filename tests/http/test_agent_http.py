@@ -23,7 +23,17 @@ from swarmstrap.effects.http import NodeApi
 from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Unreachable, Untrusted
 from swarmstrap.hardware import Boot, Cpu, Inventory
 from swarmstrap.layout import Layout
-from swarmstrap.wire import Claim, Event, Events, Job, PlanReport, Problem, Register, Registered
+from swarmstrap.wire import (
+    Claim,
+    Event,
+    Events,
+    Job,
+    PlanReport,
+    Problem,
+    Register,
+    Registered,
+    Taken,
+)
 
 REGISTER = Register(
     inventory=Inventory(boot=Boot(current_boot_mode="uefi"), cpu=Cpu(architecture="x86_64")),
@@ -161,11 +171,14 @@ def unheard(error: SwarmstrapError, delay: float) -> None:
 
 
 async def test_the_whole_conversation(authority: Authority, server: Server) -> None:
-    server.answers = [answer(Registered(node="n", token="t")), answer(JOB), answer(status=204)]
+    taken = Taken(sequence=1, pause=2.0)
+    server.answers = [answer(Registered(node="n", token="t")), answer(JOB), answer(taken)]
+    server.answers.append(answer(status=204))
     async with NodeApi(server.url, authority.certificate, retrying=unheard) as api:
         registered = await api.register(REGISTER, patience=0)
         job = await api.job(registered.token, patience=0)
-        await api.send(Events(events=(Event(sequence=1, time=0, kind="log", name="look"),)))
+        event = Event(sequence=1, time=0, kind="log", name="look")
+        assert await api.send(Events(events=(event,))) == taken
         await api.report_plan(PlanReport(digest="d", lines=("a",)), patience=0)
     assert job == JOB
     assert [(path, bearer) for path, bearer, _ in server.asked] == [

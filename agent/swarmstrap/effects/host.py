@@ -46,7 +46,7 @@ SHARED = Path("/run/swarmstrap/shared")
 SERVER_SECONDS = 600.0
 _JOB_SECONDS = 60.0
 _PLAN_SECONDS = 20.0
-_TAIL_LINES = 40
+_TAIL_LINES = 100
 
 
 class Machine:

@@ -25,6 +25,7 @@ from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Unreachable, U
 from swarmstrap.wire import (
     EVENTS,
     JOB,
+    LOG,
     PASSING,
     PLAN,
     REGISTER,
@@ -32,6 +33,7 @@ from swarmstrap.wire import (
     Claim,
     Events,
     Job,
+    NodeLog,
     Passing,
     PassOn,
     PlanReport,
@@ -40,6 +42,7 @@ from swarmstrap.wire import (
     Registered,
     Release,
     Seeding,
+    Taken,
 )
 
 Answer = TypeVar("Answer")
@@ -110,8 +113,11 @@ class NodeApi:
         self._bearer = job.session
         return job
 
-    async def send(self, events: Events) -> None:
-        await self._post(EVENTS, events, self._bearer)
+    async def send(self, events: Events) -> Taken:
+        return await self._ask(EVENTS, events, Taken, bearer=self._bearer, patience=0.0)
+
+    async def keep_log(self, node_log: NodeLog) -> None:
+        await self._post(LOG, node_log, self._bearer)
 
     async def report_plan(self, plan: PlanReport, *, patience: float) -> None:
         await self._patiently(PLAN, plan, self._bearer, patience)

@@ -4,6 +4,7 @@
 from swarmstrap_server.api import (
     deployments,
     images,
+    nodelog,
     nodes,
     power,
     reference,
@@ -19,6 +20,7 @@ ROUTES: tuple[Route, ...] = (
     *site.ROUTES,
     *status.ROUTES,
     *nodes.ROUTES,
+    *nodelog.ROUTES,
     *deployments.ROUTES,
     *rollouts.ROUTES,
     *power.ROUTES,

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Unreachable, Untrusted
+from swarmstrap.wire import NodeLog
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import (
     BASE,
@@ -100,6 +101,9 @@ class Operator:
 
     def node(self, name: str) -> NodeDocument:
         return self._ask("GET", f"/nodes/{quote(name, safe='')}", NodeDocument)
+
+    def node_log(self, name: str) -> NodeLog:
+        return self._ask("GET", f"/nodes/{quote(name, safe='')}/log", NodeLog)
 
     def rollouts(self) -> list[Rollout]:
         """Newest first."""

@@ -49,6 +49,7 @@ TOKEN_SECONDS = 600.0
 CLAIM_SECONDS = 90.0
 # An agent is heard every other second while it fetches: whoever comes meanwhile is another machine.
 _ALIVE_SECONDS = 5.0
+_ALIVE_PAUSES = 2.5
 _SECRET_BYTES = 32
 
 
@@ -180,24 +181,27 @@ class Deployments:
     def tick(self) -> None:
         """End what time has ended; to be called every few seconds."""
         now = self.clock()
-        for deployment in self.store.deployments("armed", "active"):
-            ended = expired(deployment, now) or silent(deployment, now)
-            if ended is not None:
-                self.store.save_deployment(ended)
-                self.feed.note(
-                    ended.node, ended.state, ended.reason, now, failed=True, hint=ended.hint
-                )
+        for deployment in self.store.open():
+            self._end_in_time(deployment, now)
+        self.store.write_behind()
+
+    def _end_in_time(self, deployment: Deployment, now: float) -> None:
+        ended = expired(deployment, now) or silent(deployment, now)
+        if ended is not None:
+            self.store.save_deployment(ended)
+            self.feed.note(ended.node, ended.state, ended.reason, now, failed=True, hint=ended.hint)
 
     # The node's side
 
     def register(self, register: Register, address: str) -> Registered:
         """Notes the node and its inventory; a token only for an armed one."""
         now = self.clock()
-        self.tick()
         marks = marks_of_inventory(register.inventory)
         booted = register.inventory.boot.pxe_interface
         name = self.known_as(marks) or name_for_unknown(marks, booted)
         self.store.save_node(SeenNode(name, marks, address, now), register.inventory)
+        if (before := self.store.last_arming(name)) is not None:
+            self._end_in_time(before, now)
         latest = self.store.last_arming(name)
         if latest is None or not self._admits(latest, now):
             reason = _why_not(name, latest)
@@ -237,7 +241,8 @@ class Deployments:
         return job
 
     def _admits(self, deployment: Deployment, now: float) -> bool:
-        alive = deployment.heard is not None and now - deployment.heard < _ALIVE_SECONDS
+        within = max(_ALIVE_SECONDS, _ALIVE_PAUSES * self.feed.pause)
+        alive = deployment.heard is not None and now - deployment.heard < within
         return self.grants(deployment) and not alive
 
     def _check_redeemable(self, token: Token, deployment: Deployment, now: float) -> None:
@@ -286,7 +291,7 @@ class Deployments:
     def seeds(self, deployment: Deployment, uploaded: int) -> Deployment:
         """The node is seeding and has given `uploaded` payload bytes so far."""
         deployment = replace(deployment, uploaded=uploaded, heard=self.clock())
-        self.store.save_deployment(deployment)
+        self.store.note_deployment(deployment)
         return deployment
 
 

@@ -5,10 +5,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from swarmstrap.wire import Event, Events
+from swarmstrap.wire import GAP, Event, Events
 from swarmstrap_server.control.limits import already_out
 from swarmstrap_server.control.nodes import Deployment, after_event, begins_fetch
 from swarmstrap_server.control.operator_wire import NodeView, Record
@@ -22,6 +23,10 @@ Follower = Callable[[str], None]
 
 # Records that a listener may lag behind before it is cut off: some minutes of a thousand nodes.
 _BACKLOG = 10_000
+# Batches that a server on one core takes beside all else; where more nodes are at work, each says
+# less often how far it is, but no node is silent for longer than that.
+MOST_BATCHES_A_SECOND = 250
+_LONGEST_PAUSE = 10.0
 
 
 class Listener:
@@ -51,6 +56,27 @@ class Listener:
                 yield record
 
 
+@dataclass(slots=True)
+class Counters:
+    """Since the server began. `behind` counts batches that came after a gap; `from_seeder` and
+    `from_peers` are payload bytes.
+    """
+
+    batches: int = 0
+    events: int = 0
+    repeated: int = 0
+    behind: int = 0
+    lost: int = 0
+    cut_off: int = 0
+    from_seeder: int = 0
+    from_peers: int = 0
+
+    def received(self, before: Deployment, after: Deployment) -> None:
+        """A fetch that began anew counts from nothing."""
+        self.from_seeder += max(0, after.from_seeder - before.from_seeder)
+        self.from_peers += max(0, after.from_peers - before.from_peers)
+
+
 class Feed:
     """Takes events in, once each, and passes them on with the node as it is afterwards. `granting`
     says whether a deployment lets its node install.
@@ -62,6 +88,19 @@ class Feed:
         self._granting = granting
         self._listeners: set[Listener] = set()
         self._followers: list[Follower] = []
+        self.counters = Counters()
+
+    @property
+    def listeners(self) -> int:
+        return len(self._listeners)
+
+    @property
+    def pause(self) -> float:
+        """Seconds for which progress may wait, as `Taken` has it."""
+        active = len(self._store.active())
+        if active <= MOST_BATCHES_A_SECOND:
+            return 0.0
+        return min(_LONGEST_PAUSE, active / MOST_BATCHES_A_SECOND)
 
     def follow(self, follower: Follower) -> None:
         """Call it with a node's name whenever the server grants the node something or takes it
@@ -84,29 +123,48 @@ class Feed:
             listener.end()
 
     def take(self, deployment: Deployment, batch: Events, now: float) -> Deployment:
-        """The deployment after `batch`; events that were taken before are skipped.
+        """The deployment after `batch`; events that were taken before are skipped, and all are
+        when some are missing before them.
 
         Progress is passed on and not kept: it is most of the traffic, and the next one replaces it.
         """
-        records = []
-        granted = self._granting(deployment)
-        with self._store.transaction():
-            for event in batch.events:
-                after = after_event(deployment, event, now)
-                if after is deployment:
-                    continue
-                if begins_fetch(deployment, event):
-                    after = replace(after, out=already_out(after, self._store.active()))
-                deployment = after
-                if event.kind == "progress":
-                    records.append(Record(id=0, received=now, node=deployment.node, event=event))
-                else:
-                    records.append(self._store.add_event(deployment.node, event, now))
-            self._store.save_deployment(deployment)
+        self.counters.batches += 1
+        if batch.after > max(0, deployment.sequence):
+            self.counters.behind += 1
+            return deployment
+        granted, before = self._granting(deployment), deployment
+        if all(event.kind == "progress" for event in batch.events):
+            deployment, records = self._taken(deployment, batch, now)
+            self._store.note_deployment(deployment)
+        else:
+            with self._store.transaction():
+                deployment, records = self._taken(deployment, batch, now)
+                self._store.save_deployment(deployment)
+        self.counters.events += len(records)
+        self.counters.repeated += len(batch.events) - len(records)
+        self.counters.received(before, deployment)
         if self._granting(deployment) != granted:
             self._tell_followers(deployment.node)
         self._tell(deployment.node, records)
         return deployment
+
+    def _taken(
+        self, deployment: Deployment, batch: Events, now: float
+    ) -> tuple[Deployment, list[Record]]:
+        records = []
+        for event in batch.events:
+            after = after_event(deployment, event, now)
+            if after is deployment:
+                continue
+            if begins_fetch(deployment, event):
+                after = replace(after, out=already_out(after, self._store.active()))
+            deployment = after
+            if event.kind == "progress":
+                records.append(Record(id=0, received=now, node=deployment.node, event=event))
+            else:
+                self.counters.lost += event.name == GAP
+                records.append(self._store.add_event(deployment.node, event, now))
+        return deployment, records
 
     def note(
         self,
@@ -141,4 +199,6 @@ class Feed:
             return
         # Only the last one tells what became of the node: who waits for its end has heard the rest.
         for record in (*records[:-1], replace(records[-1], view=self._view(node))):
-            self._listeners = {listener for listener in self._listeners if listener.offer(record)}
+            slow = {listener for listener in self._listeners if not listener.offer(record)}
+            self.counters.cut_off += len(slow)
+            self._listeners -= slow

@@ -5,6 +5,7 @@ from aiohttp import web
 
 from swarmstrap import wire
 from swarmstrap_server.app import SERVICES, Services, answer, bearer, body, new_app
+from swarmstrap_server.control import logs
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.release import release
 
@@ -14,6 +15,7 @@ def init_app(services: Services) -> web.Application:
     app.router.add_post(wire.REGISTER, _register)
     app.router.add_post(wire.JOB, _job)
     app.router.add_post(wire.EVENTS, _events)
+    app.router.add_post(wire.LOG, _log)
     app.router.add_post(wire.PLAN, _plan)
     app.router.add_post(wire.SEEDING, _seeding)
     app.router.add_post(wire.PASSING, _passing)
@@ -40,7 +42,16 @@ async def _events(request: web.Request) -> web.Response:
     batch = await body(request, wire.Events)
     deployments = request.app[SERVICES].deployments
     # Read again: another batch may have come in while this one was on the wire.
-    deployments.feed.take(deployments.current(deployment), batch, deployments.clock())
+    feed = deployments.feed
+    after = feed.take(deployments.current(deployment), batch, deployments.clock())
+    return answer(wire.Taken(sequence=max(0, after.sequence), pause=feed.pause))
+
+
+async def _log(request: web.Request) -> web.Response:
+    deployment = _session(request)
+    kept = await body(request, wire.NodeLog)
+    deployments = request.app[SERVICES].deployments
+    logs.keep(deployments.store, deployment.id, kept, deployments.clock())
     return web.Response(status=204)
 
 

@@ -8,7 +8,7 @@ the last moments and never the consistency.
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import msgspec
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.hardware import Inventory
 from swarmstrap.wire import Event, PlanReport
+from swarmstrap_server.control.current import Current
 from swarmstrap_server.control.identity import Known, Marks
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Record
@@ -70,6 +71,18 @@ _MIGRATIONS = (
     CREATE INDEX rollouts_of_node ON rollout_members (node);
     """,
     "ALTER TABLE nodes ADD COLUMN serial TEXT NOT NULL DEFAULT ''",
+    """
+    CREATE TABLE endings (deployment TEXT PRIMARY KEY) STRICT;
+    CREATE TABLE logs (
+        deployment TEXT PRIMARY KEY, received REAL NOT NULL, body BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX events_by_age ON events (received);
+    CREATE TABLE deliveries (
+        id TEXT PRIMARY KEY, url TEXT NOT NULL, body BLOB NOT NULL, made REAL NOT NULL,
+        due REAL, attempts INTEGER NOT NULL, outcome TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX deliveries_due ON deliveries (due) WHERE due IS NOT NULL;
+    """,
 )
 _BUSY_MILLISECONDS = 5000
 _SELECT_NODE = "SELECT name, uuid, macs, serial, address, seen FROM nodes"
@@ -112,11 +125,12 @@ class Store:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
             self._migrate(path)
-            self._active = {d.id: d for d in self.deployments("active")}
+            self._current = self._recall()
         except (OSError, sqlite3.Error) as error:
             raise SwarmstrapError(f"cannot open the database {path}: {error}") from error
 
     def close(self) -> None:
+        self.write_behind()
         self._db.close()
 
     def execute(self, statement: str, *values: Value) -> sqlite3.Cursor:
@@ -140,7 +154,10 @@ class Store:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
-            self._active = {d.id: d for d in self.deployments("active")}
+            unwritten = self._current.unwritten
+            self._current = self._recall()
+            for deployment in unwritten.values():
+                self._current.put(deployment, written=False)
             raise
         self._db.execute("COMMIT")
 
@@ -192,6 +209,30 @@ class Store:
     # Deployments
 
     def save_deployment(self, deployment: Deployment) -> None:
+        if deployment.ended is not None:
+            self._note_ending(deployment)
+        self._write(deployment)
+        self._current.put(deployment, written=True)
+
+    def note_deployment(self, deployment: Deployment) -> None:
+        """For what a node repeats all the time: written with the next `write_behind`."""
+        self._current.put(deployment, written=False)
+
+    def write_behind(self) -> None:
+        """To be called every few seconds."""
+        if self._current.unwritten:
+            with self.transaction():
+                for deployment in list(self._current.unwritten.values()):
+                    self._write(deployment)
+            self._current.unwritten.clear()
+
+    def _note_ending(self, deployment: Deployment) -> None:
+        """`endings` takes it up from there, also in the next process."""
+        query = "SELECT state FROM deployments WHERE id = ?"
+        if self._db.execute(query, (deployment.id,)).fetchone() != (deployment.state,):
+            self._db.execute("INSERT OR IGNORE INTO endings VALUES (?)", (deployment.id,))
+
+    def _write(self, deployment: Deployment) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO deployments VALUES (?, ?, ?, ?, ?)",
             (
@@ -202,22 +243,31 @@ class Store:
                 msgspec.json.encode(deployment),
             ),
         )
-        self._active.pop(deployment.id, None)
-        if deployment.state == "active":
-            self._active[deployment.id] = deployment
 
-    def active(self) -> Iterable[Deployment]:
-        """Those in state active, from memory: every node that seeds makes the server look at all.
+    def _recall(self) -> Current:
+        where = "WHERE state IN ('armed', 'active') ORDER BY armed_at"
+        return Current(self._read_deployments(where, ()))
+
+    def active(self) -> Collection[Deployment]:
+        """Those in state active, from memory.
 
         True for the process that writes them, which is the server.
         """
-        return self._active.values()
+        return self._current.active
+
+    def open(self) -> list[Deployment]:
+        """Those in state armed or active, likewise."""
+        return self._current.all()
 
     def deployment(self, key: str) -> Deployment | None:
-        return next(iter(self._deployments("WHERE id = ?", (key,))), None)
+        found = self._current.get(key)
+        return found or next(iter(self._deployments("WHERE id = ?", (key,))), None)
 
     def latest_deployment(self, node: str) -> Deployment | None:
         """The newest that neither expired nor was disarmed."""
+        active = self._current.active_on(node)
+        if active is not None:
+            return active
         where = "WHERE node = ? AND state NOT IN ('expired', 'disarmed')"
         found = self._deployments(f"{where} ORDER BY armed_at DESC LIMIT 1", (node,))
         return next(iter(found), None)
@@ -249,6 +299,10 @@ class Store:
         return self._deployments(f"{where} ORDER BY node", (deployment,))
 
     def _deployments(self, clause: str, values: Iterable[str]) -> list[Deployment]:
+        unwritten = self._current.unwritten
+        return [unwritten.get(d.id, d) for d in self._read_deployments(clause, values)]
+
+    def _read_deployments(self, clause: str, values: Iterable[str]) -> list[Deployment]:
         rows = self._db.execute(f"SELECT body FROM deployments {clause}", tuple(values))
         return [msgspec.json.decode(body, type=Deployment) for (body,) in rows]
 
