@@ -86,7 +86,9 @@ class Meter:
 async def measure(paths: SitePaths, server: Server, args: argparse.Namespace, nodes: int) -> Row:
     settings = read_site(paths.root).settings
     pid = server.pid
+    out = paths.root / "told.json"
     orders = Orders(
+        out=str(out),
         host=settings.address,
         node_port=settings.ports.node,
         boot_port=settings.ports.boot,
@@ -105,9 +107,9 @@ async def measure(paths: SitePaths, server: Server, args: argparse.Namespace, no
             clients.stdin.write(msgspec.json.encode(orders) + b"\n")
             metering = asyncio.create_task(meter.run())
             longest = args.boot + args.fetch + _MORE_SECONDS
-            answer = await line(clients, longest, f"{nodes} nodes to be deployed")
+            await line(clients, longest, f"{nodes} nodes to be deployed")
             metering.cancel()
-        told = msgspec.json.decode(answer, type=Told)
+        told = msgspec.json.decode(out.read_bytes(), type=Told)
         used = servers.usage(pid)
         idle = (_idle() - idle) / told.seconds / (os.cpu_count() or 1)
     missing, doubled = servers.lost(paths, told.kept)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A process full of simulated nodes: orders as JSON on stdin, what they heard as JSON on stdout."""
+"""A process full of simulated nodes: orders as JSON on stdin, what they heard in a file."""
 
 import asyncio
 import gc
@@ -15,7 +15,11 @@ _PROBE_SECONDS = 0.1
 
 
 class Orders(msgspec.Struct, frozen=True):
-    """Nodes `first` to `last` of the fleet; one comes every `step` seconds."""
+    """Nodes `first` to `last` of the fleet; one comes every `step` seconds. `out` gets a Told, and
+    then stdout a line.
+    """
+
+    out: str
 
     host: str
     node_port: int
@@ -102,7 +106,8 @@ async def _probe(late: list[float]) -> None:
 def main() -> None:
     gc.disable()  # a pause of the clients would be counted as one of the server
     orders = msgspec.json.decode(sys.stdin.readline(), type=Orders)
-    print(msgspec.json.encode(asyncio.run(run(orders))).decode(), flush=True)
+    Path(orders.out).write_bytes(msgspec.json.encode(asyncio.run(run(orders))))
+    print("done", flush=True)
 
 
 if __name__ == "__main__":

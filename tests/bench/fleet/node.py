@@ -2,6 +2,7 @@
 """One simulated node: it boots, takes its job and says what an agent says."""
 
 import asyncio
+import contextlib
 import re
 import ssl
 import time
@@ -29,6 +30,7 @@ from swarmstrap.wire import (
     Registered,
     Release,
     Seeding,
+    Taken,
 )
 
 # As the agent has them: reporter.py, download.py, http.py.
@@ -81,6 +83,9 @@ class Node:
         self._left = 0
         self._waiting: list[Event] = []
         self._done = False
+        self._after = 0
+        self._pause = 0.0
+        self._hurry = asyncio.Event()
 
     async def run(self) -> None:
         try:
@@ -125,6 +130,7 @@ class Node:
             self._record(moment.event)
         self._left = 0
         self._done = True
+        self._hurry.set()
         await sending
 
     def _record(self, event: Event) -> None:
@@ -133,24 +139,32 @@ class Node:
             self._waiting.pop()
         self._waiting.append(event)
         if event.kind != "progress":
+            self._hurry.set()
             kept = self._heard.kept
             kept[self._name] = kept.get(self._name, 0) + 1
 
     async def _deliver(self) -> None:
         while not (self._done and not self._waiting):
             await asyncio.sleep(_BATCH_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), self._pause)
+            self._hurry.clear()
             while batch := tuple(self._waiting[:_MOST_EVENTS]):
                 try:
-                    await self._timed(
-                        EVENTS, Events(events=batch), self._session, self._heard.acknowledged
-                    )
+                    await self._say(Events(events=batch, after=self._after))
                 except (OSError, EOFError):
                     self._heard.again += 1
                     await asyncio.sleep(_RETRY_SECONDS)
-                    continue
-                self._heard.events += len(batch)
-                told = batch[-1].sequence
-                self._waiting = [event for event in self._waiting if event.sequence > told]
+
+    async def _say(self, events: Events) -> None:
+        heard = self._heard
+        answer = await self._timed(EVENTS, events, self._session, heard.acknowledged)
+        taken = msgspec.json.decode(answer, type=Taken)
+        if taken.sequence < events.after:
+            raise RuntimeError(f"the server has {taken.sequence} and had {events.after}")
+        self._after, self._pause = taken.sequence, taken.pause
+        self._waiting = [event for event in self._waiting if event.sequence > taken.sequence]
+        heard.events += len(events.events)
 
     async def _seed(self) -> None:
         for _ in range(_MOST_SEEDING):
