@@ -10,12 +10,15 @@ from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server.commands import capture as cli_capture
+from swarmstrap_server.commands import deploy as cli_deploy
 from swarmstrap_server.commands import diff as cli_diff
 from swarmstrap_server.commands import images as cli_images
 from swarmstrap_server.commands import keys as cli_keys
 from swarmstrap_server.commands import layout as cli_layout
 from swarmstrap_server.commands import nodes as cli_nodes
+from swarmstrap_server.commands import power as cli_power
 from swarmstrap_server.commands import reaching
+from swarmstrap_server.commands import rollout as cli_rollout
 from swarmstrap_server.commands import seed as cli_seed
 from swarmstrap_server.commands import show as cli_show
 from swarmstrap_server.commands import site as cli_site
@@ -74,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     cli_keys.add_commands(commands)
     cli_layout.add_commands(commands)
     cli_nodes.add_commands(commands)
+    cli_deploy.add_commands(commands)
+    cli_rollout.add_commands(commands)
+    cli_power.add_commands(commands)
     cli_seed.add_commands(commands)
     cli_status.add_commands(commands)
     cli_tokens.add_commands(commands)

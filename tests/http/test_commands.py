@@ -21,7 +21,7 @@ async def run(live: Live, *arguments: str) -> int:
 
 async def test_deploy_arms_and_node_ls_says_so(live: Live, capsys: Capture) -> None:
     assert await run(live, "deploy", "tiny", "--to", "n1", "n3", "--for", "5m") == 0
-    assert "n1 is armed for tiny:1 until " in capsys.readouterr().out
+    assert "n[1,3] are armed for tiny:1 until " in capsys.readouterr().out
     assert await run(live, "node", "ls") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows[1][:5] == ["n1", "armed", "tiny:1", MAC, "until"]
@@ -33,7 +33,7 @@ async def test_deploy_signs_the_hooks_where_the_key_is(live: Live, capsys: Captu
     assert await run(live, "deploy", "tiny", "--to", "n1", "--json") == 0
     captured = capsys.readouterr()
     assert captured.err == "signed hook 10-a\n"
-    assert [deployment["state"] for deployment in json.loads(captured.out)] == ["armed"]
+    assert [member["state"] for member in json.loads(captured.out)["members"]] == ["booting"]
 
 
 async def test_the_plan_on_the_server_is_the_nodes_own(live: Live, capsys: Capture) -> None:

@@ -9,6 +9,7 @@ from rich.live import Live
 
 from swarmstrap.errors import Unreachable
 from swarmstrap_server.commands.board import Board, line, live, result
+from swarmstrap_server.control.client import Operator
 from swarmstrap_server.control.operator_wire import Record, Snapshot
 
 Messages = Iterable[Snapshot | Record]
@@ -42,6 +43,14 @@ def watch_json(messages: Messages, nodes: Sequence[str], write: Callable[[str], 
     board = Board(frozenset(nodes))
     _follow(messages, board, lambda message: write(msgspec.json.encode(message).decode()))
     return board
+
+
+def follow(server: Operator, nodes: Sequence[str], *, as_json: bool) -> Board:
+    """As `watch` or `watch_json`, what the server tells."""
+    messages = server.stream()
+    if as_json:
+        return watch_json(messages, nodes, lambda line: print(line, flush=True))
+    return watch(messages, nodes, Console())
 
 
 def _follow(messages: Messages, board: Board, tell: Callable[[Snapshot | Record], None]) -> None:

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`swarmstrap deploy`: an image to nodes, switched on in windows, followed to the end if wanted."""
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Iterator
+from typing import TypeAlias, get_args
+
+import msgspec
+from rich.console import Console
+
+from swarmstrap.wire import Finish, Mode, Verify
+from swarmstrap_server.commands.following import exit_of, wait
+from swarmstrap_server.commands.reaching import operator
+from swarmstrap_server.commands.watch import follow
+from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.images.names import split
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.rollouts.values import Order, Pace, Rollout
+from swarmstrap_server.site import ranges
+from swarmstrap_server.site.hooks import sign_hooks
+from swarmstrap_server.site.reading import Site, read_site
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)?")
+_MINUTES = {"": 1, "m": 1, "h": 60, "d": 24 * 60}
+_WINDOW = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,4})s?")
+
+
+def add_commands(commands: Commands) -> None:
+    deploy = commands.add_parser("deploy", help="put an image on nodes")
+    deploy.add_argument("image", metavar="IMAGE[:VERSION]")
+    deploy.add_argument("--to", nargs="+", required=True, metavar="NODE|GROUP|all")
+    deploy.add_argument("--watch", action="store_true", help="show every node until all have ended")
+    deploy.add_argument("--wait", action="store_true", help="stay until all have ended")
+    deploy.add_argument("--dry-run", action="store_true", help="say what would be done")
+    deploy.add_argument(
+        "--for", dest="minutes", type=minutes, metavar="TIME", help="how long, as in 30m or 2h"
+    )
+    deploy.add_argument(
+        "--preserve",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="what an update leaves alone besides the site's list; may be repeated",
+    )
+    deploy.add_argument(
+        "--allow-older", action="store_true", help="update to an older version, too"
+    )
+    add_choices(deploy)
+    add_pace(deploy)
+    deploy.add_argument("--json", action="store_true", help="for machines")
+    deploy.set_defaults(run=_deploy, remote=True)
+
+
+def add_choices(command: argparse.ArgumentParser) -> None:
+    """What a deployment may do otherwise than the site says."""
+    command.add_argument("--layout", default="", help="default: the node's, or the site's")
+    command.add_argument(
+        "--mode",
+        choices=get_args(Mode),
+        help="update: change only what differs (default: deploy)",
+    )
+    command.add_argument(
+        "--verify", choices=get_args(Verify), help="full: read everything back from the disk"
+    )
+    command.add_argument("--finish", choices=get_args(Finish), help="default: the site's")
+
+
+def add_pace(command: argparse.ArgumentParser) -> None:
+    pace = Pace()
+    command.add_argument(
+        "--power",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="switch on the nodes that have power in their files",
+    )
+    command.add_argument(
+        "--window",
+        type=_window,
+        default=(pace.actions, pace.seconds),
+        metavar="N/SECONDS",
+        help=f"nodes switched within so many seconds (default: {pace.actions}/{pace.seconds:.0f})",
+    )
+    command.add_argument(
+        "--at-once", type=int, default=0, metavar="N", help="nodes at work at a time"
+    )
+    command.add_argument(
+        "--retries",
+        type=int,
+        default=1,
+        metavar="N",
+        help="for a node that does not come or falls silent (default: 1)",
+    )
+
+
+def order_of(args: argparse.Namespace, arm: Arm) -> Order:
+    actions, seconds = args.window
+    pace = Pace(actions=actions, seconds=seconds, deploying=args.at_once)
+    order = Order(arm=arm, power=args.power, pace=pace, retries=args.retries)
+    return msgspec.convert(msgspec.to_builtins(order), Order)
+
+
+def _deploy(args: argparse.Namespace) -> int:
+    if not args.elsewhere:
+        _sign_hooks(read_site(args.site))
+    name, version = split(args.image)
+    server = operator(args)
+    arm = Arm(
+        nodes=tuple(args.to),
+        image=name,
+        version=version or "",
+        layout=args.layout,
+        finish=args.finish,
+        minutes=args.minutes,
+        mode=args.mode or "deploy",
+        preserve=tuple(args.preserve),
+        allow_older=args.allow_older,
+        verify=args.verify,
+    )
+    order = order_of(args, arm)
+    if args.dry_run:
+        _show(args, server.plan_rollout(order))
+        return 0
+    rollout = server.deploy(order)
+    if not args.json or not (args.watch or args.wait):
+        _show(args, rollout)
+    if args.watch:
+        follow(server, rollout.order.arm.nodes, as_json=args.json)
+    if not (args.watch or args.wait):
+        return 0
+    ended = wait(server, rollout.id, Console(), quiet=args.json or args.watch)
+    if args.json and not args.watch:
+        print(msgspec.json.encode(ended).decode())
+    return exit_of(ended)
+
+
+def _show(args: argparse.Namespace, rollout: Rollout) -> None:
+    if args.json:
+        print(msgspec.json.encode(rollout).decode())
+    else:
+        print("\n".join(_lines(rollout)))
+
+
+def _lines(rollout: Rollout) -> Iterator[str]:
+    """With no identifier it is a plan."""
+    image = rollout.title.partition(" to ")[0]
+    yield f"rollout {rollout.id}: {rollout.title}" if rollout.id else f"plan: {rollout.title}"
+    members, pace = rollout.members, rollout.order.pace
+    if not rollout.id:
+        by_hand = [m.node for m in members if not m.switched]
+        by_server = [m.node for m in members if m.switched]
+        if by_server:
+            window = f"{pace.actions} within {pace.seconds:.0f} s"
+            yield f"switched on by the server, {window}: {ranges.fold(by_server)}"
+        if by_hand:
+            yield f"armed, for somebody to start: {ranges.fold(by_hand)}"
+        return
+    armed = [m for m in members if m.until]
+    for switched in (False, True):
+        names = [m.node for m in armed if m.switched == switched]
+        if names:
+            until = time.strftime("%H:%M:%S", time.localtime(min(m.until for m in armed)))
+            begins = ", and switched on" if switched else ""
+            are = "is" if len(names) == 1 else "are"
+            yield f"{ranges.fold(names)} {are} armed for {image} until {until}{begins}"
+    waiting = [m.node for m in members if m.state == "waiting"]
+    if waiting:
+        yield f"to follow: {ranges.fold(waiting)}"
+
+
+def _sign_hooks(site: Site) -> None:
+    if site.paths.publisher.exists():
+        for hook in sign_hooks(site, Key(site.paths.publisher)):
+            print(f"signed hook {hook.name}", file=sys.stderr)
+
+
+def minutes(text: str) -> int:
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time, as in 30m, 2h or 1d")
+    return int(found[1]) * _MINUTES[found[2] or ""]
+
+
+def _window(text: str) -> tuple[int, float]:
+    found = _WINDOW.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a window, as in 8/30s")
+    return int(found[1]), float(found[2])
