@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Virtual nodes as values: what is refused, what QEMU is told, what the decoy gives away."""
 
+import asyncio
+import shutil
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 
 from swarmstrap.errors import BadInput
 from swarmstrap.units import Bytes, MiB
-from swarmstrap_server.lab.files import DECOY_BYTES, decoy_change, prepare
+from swarmstrap_server.lab.files import DECOY_BYTES, decoy_change, new_tpm, prepare
 from swarmstrap_server.lab.machines import (
     SECURE_OVMF,
     BadSpot,
@@ -20,6 +23,7 @@ from swarmstrap_server.lab.machines import (
 )
 from swarmstrap_server.lab.qemu import Channels, qemu_argv
 from swarmstrap_server.lab.speed import Speed
+from swarmstrap_server.lab.tpm import chip
 
 NODE = VirtualNode(
     name="node",
@@ -166,6 +170,29 @@ def test_secure_boot_begins_with_enrolled_keys_that_only_firmware_changes(tmp_pa
     assert f"if=pflash,format=raw,readonly=on,file={SECURE_OVMF.code}" in argv
     assert "q35,accel=tcg,smm=on" in argv
     assert "driver=cfi.pflash01,property=secure,value=on" in argv
+
+
+def test_a_tpm2_that_keeps_what_it_was_told_until_it_is_another_one(tmp_path: Path) -> None:
+    files = prepare(replace(NODE, tpm=True), tmp_path)
+    assert files.tpm is not None
+    (files.tpm / "tpm2-00.permall").touch()
+    power = files.power_on("tcg", decoy_first=True)
+    assert power.tpm == files.tpm
+    argv = qemu_argv(NODE, power, replace(CHANNELS, tpm=6))
+    assert "socket,id=tpm,fd=6" in argv
+    assert "tpm-crb,tpmdev=tpm0" in argv
+    assert list(new_tpm(tmp_path).iterdir()) == []
+    assert new_tpm(tmp_path) == files.tpm
+
+
+@pytest.mark.skipif(shutil.which("swtpm") is None, reason="needs swtpm")
+async def test_the_chip_runs_as_long_as_it_is_plugged_in(tmp_path: Path) -> None:
+    get_capability = struct.pack(">I", 1)
+    async with chip("node", new_tpm(tmp_path), logs=tmp_path) as plug:
+        plug.settimeout(10)
+        await asyncio.to_thread(plug.sendall, get_capability)
+        assert (await asyncio.to_thread(plug.recv, 64))[:4] == bytes(4)
+    assert plug.fileno() == -1
 
 
 def test_a_kernel_given_is_started_at_once() -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from swarmstrap.errors import BadInput
 from swarmstrap.layout import Layout, RaidLevel
+from swarmstrap_server.lab.debian import SYSTEMS
 from swarmstrap_server.lab.machines import Bus
 from swarmstrap_server.lab.matrix import table
 from swarmstrap_server.lab.report import NodeReport, Report
@@ -46,6 +47,10 @@ def test_a_layout_is_right_and_fits_its_machine(row: Row, name: str) -> None:
     assert serials <= {f"{row.name}-{disk}" for disk in disks}
     if row.trial.unlock:
         assert row.trial.unlock in {volume.name for volume in document.value.luks}
+    sealed = {volume.name for volume in document.value.luks if volume.key == "tpm2"}
+    assert sealed == {*filter(None, [row.trial.tpm_unlocks])}
+    assert row.node.tpm >= bool(sealed)
+    assert row.image in SYSTEMS
 
 
 def test_a_disk_is_removed_only_where_an_array_survives_that() -> None:

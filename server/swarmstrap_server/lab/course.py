@@ -81,6 +81,8 @@ class _Node:
         trouble = await self._install() or await self._start("boot")
         if not trouble and self.trial.removed:
             trouble = await self._start("degraded", removed=self.trial.removed)
+        if not trouble and self.trial.tpm_unlocks:
+            trouble = await self._with_another_tpm(self.trial.tpm_unlocks)
         if not trouble and self.course.update_to:
             trouble = await self._update(self.course.update_to.manifest)
         if not trouble and self.trial.again:
@@ -117,6 +119,14 @@ class _Node:
             trouble = f"deployed again, but partition {again.keeps} is not as it was"
         return trouble
 
+    async def _with_another_tpm(self, volume: str) -> str:
+        """As if the disks had been carried to another machine."""
+        await asyncio.to_thread(files.new_tpm, self.kept.folder)
+        trouble = await self._start("other-tpm", unlock=volume)
+        if not trouble and not self.progress.typed:
+            trouble = f"another TPM2 opens {volume}, too"
+        return trouble
+
     async def _become(self) -> str:
         """What the node is armed for: the server has to be told that it is deployed."""
         self.progress.stage = "installing"
@@ -130,13 +140,15 @@ class _Node:
             return done.reason or ended.detail
         return "" if ended.good else f"installed, but then {ended.detail}"
 
-    async def _start(self, phase: str, removed: str = "") -> str:
+    async def _start(self, phase: str, removed: str = "", unlock: str = "") -> str:
         """The same firmware, the disks in another order: the installed system has to answer."""
         self.progress.stage = "starting"
         self.progress.booted_from_disk = False
         began = time.monotonic()
         expected = self._expected("power-off", START_SECONDS)
-        ended = await self._power_on(expected, decoy_first=False, removed=removed)
+        ended = await self._power_on(
+            expected, decoy_first=False, removed=removed, unlock=unlock or self.trial.unlock
+        )
         self.progress.phases[phase] = time.monotonic() - began
         if not ended.good:
             without = f" without its disk {removed}" if removed else ""
@@ -150,6 +162,7 @@ class _Node:
         *,
         decoy_first: bool = True,
         removed: str = "",
+        unlock: str = "",
         told: bool = False,
     ) -> Ended:
         """`told`: what the server was told is the proof."""
@@ -174,7 +187,7 @@ class _Node:
             logs=self.kept.folder,
             on_line=lambda _: None,
             on_report=answered,
-            answers=self._answers(),
+            answers=self._answers(unlock),
         ) as guest:
             progress.guest = guest
             if told:
@@ -182,13 +195,13 @@ class _Node:
             try:
                 return await guest.ended(expected)
             finally:
-                progress.guest = None
+                progress.guest, progress.typed = None, guest.keyboard.typed
 
-    def _answers(self) -> Mapping[str, str]:
+    def _answers(self, unlock: str) -> Mapping[str, str]:
         """The secret of a node is made when it is installed: before that nobody asks for it."""
-        if not self.trial.unlock or self.progress.installed is None:
+        if not unlock or self.progress.installed is None:
             return {}
-        secret = read_secret(self.course.paths, self.progress.node.name, self.trial.unlock)
+        secret = read_secret(self.course.paths, self.progress.node.name, unlock)
         return dict.fromkeys(_PASSPHRASE_PROMPTS, secret)
 
     def _expected(self, end: End, seconds: float) -> Expected:

@@ -43,6 +43,11 @@ _PACKAGES = (
     "zstd",
 )
 
+# The same with the other initramfs of Debian's, which asks a TPM2 for the key of its root; nothing
+# for what no row of the matrix does with it.
+_NOT_WITH_DRACUT = {"cryptsetup-initramfs", "initramfs-tools", "btrfs-progs", "lvm2", "mdadm"}
+_WITH_DRACUT = ("cryptsetup-bin", "dracut", "libtss2-rc0", "tpm2-tools")
+
 # What a server without a screen, a sound card or an aerial never reads: a third of the tree.
 _UNWANTED = (
     "/usr/share/man/*",
@@ -87,6 +92,12 @@ class Selection:
 
 
 SMALL_SERVER = Selection(_PACKAGES, _UNWANTED)
+_DRACUT_SERVER = Selection(
+    (*(name for name in _PACKAGES if name not in _NOT_WITH_DRACUT), *_WITH_DRACUT), _UNWANTED
+)
+# By the names of their images.
+SMALL_IMAGE, TPM2_IMAGE = "debian", "debian-dracut"
+SYSTEMS = {SMALL_IMAGE: SMALL_SERVER, TPM2_IMAGE: _DRACUT_SERVER}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,17 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server import cli
 from swarmstrap_server.files import locked
-from swarmstrap_server.images.library import ImageStore
-from swarmstrap_server.lab.debian import SMALL_SERVER, build_debian
+from swarmstrap_server.images.library import Image, ImageStore
+from swarmstrap_server.lab.debian import SMALL_IMAGE, SYSTEMS, build_debian
 from swarmstrap_server.lab.network import ADDRESS
 
-IMAGE = "debian"
+IMAGE = SMALL_IMAGE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,20 +51,23 @@ def prepare(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with locked(out), ThreadPoolExecutor() as pool:
         _demand(out, "init", "--address", str(ADDRESS.ip))
-        halves = [pool.submit(_image, out), pool.submit(_demand, out, "initramfs")]
+        halves: tuple[Future[Image], Future[None]] = (
+            pool.submit(capture_image, out, IMAGE),
+            pool.submit(_demand, out, "initramfs"),
+        )
         for half in halves:
             half.result()
 
 
-def _image(out: Path) -> None:
-    version = SMALL_SERVER.version
-    kept = ImageStore(out / "site" / "images").ls(IMAGE)
-    if any(image.manifest.version == version for image in kept):
-        return
-    root = out / "root"
-    build_debian(root, cache=out / "packages", say=print)
-    _demand(out, "capture", str(root), f"{IMAGE}:{version}")
-    shutil.rmtree(root)
+def capture_image(out: Path, name: str) -> Image:
+    """The image of a system that lab.debian has; raises SwarmstrapError as `prepare`."""
+    selection, images = SYSTEMS[name], ImageStore(out / "site" / "images")
+    if all(image.manifest.version != selection.version for image in images.ls(name)):
+        root = out / f"{name}-root"
+        build_debian(root, cache=out / "packages", selection=selection, say=print)
+        _demand(out, "capture", str(root), f"{name}:{selection.version}")
+        shutil.rmtree(root)
+    return images.get(name, selection.version)
 
 
 def _demand(out: Path, *arguments: str) -> None:

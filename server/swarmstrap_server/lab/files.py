@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a virtual node keeps between two power-ons: its disks, decoys and UEFI variables."""
+"""What a virtual node keeps between two power-ons: disks, decoys, UEFI variables, its TPM2."""
 
 import hashlib
 import shutil
@@ -29,6 +29,7 @@ class NodeFiles:
     disks: Mapping[str, AttachedDisk]
     decoys: tuple[AttachedDisk, ...]
     uefi_vars: Path | None
+    tpm: Path | None = None
 
     @property
     def system(self) -> AttachedDisk:
@@ -58,6 +59,7 @@ class NodeFiles:
             netns=netns,
             tap=tap,
             uefi_vars=self.uefi_vars,
+            tpm=self.tpm,
         )
 
 
@@ -84,7 +86,16 @@ def prepare(node: VirtualNode, folder: Path) -> NodeFiles:
     for decoy in decoys:
         with decoy.path.open("wb") as file:
             file.writelines(_pattern(decoy.serial))
-    return NodeFiles(folder, disks, decoys, _private_vars(node, folder))
+    tpm = new_tpm(folder) if node.tpm else None
+    return NodeFiles(folder, disks, decoys, _private_vars(node, folder), tpm)
+
+
+def new_tpm(folder: Path) -> Path:
+    """Where the TPM2 of the node in `folder` keeps its state: empty, for a chip out of its box."""
+    state = folder / "tpm"
+    shutil.rmtree(state, ignore_errors=True)
+    state.mkdir()
+    return state
 
 
 def decoy_change(decoy: AttachedDisk) -> int | None:

@@ -20,6 +20,7 @@ from swarmstrap_server.lab.machines import (
 )
 from swarmstrap_server.lab.qemu import Channels, device_id, qemu_argv
 from swarmstrap_server.lab.qmp import Qmp
+from swarmstrap_server.lab.tpm import chip
 from swarmstrap_server.lab.verdict import Ended, Expected, Reason, SerialJudge, clean, judge_stop
 from swarmstrap_server.process import Child, ChildFailed
 
@@ -29,18 +30,22 @@ _LAST_WORDS_SECONDS = 2.0
 
 
 class Keyboard:
-    """Who sits at a node's serial console: types each of `answers` once its prompt stands there."""
+    """Who sits at a node's serial console: types each of `answers` once its prompt stands there,
+    and has `typed` so many.
+    """
 
     def __init__(self, writer: asyncio.StreamWriter, answers: Mapping[str, str]) -> None:
         self._writer = writer
         self._answers = {prompt.encode(): answer.encode() for prompt, answer in answers.items()}
         self._prompted = False
+        self.typed = 0
 
     def answer(self, unfinished: bytes) -> None:
         """`unfinished` is the line that the node is at, as far as it goes."""
         found = next((said for prompt, said in self._answers.items() if prompt in unfinished), b"")
         if found and not self._prompted:
             self._writer.write(found + b"\r")
+            self.typed += 1
         self._prompted = bool(found)
 
 
@@ -59,7 +64,7 @@ class Guest:
         self._monitor = monitor
         self._on_line = on_line
         self._on_report = on_report
-        self._keyboard = keyboard
+        self.keyboard = keyboard
         self._started = self._heard = time.monotonic()
         self._judge = SerialJudge()
         self._trouble: tuple[Reason, str] | None = None
@@ -111,7 +116,7 @@ class Guest:
         """Hear everything that the node and QEMU say, until QEMU has ended."""
         try:
             async with asyncio.TaskGroup() as channels:
-                console = self._lines(serial, self._line, logs / SERIAL_LOG, self._keyboard.answer)
+                console = self._lines(serial, self._line, logs / SERIAL_LOG, self.keyboard.answer)
                 channels.create_task(console)
                 channels.create_task(self._lines(report, self._report, logs / REPORT_LOG))
                 channels.create_task(self._monitor.follow(self._event))
@@ -198,13 +203,18 @@ async def powered_on(
     `on_line` gets each line of the serial console, free of control sequences; `on_report` each
     line written to the virtio-serial port, and says whether it is the proof of success. Both are
     called from the event loop; the folder `logs` gets everything raw. `answers` are what is typed
-    at which prompt. Raises ChildFailed when QEMU does not start.
+    at which prompt. Raises ChildFailed when QEMU, or the TPM2 it needs, does not start.
     """
     # QEMU inherits connected sockets: there is no path to agree on and no moment to miss.
     pairs = [socket.socketpair() for _ in range(3)]
     inherited = [theirs.fileno() for _, theirs in pairs]
     streams = [await asyncio.open_connection(sock=ours) for ours, _ in pairs]
-    try:
+    async with contextlib.AsyncExitStack() as parts:
+        for _, writer in streams:
+            parts.callback(writer.close)
+        if power.tpm is not None:
+            tpm = await parts.enter_async_context(chip(node.name, power.tpm, logs=logs))
+            inherited.append(tpm.fileno())
         try:
             child = await Child.start(
                 f"QEMU of {node.name}",
@@ -225,6 +235,3 @@ async def powered_on(
         finally:
             await child.stop()
             await following
-    finally:
-        for _, writer in streams:
-            writer.close()

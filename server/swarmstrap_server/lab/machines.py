@@ -20,8 +20,9 @@ _NOT_IN_OVMF = ("megasas", "pvscsi")
 DISK = Bytes(4 * GiB)
 REPORT_PORT = "org.swarmstrap.report"
 
-# Of one node, over all its power-ons: its console, its report port, QEMU's own words.
-SERIAL_LOG, REPORT_LOG, QEMU_LOG = LOGS = ("serial.log", "report.jsonl", "qemu.log")
+# Of one node, over all its power-ons: its console, its report port, QEMU's own words, its TPM2's.
+LOGS = ("serial.log", "report.jsonl", "qemu.log", "swtpm.log")
+SERIAL_LOG, REPORT_LOG, QEMU_LOG, TPM_LOG = LOGS
 
 # A disk's serial is the name and a suffix; virtio-blk and NVMe cut it at 20 bytes.
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,12}")
@@ -74,7 +75,8 @@ class VirtualNode:
 
     `ipxe_rom`: iPXE sits in the NIC, as QEMU's NICs have it; without it UEFI firmware fetches
     its boot program over TFTP like a real machine. `secure_boot`: the firmware runs only what is
-    signed, which QEMU's ROMs are not. Raises BadInput for what QEMU cannot build.
+    signed, which QEMU's ROMs are not. `tpm`: there is a TPM2, by swtpm. Raises BadInput for what
+    QEMU cannot build.
     """
 
     name: str
@@ -90,6 +92,7 @@ class VirtualNode:
     bad: tuple[BadSpot, ...] = ()
     ipxe_rom: bool = True
     secure_boot: bool = False
+    tpm: bool = False
     more_disks: tuple[VirtualDisk, ...] = ()
     decoys: int = 1
 
@@ -176,8 +179,9 @@ class KernelBoot:
 class PowerOn:
     """What is plugged in for one power-on, and how it runs.
 
-    `disks` in attach order. Without a `tap` (in the namespace `netns`) there is no NIC; without
-    a `kernel` the firmware chooses what to boot, the network first.
+    `disks` in attach order. `tpm` is the folder in which the TPM2 keeps its state. Without a `tap`
+    (in the namespace `netns`) there is no NIC; without a `kernel` the firmware chooses what to
+    boot, the network first.
     """
 
     accelerator: Accelerator
@@ -185,4 +189,5 @@ class PowerOn:
     netns: str | None = None
     tap: str | None = None
     uefi_vars: Path | None = None
+    tpm: Path | None = None
     kernel: KernelBoot | None = None

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.units import human
-from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.lab import demo, report
 from swarmstrap_server.lab.lab_site import LabSite
 from swarmstrap_server.lab.live import Screen
@@ -50,15 +49,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(chosen: Sequence[Row], out: Path, prepared: Path) -> int:
     demo.prepare(prepared)
+    images = {name: demo.capture_image(prepared, name) for name in {row.image for row in chosen}}
     site = read_site(prepared / "site")
     lab = LabSite(layout="default", finish="reboot", seeder_rate="", nonce=secrets.token_hex(16))
     rehearsal = Rehearsal(
         real=site,
-        image=ImageStore(site.paths.images).latest(demo.IMAGE),
+        image=images[chosen[0].image],
         nodes=tuple(row.node for row in chosen),
         lab=lab,
         work=out / "rehearsal",
         trials={row.name: row.trial for row in chosen},
+        images={row.name: images[row.image] for row in chosen},
         at_once=_AT_ONCE,
     )
     console = Console()

@@ -18,7 +18,7 @@ Stage = Literal["waiting", "installing", "starting", "deployed", "failed"]
 class Progress:
     """One node on its way; `deployment` is what the server knows, `guest` the running machine.
     `installed` and `updated` are the deployments as they ended, `boots` how often it started from
-    its disk.
+    its disk, `typed` how many passphrases were asked for at the last start.
     """
 
     node: VirtualNode
@@ -32,6 +32,7 @@ class Progress:
     decoy_intact: bool = False
     booted_from_disk: bool = False
     boots: int = 0
+    typed: int = 0
     reason: str = ""
 
     def report(self) -> NodeReport:

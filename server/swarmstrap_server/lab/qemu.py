@@ -32,11 +32,12 @@ _CONTROLLERS: Mapping[Bus, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """File descriptors of three connected sockets that QEMU inherits."""
+    """File descriptors of the connected sockets that QEMU inherits; `tpm` leads to swtpm."""
 
     serial: int
     report: int
     monitor: int
+    tpm: int | None = None
 
 
 def qemu_argv(node: VirtualNode, power: PowerOn, channels: Channels) -> list[str]:
@@ -63,6 +64,9 @@ def qemu_argv(node: VirtualNode, power: PowerOn, channels: Channels) -> list[str
     argv += ["-chardev", f"socket,id=serial,fd={channels.serial}", "-serial", "chardev:serial"]
     argv += ["-chardev", f"socket,id=report,fd={channels.report}", "-device", "virtio-serial-pci"]
     argv += ["-device", f"virtserialport,chardev=report,name={REPORT_PORT}"]
+    if channels.tpm is not None:
+        argv += ["-chardev", f"socket,id=tpm,fd={channels.tpm}"]
+        argv += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0"]
     if ovmf := node.ovmf:
         argv += _pflash(ovmf.code, "on") + _pflash(power.uefi_vars or ovmf.variables, "off")
         for switch in _NO_IPV6 + (_NO_IPV4 if node.ipxe_rom else ()):

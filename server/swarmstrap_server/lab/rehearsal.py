@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
@@ -32,7 +32,8 @@ _REFRESH_SECONDS = 1.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
     """What to rehearse, the folder `work` for disks and logs, and one for pictures, if wanted. With
-    `update_to` the nodes are then updated to that image, and started once more.
+    `update_to` the nodes are then updated to that image, and started once more. A node that
+    `images` names gets another image.
     """
 
     real: Site
@@ -43,6 +44,7 @@ class Rehearsal:
     pictures: Path | None = None
     update_to: Image | None = None
     trials: Mapping[str, Trial] = field(default_factory=dict)
+    images: Mapping[str, Image] = field(default_factory=dict)
     at_once: int = 64
 
 
@@ -96,7 +98,8 @@ async def _run_all(rehearsal: Rehearsal, course: Course, nodes: Sequence[Progres
     async def run(progress: Progress, tap: str) -> None:
         async with room:
             trial = rehearsal.trials.get(progress.node.name, Trial())
-            await course.run(progress, trial, tap)
+            image = rehearsal.images.get(progress.node.name, rehearsal.image)
+            await replace(course, image=image).run(progress, trial, tap)
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 from swarmstrap.errors import BadInput
 from swarmstrap.hardware import Firmware
 from swarmstrap.units import Bytes, GiB
+from swarmstrap_server.lab.debian import SMALL_IMAGE, TPM2_IMAGE
 from swarmstrap_server.lab.machines import Bus, Nic, VirtualDisk, VirtualNode
 from swarmstrap_server.lab.trial import Again, Trial
 
@@ -19,11 +20,14 @@ _NAMESPACE = UUID("0b7d7b3e-64c5-4a54-8d5c-2a1b6a0f8c11")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One machine, what it is put to, and in a few words what its row shows."""
+    """One machine, what it is put to, and in a few words what its row shows. `image` is the name of
+    a system that lab.debian has.
+    """
 
     node: VirtualNode
     shows: str
     trial: Trial = field(default_factory=Trial)
+    image: str = SMALL_IMAGE
 
     @property
     def name(self) -> str:
@@ -37,6 +41,7 @@ class _Parts(TypedDict, total=False):
     sector: int
     ipxe_rom: bool
     secure_boot: bool
+    tpm: bool
     more_disks: tuple[VirtualDisk, ...]
     decoys: int
 
@@ -115,6 +120,8 @@ disks:
 luks:
 - {name: system, device: secret, key: server, format: ext4, mount: /}
 """
+
+_LUKS_TPM2 = _LUKS.replace("key: server", "key: tpm2")
 
 _BTRFS = """\
 disks:
@@ -216,6 +223,18 @@ ROWS = (
         _machine("luks", firmware="uefi", bus="nvme"),
         "UEFI, LUKS2 with the server's secret",
         Trial(layout=_LUKS, unlock="system"),
+    ),
+    Row(
+        _machine("luks-tpm2", firmware="uefi", bus="nvme", tpm=True),
+        "UEFI, LUKS2 opened by the TPM2, and by hand with another one",
+        Trial(layout=_LUKS_TPM2, tpm_unlocks="system"),
+        image=TPM2_IMAGE,
+    ),
+    Row(
+        _machine("tpm2-secure", firmware="uefi", ipxe_rom=False, secure_boot=True, tpm=True),
+        "the same with Secure Boot, which the key is bound to",
+        Trial(layout=_LUKS_TPM2, tpm_unlocks="system"),
+        image=TPM2_IMAGE,
     ),
     Row(
         _machine("btrfs", firmware="uefi", bus="sata"),

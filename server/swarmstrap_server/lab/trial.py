@@ -23,19 +23,21 @@ class Again:
 class Trial:
     """`layout` is YAML, and empty for the rehearsal's own. `root` are the disks, by name, that the
     installed system lies on; with `removed` it starts once more without that one. `unlock` is the
-    LUKS volume whose passphrase is typed at the console.
+    LUKS volume whose passphrase is typed at the console; `tpm_unlocks` is one that the TPM2 opens.
+    It has to ask when the system starts once more with another TPM2.
     """
 
     layout: str = ""
     root: tuple[str, ...] = ("system",)
     removed: str = ""
     unlock: str = ""
+    tpm_unlocks: str = ""
     again: Again | None = None
 
     @property
     def boots(self) -> int:
         """How often the system has to start from its own disks."""
-        return 1 + bool(self.removed) + bool(self.again)
+        return 1 + bool(self.removed) + bool(self.tpm_unlocks) + bool(self.again)
 
     def layouts(self, node: str) -> Mapping[str, str]:
         """By name, as in a site's folder: that of the node, and that of its second deployment."""
