@@ -12,6 +12,7 @@ import msgspec
 from swarmstrap.index import shown
 from swarmstrap.units import human
 from swarmstrap_server.commands.meter import Meter
+from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.images.diff import Changed, Difference, compare
 from swarmstrap_server.images.exchange import (
     export_file,
@@ -50,8 +51,7 @@ def add_actions(actions: Actions) -> None:
     bring = actions.add_parser("import", help="bring in what export wrote, once it is verified")
     bring.add_argument("source", help="a folder, a tar, or - for stdin")
     bring.set_defaults(run=_import)
-    for action in (check, whole, diff, bring):
-        action.add_argument("--json", action="store_true", help="for machines")
+    add_json(check, whole, diff, export, bring)
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -134,7 +134,7 @@ def _export(args: argparse.Namespace) -> int:
         return 0
     target = Path(args.target)
     (export_file if target.suffix == ".tar" else export_folder)(image, target)
-    print(f"{image.label} is in {target}")
+    tell(args, {"image": image.label, "target": str(target)}, f"{image.label} is in {target}")
     return 0
 
 
@@ -144,8 +144,6 @@ def _import(args: argparse.Namespace) -> int:
     with Meter() as meter:
         show = partial(meter.show, "importing")
         image = import_image(source, ImageStore(paths.images), paths.signers, progress=show)
-    if args.json:
-        print(msgspec.json.encode({"image": image.label, "folder": str(image.directory)}).decode())
-    else:
-        print(f"imported {image.label}, verified")
+    told = {"image": image.label, "folder": str(image.directory)}
+    tell(args, told, f"imported {image.label}, verified")
     return 0

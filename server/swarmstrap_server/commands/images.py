@@ -14,6 +14,7 @@ from swarmstrap.errors import BadInput, Refused
 from swarmstrap.manifest import DiskFacts, Facts
 from swarmstrap.units import human
 from swarmstrap_server.commands import imagefiles, imagetrust
+from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.control.usage import uses
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.listing import listed
@@ -47,8 +48,7 @@ def add_commands(commands: Commands) -> None:
     prune = actions.add_parser("prune", help="remove versions that images of site.yaml let go")
     prune.add_argument("--dry-run", action="store_true", help="say what would go, and why")
     prune.set_defaults(run=_prune)
-    for action in (ls, show, prune):
-        action.add_argument("--json", action="store_true", help="for machines")
+    add_json(ls, show, tag, untag, rm, prune)
     imagefiles.add_actions(actions)
     imagetrust.add_actions(actions)
 
@@ -148,14 +148,15 @@ def _tag(args: argparse.Namespace) -> int:
     if store.place(name, check_name(args.tag, "a tag")).exists():
         raise BadInput(f"{name}:{args.tag} is a version", hint="choose another word for the tag")
     store.tags.set(name, args.tag, manifest.version)
-    print(f"{name}:{args.tag} is {name}:{manifest.version} now")
+    label = f"{name}:{manifest.version}"
+    tell(args, {"image": label, "tag": args.tag}, f"{name}:{args.tag} is {label} now")
     return 0
 
 
 def _untag(args: argparse.Namespace) -> int:
     name, tag = _one(args.image)
     ImageStore(SitePaths(args.site).images).tags.remove(name, tag)
-    print(f"{name}:{tag} is no tag any more")
+    tell(args, {"removed": f"{name}:{tag}"}, f"{name}:{tag} is no tag any more")
     return 0
 
 
@@ -167,7 +168,7 @@ def _rm(args: argparse.Namespace) -> int:
     if use is not None and not args.force:
         raise Refused(f"{name}:{version} is {use}", hint="--force removes it all the same")
     store.rm(name, version)
-    print(f"removed {name}:{version}")
+    tell(args, {"removed": f"{name}:{version}"}, f"removed {name}:{version}")
     return 0
 
 

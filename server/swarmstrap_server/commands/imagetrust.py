@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from swarmstrap.errors import BadInput
+from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.names import split
 from swarmstrap_server.images.resign import sign_again, signed_by
@@ -33,6 +34,7 @@ def add_actions(actions: Actions) -> None:
     revoke.set_defaults(run=_revoke)
     floor.add_argument("image", metavar="NAME[:VERSION]")
     revoke.add_argument("image", metavar="NAME:VERSION")
+    add_json(sign, floor, revoke)
 
 
 def _sign(args: argparse.Namespace) -> int:
@@ -46,10 +48,8 @@ def _sign(args: argparse.Namespace) -> int:
     signed = [
         image.label for image in images if sign_again(image, key, paths.signers, blindly=args.force)
     ]
-    for label in signed:
-        print(f"signed {label}")
-    if not signed:
-        print("nothing to sign")
+    lines = [f"signed {label}" for label in signed]
+    tell(args, {"signed": signed}, *(lines or ["nothing to sign"]))
     return 0
 
 
@@ -57,7 +57,11 @@ def _floor(args: argparse.Namespace) -> int:
     paths = SitePaths(args.site)
     manifest = ImageStore(paths.images).get(*split(args.image)).manifest
     raise_floor(paths, manifest)
-    print(f"nothing of {manifest.name} older than {manifest.created} is deployed; {_NEXT}")
+    tell(
+        args,
+        {"image": manifest.name, "not_before": manifest.created},
+        f"nothing of {manifest.name} older than {manifest.created} is deployed; {_NEXT}",
+    )
     return 0
 
 
@@ -68,5 +72,6 @@ def _revoke(args: argparse.Namespace) -> int:
     paths = SitePaths(args.site)
     manifest = ImageStore(paths.images).get(name, version).manifest
     revoke_version(paths, manifest)
-    print(f"{manifest.name}:{manifest.version} is not deployed any more; {_NEXT}")
+    label = f"{manifest.name}:{manifest.version}"
+    tell(args, {"revoked": label}, f"{label} is not deployed any more; {_NEXT}")
     return 0

@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.resign import signed_by
 from swarmstrap_server.site.hooks import is_signed
@@ -26,7 +27,6 @@ def add_commands(commands: Commands) -> None:
     key = commands.add_parser("key", help="the publisher's keys: list, add, rotate, revoke")
     actions = key.add_subparsers(metavar="ACTION", required=True)
     ls = actions.add_parser("ls", help="every key that counts, or does not any more")
-    ls.add_argument("--json", action="store_true", help="for machines")
     ls.set_defaults(run=_ls)
     add = actions.add_parser("add", help="allow one more key: a new one, to be the next")
     add.add_argument("key", type=Path, nargs="?", help="or this one; its .pub is enough")
@@ -41,10 +41,12 @@ def add_commands(commands: Commands) -> None:
     secret.add_argument("node")
     secret.add_argument("volume", help="its name in the layout")
     secret.set_defaults(run=_secret)
+    add_json(ls, add, rotate, revoke, secret)
 
 
 def _secret(args: argparse.Namespace) -> int:
-    print(read_secret(SitePaths(args.site), args.node, args.volume))
+    passphrase = read_secret(SitePaths(args.site), args.node, args.volume)
+    tell(args, {"passphrase": passphrase}, passphrase)
     return 0
 
 
@@ -69,30 +71,36 @@ def _ls(args: argparse.Namespace) -> int:
 def _add(args: argparse.Namespace) -> int:
     is_next = args.next or args.key is None
     added = Keyring(SitePaths(args.site)).add(args.key, is_next=is_next)
-    print(f"{added.fingerprint} is {added.role}; {_NEXT}")
+    told = {"fingerprint": added.fingerprint, "role": added.role}
+    tell(args, told, f"{added.fingerprint} is {added.role}; {_NEXT}")
     return 0
 
 
 def _rotate(args: argparse.Namespace) -> int:
     before, current = Keyring(SitePaths(args.site)).rotate()
-    print(f"{current.fingerprint} signs from now on")
-    if before is not None:
-        old = before.fingerprint
-        print(f"what {old} signed counts until it is revoked; to sign it again:")
-        print(
-            f"  swarmstrap image sign --signed-by {old}\n  swarmstrap hook sign --signed-by {old}"
-        )
+    lines = [f"{current.fingerprint} signs from now on"]
+    old = before.fingerprint if before else None
+    if old is not None:
+        lines += [
+            f"what {old} signed counts until it is revoked; to sign it again:",
+            f"  swarmstrap image sign --signed-by {old}",
+            f"  swarmstrap hook sign --signed-by {old}",
+        ]
+    tell(args, {"signs": current.fingerprint, "before": old}, *lines)
     return 0
 
 
 def _revoke(args: argparse.Namespace) -> int:
     paths = SitePaths(args.site)
     revoked = Keyring(paths).revoke(args.key)
-    print(f"{revoked.fingerprint} is revoked; {_NEXT}")
-    for image in ImageStore(paths.images).ls():
-        if signed_by(image) == revoked.fingerprint:
-            print(f"{image.label} was signed by it: swarmstrap image sign --force {image.label}")
-    for hook in read_site(args.site).hooks:
-        if not is_signed(hook, paths):
-            print(f"hook {hook.name} is not signed now: swarmstrap hook sign")
+    store = ImageStore(paths.images)
+    images = [i.label for i in store.ls() if signed_by(i) == revoked.fingerprint]
+    hooks = [hook.name for hook in read_site(args.site).hooks if not is_signed(hook, paths)]
+    tell(
+        args,
+        {"revoked": revoked.fingerprint, "images": images, "hooks": hooks},
+        f"{revoked.fingerprint} is revoked; {_NEXT}",
+        *(f"{label} was signed by it: swarmstrap image sign --force {label}" for label in images),
+        *(f"hook {name} is not signed now: swarmstrap hook sign" for name in hooks),
+    )
     return 0

@@ -14,6 +14,7 @@ from swarmstrap.hardware import Inventory
 from swarmstrap.layout import Layout
 from swarmstrap.layoutcheck import check_layout
 from swarmstrap_server.commands.exits import Exit
+from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.layouts.explain import explain
 from swarmstrap_server.layouts.importing.choose import READERS
@@ -49,6 +50,7 @@ def add_commands(commands: Commands) -> None:
         machine = command.add_mutually_exclusive_group(required=command is drawn)
         machine.add_argument("--inventory", type=Path, metavar="FILE", help="on this machine")
         machine.add_argument("--node", default="", metavar="NAME", help="on this node of the site")
+    add_json(words)
 
     convert = actions.add_parser("import", help="make a layout of what another tool reads")
     convert.add_argument("--from", dest="format", choices=sorted(READERS), required=True)
@@ -81,8 +83,8 @@ def _problems(path: Path) -> list[BadInput]:
 def _explain(args: argparse.Namespace) -> int:
     layout = _load(args.file)
     on_machine = args.inventory or args.node
-    for line in explain_on(layout, _machine(args)) if on_machine else explain(layout):
-        print(line)
+    lines = list(explain_on(layout, _machine(args)) if on_machine else explain(layout))
+    tell(args, {"lines": lines}, *lines)
     return 0
 
 

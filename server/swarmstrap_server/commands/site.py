@@ -14,6 +14,7 @@ from typing import TypeAlias, get_args
 
 from swarmstrap.errors import BadInput
 from swarmstrap.units import human
+from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.installer.baked import baked, is_current
 from swarmstrap_server.installer.initramfs import build
@@ -70,6 +71,7 @@ def add_commands(commands: Commands) -> None:
     sign.add_argument("--signed-by", default="", metavar="KEY", help="and those of this key")
     sign.add_argument("--key", type=Path, help="the publisher's key (default: the site's)")
     sign.set_defaults(run=_sign_hooks)
+    add_json(init, initramfs, sign)
 
 
 def _init(args: argparse.Namespace) -> int:
@@ -80,9 +82,8 @@ def _init(args: argparse.Namespace) -> int:
     if not addresses:
         raise BadInput("init needs --address", hint="this server's address on the node network")
     made = newsite.init(args.site, args.name, addresses, args.publisher)
-    for line in made:
-        print(f"made {line}")
-    print(f"{args.site} is complete" if not made else "next: swarmstrap initramfs, then serve")
+    end = "next: swarmstrap initramfs, then serve" if made else f"{args.site} is complete"
+    tell(args, {"made": made}, *(f"made {line}" for line in made), end)
     return 0
 
 
@@ -142,7 +143,16 @@ def _initramfs(args: argparse.Namespace) -> int:
         trusted=baked(site),
         cache=args.cache or paths.boot / "cache",
     )
-    print(f"{built.initramfs}: {human(built.size)}, kernel {built.release}, {built.seconds:.0f} s")
+    tell(
+        args,
+        {
+            "initramfs": str(built.initramfs),
+            "size": built.size,
+            "kernel": built.release,
+            "seconds": built.seconds,
+        },
+        f"{built.initramfs}: {human(built.size)}, kernel {built.release}, {built.seconds:.0f} s",
+    )
     return 0
 
 
@@ -157,11 +167,10 @@ def _dhcp(args: argparse.Namespace) -> int:
 def _sign_hooks(args: argparse.Namespace) -> int:
     site = read_site(args.site)
     key = Key(args.key or site.paths.publisher)
-    signed = sign_hooks(site, key, instead_of=args.signed_by)
-    for hook in signed:
-        print(f"signed {hook.path.relative_to(site.paths.root)}")
-    if not signed:
-        print("every hook is signed as it is now")
+    hooks = sign_hooks(site, key, instead_of=args.signed_by)
+    signed = [str(hook.path.relative_to(site.paths.root)) for hook in hooks]
+    lines = [f"signed {path}" for path in signed]
+    tell(args, {"signed": signed}, *(lines or ["every hook is signed as it is now"]))
     return 0
 
 

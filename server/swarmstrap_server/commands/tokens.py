@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from swarmstrap_server.commands.reaching import operator
+from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.control.operator_wire import ROLES, NewToken
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -28,13 +29,12 @@ def add_commands(commands: Commands) -> None:
     revoke = actions.add_parser("revoke", help="end a token, and every login made with it")
     revoke.add_argument("name")
     revoke.set_defaults(run=_revoke, remote=True)
-    for action in (add, ls):
-        action.add_argument("--json", action="store_true", help="for machines")
+    add_json(add, ls)
 
 
 def _add(args: argparse.Namespace) -> int:
     secret = operator(args).add_token(NewToken(name=args.name, role=args.role, days=args.days))
-    print(msgspec.json.encode({"token": secret}).decode() if args.json else secret)
+    tell(args, {"token": secret}, secret)
     return 0
 
 
