@@ -14,6 +14,7 @@ from tests.trees import needs_root
 
 from swarmstrap.effects.disks import filesystems
 from swarmstrap.effects.images.unpack import Writers
+from swarmstrap.effects.transfer import download as downloading
 from swarmstrap.effects.transfer.download import Download, Source
 from swarmstrap.effects.transfer.swarm import Swarm, Torrent
 from swarmstrap.errors import Refused, StepFailed
@@ -59,10 +60,17 @@ def source_of(image: Published, torrent: Torrent, announce: str) -> Source:
 
 
 async def test_staged_on_the_target_it_is_served_and_then_forgotten(
-    place: Path, image: Published, torrent: Torrent, disk: Path, tmp_path: Path
+    place: Path,
+    image: Published,
+    torrent: Torrent,
+    disk: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    writers = Writers.start(2)
-    download = Download(writers, Reporter(), root=disk, memory=tmp_path / "memory")
+    monkeypatch.setattr(downloading, "_UNWANTED_SECONDS", 4.0)
+    writers, told = Writers.start(2), list[str]()
+    report = Reporter([lambda event: told.append(event.description)])
+    download = Download(writers, report, root=disk, memory=tmp_path / "memory")
     async with asyncio.timeout(DEADLINE), tracker() as site:
         seeder = Peer(torrent.data, offer(image, torrent, tmp_path / "seed"), SEEDER, site.url)
         await download.fetch(source_of(image, torrent, site.url), "target")
@@ -72,6 +80,7 @@ async def test_staged_on_the_target_it_is_served_and_then_forgotten(
         seeder.session.pause()
         given = await seed_to_a_peer(download, torrent, site.url, tmp_path / "peer")
         assert given >= image.manifest.payload.size
+        assert told[-1] == "released: no word of the server, and no peer takes anything"
         await download.forget()
     await writers.stop()
     await asyncio.to_thread(filesystems.settle, disk)
@@ -81,27 +90,22 @@ async def test_staged_on_the_target_it_is_served_and_then_forgotten(
 
 
 async def seed_to_a_peer(download: Download, torrent: Torrent, announce: str, folder: Path) -> int:
-    """Seed until another node has everything, for a server that first knows nothing of this node;
-    the bytes that were given.
+    """Seed for a server that knows nothing of this node any more, until another node, the only one
+    to say that it is needed, has everything; the bytes that were given.
     """
-    done = asyncio.Event()
     given = 0
-    refusals = [Refused("session is not one of this server")]
 
-    async def release(seeding: Seeding) -> Release:
+    async def forgetful(seeding: Seeding) -> Release:
         nonlocal given
-        if refusals:
-            raise refusals.pop()
         given = seeding.uploaded
-        return Release(leave=done.is_set() and given > 0)
+        raise Refused("session is not one of this server")
 
     async def fetch() -> None:
         async with Swarm(torrent, folder, trackers=(announce,), address=PEER) as swarm:
             async for _ in swarm.pieces():
                 pass
-            done.set()
 
-    await asyncio.gather(download.seed(DEADLINE, release), fetch())
+    await asyncio.gather(download.seed(DEADLINE, forgetful), fetch())
     return given
 
 

@@ -25,6 +25,8 @@ from swarmstrap.wire import Release, Seeding
 log = logging.getLogger(__name__)
 
 _RELEASE_SECONDS = 3.0
+# A server that was restarted is back by then, and peers that were cut off have come again.
+_UNWANTED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +101,25 @@ class Download:
         return await asyncio.to_thread(load_index, self._staged.place / file, source.manifest)
 
     async def seed(self, seconds: float, ask: Callable[[Seeding], Awaitable[Release]]) -> None:
-        """Serve until the server lets go or the time is over; a server that is silent, or knows
-        nothing of this node any more, changes nothing.
+        """Serve until the server lets go or the time is over. Without a server that is silent, or
+        knows nothing of this node any more, the peers decide: it ends when none takes anything.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
+        wanted = loop.time()
+        deadline, given = wanted + seconds, 0
         while self._swarm is not None and loop.time() < deadline:
+            seeding = self._swarm.seeding()
+            if seeding.uploaded != given:
+                wanted, given = loop.time(), seeding.uploaded
             try:
-                release = await ask(self._swarm.seeding())
+                release = await ask(seeding)
             except (Unreachable, Refused, Untrusted) as error:
                 log.warning("still seeding: %s", error)
-                release = Release(leave=False)
+                idle = loop.time() - wanted > _UNWANTED_SECONDS
+                reason = "no word of the server, and no peer takes anything" if idle else ""
+                release = Release(leave=idle, reason=reason)
+            else:
+                wanted = loop.time()
             if release.leave:
                 self._report.log(f"released: {release.reason or 'no longer needed'}")
                 break
