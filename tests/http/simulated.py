@@ -9,19 +9,21 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote_from_bytes
 
 import msgspec
 from msgspec.structs import replace
-from tests.http.conftest import CLAIM
 
 from swarmstrap.hardware import FoundPartition, Inventory, Neighbour
+from swarmstrap.plan import make_plan
+from swarmstrap.steps import Plan, phase
 from swarmstrap.units import GiB, MiB
-from swarmstrap.wire import Event, Events, PlanReport, Register, Usage
+from swarmstrap.wire import Event, PlanReport, Result, Usage
 from swarmstrap_server.app import Services
 from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.control.identity import marks_of_inventory
-from swarmstrap_server.control.jobs import new_deployment
+from swarmstrap_server.control.jobs import make_job, new_deployment
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.control.store import SeenNode
@@ -135,16 +137,16 @@ class Course:
             armed, state="active", started=began, uplink=UPLINK, heard=began + spent, sequence=0
         )
         done: dict[str, float] = {}
-        for phase, takes in self.phases:
+        for name, takes in self.phases:
             part = min(1.0, spent / takes)
-            active = replace(active, phase=phase, progress=None)
-            if phase == "image":
+            active = replace(active, phase=name, progress=None)
+            if name == "image":
                 active = _fetched(active, part, takes)
-            if self.fails and phase == self.fails[0] and part > 0.4:
+            if self.fails and name == self.fails[0] and part > 0.4:
                 return _failed(replace(active, phases=done), self.fails, began)
             if part < 1.0:
                 return replace(active, phases=done, step_began=0.0)
-            done = {**done, phase: takes}
+            done = {**done, name: takes}
             spent -= takes
         ended = began + sum(done.values())
         return replace(active, phases=done, state="deployed", ended=ended, heard=ended)
@@ -287,87 +289,65 @@ def _earlier(deployments: Deployments, ordered: float, nodes: int) -> None:
             deployments.store.save_deployment(ended)
 
 
-def tell_story(services: Services, number: int) -> None:
-    """Node `number` says through the real API's feed what an agent says until amid its image."""
-    deployments = services.deployments
-    register = Register(inventory=inventory(number), boot_id="b", version="0.1.0")
-    deployments.arm(Arm(nodes=(name(number),), image="debian"))
-    job = deployments.take_job(deployments.register(register, "10.20.0.9").token, CLAIM)
-    plan = PLAN
-    session = deployments.session(job.session)
-    deployments.store.save_plan(session.id, plan)
-    began = deployments.clock() - 84
-    events = tuple(_story(began))
-    deployments.feed.take(session, Events(events=events), deployments.clock())
+def tell_story(services: Services, node: str) -> None:
+    """Gives a node that fetches its image the plan and the events that led there."""
+    store = services.deployments.store
+    latest, machine = store.latest_deployment(node), store.inventory(node)
+    assert latest is not None
+    assert machine is not None
+    image = services.images.get(latest.image, latest.version)
+    job = make_job(services.deployments.site, image.directory, latest, session="")
+    plan = make_plan(machine, job, image.manifest)
+    store.save_plan(latest.id, PlanReport(digest=plan.digest, lines=tuple(plan.lines())))
+    store.add_event(node, said(0, latest.armed_at, "log", "server/armed", "armed"), latest.armed_at)
+    for event in _story(plan, latest.started or latest.armed_at):
+        store.add_event(node, event, event.time + 0.04)
 
 
-PLAN = PlanReport(
-    digest="5d0c9a7be3b14f2f8a51c9077d6b3a0e5d0c9a7be3b14f2f8a51c9077d6b3a0e",
-    lines=(
-        "wipe /dev/nvme0n1 (S4EV00070, 894.3 GiB), which holds gpt, ext4 (nvme0n1p2, label root)",
-        "write a GPT to /dev/nvme0n1: ESP 512 MiB, root 885.8 GiB, swap 8 GiB",
-        "make vfat ESP on /dev/nvme0n1p1",
-        "make ext4 root on /dev/nvme0n1p2",
-        "make swap on /dev/nvme0n1p3",
-        "mount root at /, ESP at /boot/efi",
-        "fetch debian:12.8 and write it to /",
-        "configure fstab, host name, network",
-        "run hook 20-monitoring in the new system",
-        "install GRUB for UEFI",
-        "serve peers until they need no more",
-        "reboot into the new system",
-    ),
-)
-
-
-def _story(began: float) -> Iterator[Event]:
-    sequence, time = 0, began
+def _story(plan: Plan, began: float) -> Iterator[Event]:
+    """Up to the step that fetches the image, which has begun."""
     steps = [("look", "look at the hardware", 3.1), ("ask", "ask for the job", 0.4)]
     steps += [("decide", "decide what to do", 0.1)]
-    steps += [(f"do/disks/{place}", line, 2.3) for place, line in enumerate(PLAN.lines[:6], 1)]
-    for event, description, seconds in steps:
-        for kind, result, passed in (("start", "", 0.0), ("finish", "success", seconds)):
-            sequence, time = sequence + 1, time + passed
-            yield msgspec.convert(
-                {
-                    "sequence": sequence,
-                    "time": time,
-                    "kind": kind,
-                    "name": event,
-                    "description": description if kind == "start" else "",
-                    "result": result,
-                },
-                Event,
-            )
-    yield Event(
-        sequence=sequence + 1,
-        time=time + 1,
-        kind="start",
-        name="do/image/7",
-        description=PLAN.lines[6],
+    steps += [
+        (f"do/{phase(step)}/{place}", str(step), 0.4 + 0.7 * place)
+        for place, step in enumerate(plan.steps, start=1)
+        if phase(step) == "disks"
+    ]
+    sequence, time = 0, began
+    for name, description, seconds in steps:
+        yield said(sequence + 1, time, "start", name, description)
+        sequence, time = sequence + 2, time + seconds
+        yield said(sequence, time, "finish", name)
+    fetch = next(step for step in plan.steps if phase(step) == "image")
+    yield said(sequence + 1, time, "start", "do/image/9", str(fetch))
+
+
+def said(
+    sequence: int,
+    time: float,
+    kind: Literal["start", "finish", "log"],
+    name: str,
+    description: str = "",
+    result: Result = "",
+) -> Event:
+    return Event(
+        sequence=sequence,
+        time=time,
+        kind=kind,
+        name=name,
+        description=description,
+        result="success" if kind == "finish" and not result else result,
     )
-    yield progress(sequence + 2, time + 62, 0.43)
 
 
 def progress(sequence: int, time: float, part: float) -> Event:
     got = int(PAYLOAD * part)
-    usage = Usage(
-        seconds=max(1.0, 62.0 * part / 0.43),
-        link_rate=LINK,
-        best_rate=118 * MiB,
-        cores=32,
-        processor=61.0 * part,
-        own=50.0 * part,
-        thread=18.0 * part,
-        disk=71.0 * part,
-    )
     return Event(
         sequence=sequence,
         time=time,
         kind="progress",
-        name="do/image/7",
+        name="do/image/9",
         progress=part,
         from_seeder=got // 40,
         from_peers=got - got // 40,
-        usage=usage,
     )

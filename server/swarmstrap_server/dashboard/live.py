@@ -16,9 +16,9 @@ from swarmstrap_server.dashboard.pages import Frame, Look, Page
 from swarmstrap_server.dashboard.templating import render
 from swarmstrap_server.dashboard.watch import Watch
 
-BEAT_SECONDS = 10.0
-# A tick of the server may change a page without a word of any node: clocks, silences.
-_IDLE_SECONDS = 5.0
+# A page may change without a word of any node: clocks, silences. And whoever went away without a
+# word, too, is found out by being spoken to.
+BEAT_SECONDS = 5.0
 _TOGETHER_SECONDS = 0.1
 
 
@@ -65,7 +65,7 @@ async def follow(page: Page, frame: Frame, look: Look, watch: Watch) -> AsyncGen
             if began - told >= BEAT_SECONDS:
                 told = began
                 yield sse("beat", {})
-            await watch.changed(seen, _IDLE_SECONDS)
+            await watch.changed(seen, BEAT_SECONDS)
             # What comes together is drawn together, and nothing more often than the page wants.
             await asyncio.sleep(max(_TOGETHER_SECONDS, began + page.seconds - loop.time()))
 

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A node's page: what it is, what it does, what it said, what it did before. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from swarmstrap.hardware import Disk, Inventory
 from swarmstrap.limits import Limit
 from swarmstrap.tables import name_type
 from swarmstrap.units import human
-from swarmstrap.wire import PlanReport
+from swarmstrap.wire import Event, PlanReport
 from swarmstrap_server.control.nodes import PHASES, Deployment
 from swarmstrap_server.control.operator_wire import NodeView, Record
 from swarmstrap_server.dashboard.cells import Cell, Kind, cell_of, kind_of_phase
 from swarmstrap_server.dashboard.charts import took
 
-_MOST_EVENTS = 200
+Mark = Literal["runs", "done", "warning", "failed", "said"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An event for people; `mark` is what became of what it speaks of."""
+    """What the node or the server said; `mark` is what became of what it speaks of, which took so
+    many `seconds` by the node's clock.
+    """
 
     time: float
-    mark: Literal["start", "done", "warning", "failed", "said"]
+    mark: Mark
     name: str
     text: str
     hint: str
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def node_page(
         rate=rate,
         stages=stages(latest) if latest else (),
         demands=demands(view.limit) if view.limit else (),
-        events=tuple(told(record) for record in reversed(records[-_MOST_EVENTS:])),
+        events=tuple(reversed(told(records))),
         plan=plan,
         history=tuple(reversed(history)),
         inventory=inventory,
@@ -135,21 +138,37 @@ def demands(limit: Limit) -> tuple[DemandBar, ...]:
     return tuple(sorted(bars, key=lambda bar: -(bar.seconds or 0.0)))
 
 
-def told(record: Record) -> Told:
-    event = record.event
-    mark: Literal["start", "done", "warning", "failed", "said"]
+def told(records: Iterable[Record]) -> list[Told]:
+    """A line each; what ends marks the line that began it, and has one of its own if it failed."""
+    lines: list[Told] = []
+    open_lines: dict[str, tuple[int, float]] = {}
+    for record in records:
+        event = record.event
+        began = open_lines.pop(event.name, None)
+        mark = _mark(event)
+        if began is not None and event.kind == "finish":
+            place, since = began
+            lines[place] = replace(lines[place], mark=mark, seconds=max(0.0, event.time - since))
+            if mark == "done":
+                continue
+        if mark == "runs":
+            open_lines[event.name] = len(lines), event.time
+        lines.append(Told(record.received, mark, event.name, event.description, event.hint))
+    return lines
+
+
+def _mark(event: Event) -> Mark:
     match event.result, event.kind:
         case "fail", _:
-            mark = "failed"
+            return "failed"
         case "warning", _:
-            mark = "warning"
+            return "warning"
         case _, "start":
-            mark = "start"
+            return "runs"
         case _, "finish":
-            mark = "done"
+            return "done"
         case _:
-            mark = "said"
-    return Told(record.received, mark, event.name, event.description, event.hint)
+            return "said"
 
 
 def disk_row(disk: Disk) -> DiskRow:

@@ -3,16 +3,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
-from swarmstrap.errors import SwarmstrapError
+from swarmstrap.errors import BadInput, SwarmstrapError
 from swarmstrap.wire import Mode
 from swarmstrap_server.app import Services
-from swarmstrap_server.control import views
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.dashboard.wiping import Wiping, wipings
 from swarmstrap_server.images.names import split
+from swarmstrap_server.rollouts.values import Order
 
 _MOST_NAMES = 200
 
@@ -26,21 +27,24 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     image: str = ""
     mode: Mode = "deploy"
     layout: str = ""
+    power: Literal["on", "off"] = "on"
     look: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be confirmed, by typing `word`; `body` is the request to the API then."""
+    """What is to be confirmed, by typing `word`; `body` is the order to the API then. The server
+    switches `switched` of the nodes itself.
+    """
 
     label: str
     mode: Mode
     count: int
     word: str
     names: str
-    minutes: int
+    switched: int
     wipings: tuple[Wiping, ...]
-    body: str
+    body: object
 
 
 def ordering(services: Services, wanted: Wanted) -> dict[str, object]:
@@ -63,28 +67,28 @@ def ordering(services: Services, wanted: Wanted) -> dict[str, object]:
 
 
 def _asked(services: Services, wanted: Wanted) -> Asked:
-    deployments = services.deployments
-    site = deployments.site
-    strangers = views.node_names(site, deployments.store)
-    nodes = site.targets(wanted.nodes.split(), strangers)
+    if not wanted.nodes.strip():
+        raise BadInput("no node is named", hint="write names, groups or ranges, as n[001-016]")
     name, version = split(wanted.image)
-    image = services.images.get(name, version)
-    order = Arm(
-        nodes=nodes,
-        image=image.manifest.name,
-        version=image.manifest.version,
+    arm = Arm(
+        nodes=tuple(wanted.nodes.split()),
+        image=name,
+        version=version or "",
         layout=wanted.layout,
         mode=wanted.mode,
     )
+    plan = services.rollouts.plan(Order(arm=arm, power=wanted.power == "on"))
+    order, nodes = plan.order, plan.order.arm.nodes
+    image = services.images.get(name, order.arm.version)
     return Asked(
         label=image.label,
         mode=wanted.mode,
         count=len(nodes),
         word=nodes[0] if len(nodes) == 1 else str(len(nodes)),
         names=_listed(nodes),
-        minutes=site.settings.defaults.arm_minutes,
-        wipings=wipings(deployments, image, order),
-        body=msgspec.json.encode(order).decode(),
+        switched=sum(member.switched for member in plan.members),
+        wipings=wipings(services.deployments, image, order.arm),
+        body=msgspec.to_builtins(order),
     )
 
 

@@ -5,22 +5,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from swarmstrap.errors import BadInput
 from swarmstrap_server.api.problems import NotFound
 from swarmstrap_server.api.status import status_of
 from swarmstrap_server.app import Services
 from swarmstrap_server.control.access import Principal
+from swarmstrap_server.control.logs import newest_log
 from swarmstrap_server.control.operator_wire import Role
 from swarmstrap_server.dashboard.charts import area
 from swarmstrap_server.dashboard.fleet import fleet
 from swarmstrap_server.dashboard.images import images_page
 from swarmstrap_server.dashboard.nodes import node_page
+from swarmstrap_server.dashboard.rollouts import history, rollout_page
 from swarmstrap_server.dashboard.swarms import swarms
-from swarmstrap_server.dashboard.timeline import batches, timeline
+from swarmstrap_server.dashboard.timeline import timeline
 from swarmstrap_server.dashboard.watch import Watch
 from swarmstrap_server.images.torrents import piece_length
 
 ACTING: Role = "operator"
 _CHART = (900, 170)
+# Each has up to some thousand members, all of them read for the list.
+_ROLLOUTS = 20
 _MENU = (
     ("/", "Fleet"),
     ("/swarm", "Swarm"),
@@ -74,7 +79,7 @@ class Page:
 
 def frame_of(services: Services, principal: Principal, page: str, live: str) -> Frame:
     paths = [path for path, _ in _MENU]
-    above = page.rpartition("/")[0]
+    above = page.partition("{")[0].rstrip("/").replace("/rollouts", "/deployments")
     return Frame(
         site=services.deployments.site.settings.name,
         page=page if page in paths else above if above in paths else "/",
@@ -111,7 +116,7 @@ def _node(look: Look) -> Values:
         look.watch.rates.of(latest.id) if latest else 0.0,
         look.now,
     )
-    return {"node": page}
+    return {"node": page, "switched": look.services.switchboard.switches(look.part)}
 
 
 def _swarm(look: Look) -> Values:
@@ -130,15 +135,35 @@ def _swarms(look: Look) -> object:
 
 
 def _deployments(look: Look) -> Values:
-    return {"batches": batches(look.services.deployments.store.deployments(), look.now)}
+    services = look.services
+    latest = services.rollouts.latest(_ROLLOUTS)
+    return {"history": history(latest, services.deployments.store.deployments(), look.now)}
 
 
 def _deployment(look: Look) -> Values:
     together = look.services.deployments.store.armed_with(look.part)
-    shown = timeline(look.part, together, look.now, whole="all" in look.query)
-    if shown is None:
+    if not together:
         raise NotFound(f"there is no deployment {look.part}", hint="/deployments lists them")
-    return {"timeline": shown}
+    return {"timeline": timeline(together, look.now, whole="all" in look.query)}
+
+
+def _rollout(look: Look) -> Values:
+    try:
+        rollout = look.services.rollouts.rollout(look.part)
+    except BadInput as error:
+        raise NotFound(error.message, hint="/deployments lists them") from error
+    store = look.services.deployments.store
+    found = (store.deployment(m.deployment) for m in rollout.members if m.deployment)
+    armed = [deployment for deployment in found if deployment is not None]
+    page = rollout_page(rollout, armed, look.now, whole="all" in look.query)
+    return {"page": page, "timeline": page.timeline}
+
+
+def _log(look: Look) -> Values:
+    found = newest_log(look.services.deployments.store, look.part)
+    if found is None:
+        raise NotFound(f"{look.part} left no log here", hint="nodes leave theirs at their end")
+    return {"node": look.part, "log": found}
 
 
 def _images(look: Look) -> Values:
@@ -165,7 +190,7 @@ PAGES = (
         "/deployments",
         "deployments.html",
         _deployments,
-        {"batches": "parts/batches.html"},
+        {"history": "parts/batches.html"},
         seconds=5.0,
     ),
     Page(
@@ -175,5 +200,13 @@ PAGES = (
         {"timeline": "parts/timeline.html"},
         seconds=2.0,
     ),
+    Page(
+        "/rollouts/{part}",
+        "rollout.html",
+        _rollout,
+        {"rollout": "parts/rollout.html"},
+        seconds=2.0,
+    ),
+    Page("/nodes/{part}/log", "log.html", _log),
     Page("/images", "images.html", _images),
 )

@@ -56,4 +56,5 @@ def duration(seconds: float) -> str:
 
 
 def share(part: float) -> str:
-    return f"{part:.0%}"
+    """In per cent; what is not all of it does not look as if it were."""
+    return f"{part:.1%}" if 0.99 < part < 1.0 else f"{part:.0%}"

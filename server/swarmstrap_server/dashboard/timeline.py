@@ -26,9 +26,9 @@ _MOST_ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Of a batch's nodes those in one state; `x` and `width` are 0..100."""
+    """Of several nodes those in one state; `x` and `width` are 0..100."""
 
-    state: DeploymentState
+    state: str
     number: int
     x: float
     width: float
@@ -89,14 +89,8 @@ def batches(deployments: Iterable[Deployment], now: float) -> tuple[Batch, ...]:
     return tuple(_batch(list(same), now) for _, same in groupby(ordered, _order))
 
 
-def timeline(
-    key: str, deployments: Sequence[Deployment], now: float, *, whole: bool = False
-) -> Timeline | None:
-    """Of the batch that the deployment `key` belongs to; None when there is no such deployment."""
-    one = next((d for d in deployments if d.id == key), None)
-    if one is None:
-        return None
-    same = [d for d in deployments if _order(d) == _order(one)]
+def timeline(same: Sequence[Deployment], now: float, *, whole: bool) -> Timeline:
+    """Of what was deployed together, one at least; `whole` is to leave out nobody."""
     longest = max((took(d, now) for d in same), default=0.0)
     worst = sorted(same, key=lambda d: (d.state != "failed", -took(d, now), d.node))
     shown = worst if whole else worst[:_MOST_ROWS]
@@ -125,19 +119,20 @@ def _batch(same: Sequence[Deployment], now: float) -> Batch:
         nodes=len(same),
         running=running,
         seconds=end - same[0].armed_at,
-        shares=_shares(same),
+        shares=shares((d.state for d in same), STATES),
     )
 
 
-def _shares(same: Sequence[Deployment]) -> tuple[Share, ...]:
-    numbers = Counter(d.state for d in same)
-    shares, x = [], 0.0
-    for state in STATES:
+def shares(states: Iterable[str], order: Sequence[str]) -> tuple[Share, ...]:
+    """One for each word of `order` that is among `states`."""
+    numbers = Counter(states)
+    found, x = [], 0.0
+    for state in order:
         if number := numbers[state]:
-            width = 100 * number / len(same)
-            shares.append(Share(state, number, round(x, 3), round(width, 3)))
+            width = 100 * number / numbers.total()
+            found.append(Share(state, number, round(x, 3), round(width, 3)))
             x += width
-    return tuple(shares)
+    return tuple(found)
 
 
 def _phases(same: Sequence[Deployment]) -> tuple[Phase, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
-from swarmstrap.errors import SwarmstrapError
+from swarmstrap.errors import BadInput, SwarmstrapError
 from swarmstrap_server.api.auth import demand
 from swarmstrap_server.api.login import LOGIN
 from swarmstrap_server.api.problems import Anonymous, problem_of
@@ -119,7 +119,10 @@ async def _login(request: web.Request) -> web.Response:
 async def _deploy(request: web.Request, principal: Principal) -> web.Response:
     services = request.app[SERVICES]
     given = await request.post() if request.method == "POST" else request.query
-    wanted = msgspec.convert({k: str(v) for k, v in given.items()}, Wanted, strict=False)
+    try:
+        wanted = msgspec.convert({key: str(value) for key, value in given.items()}, Wanted)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"the form cannot be used: {error}") from error
     frame = frame_of(services, principal, "/deploy", "")
     return _html(request, "deploy.html", frame, ordering(services, wanted))
 

@@ -36,8 +36,11 @@ async function act(event) {
   const { method, path, body, then } = asked.dataset;
   try {
     const answer = await send(method, path, body);
+    const refused = Array.isArray(answer) ? answer.filter(({ reason, driver }) => driver && reason) : [];
+    if (refused.length) throw new Error(refused.map(({ node, reason }) => `${node}: ${reason}`).join("; "));
     // A new page knows best what the server makes of it.
-    location.assign(then ? then.replace("{id}", answer?.[0]?.id ?? answer?.id ?? "") : location);
+    if (then) location.assign(then.replace("{id}", answer.id));
+    else location.reload();
   } catch (error) {
     problem.textContent = error.message;
     weigh();

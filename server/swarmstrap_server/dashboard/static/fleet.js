@@ -131,7 +131,7 @@ function bar() {
     names.length === 1 ? names[0] : `${names.length} nodes`;
   for (const field of place.querySelectorAll("[name=nodes]")) field.value = names.join(" ");
   for (const button of place.querySelectorAll("[data-path]")) {
-    button.dataset.body = JSON.stringify({ nodes: names });
+    button.dataset.body = JSON.stringify({ ...JSON.parse(button.dataset.body), nodes: names });
     button.dataset.confirm = names.length === 1 ? names[0] : String(names.length);
     button.dataset.names = names.join(" ");
   }

@@ -3,8 +3,8 @@
 // and cells of the fleet; what has not changed is not sent.
 import { takeCells } from "./fleet.js";
 
-// The server says something every ten seconds, if only that it is there.
-const SILENCE = 25_000;
+// The server says something every five seconds, if only that it is there.
+const SILENCE = 15_000;
 const sign = document.getElementById("stream");
 const url = document.body.dataset.live;
 let source, watchdog;
