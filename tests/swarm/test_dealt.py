@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from tests.swarm.peers import DEADLINE, Peer, fetch, make_files, make_torrent, same, tracker
 
+from swarmstrap.effects.transfer.dealt import Dealt
 from swarmstrap.effects.transfer.swarm import Swarm, Torrent, load
 from swarmstrap_server.swarm.dealer import Dealer, Pieces
 
@@ -163,3 +164,38 @@ async def test_nonsense_is_answered_in_one_line(
             assert answer.status == status
             assert (await answer.text()).count("\n") == 1
     assert turns.dealing == []
+
+
+async def test_nodes_hear_when_every_piece_has_left_the_server(
+    folder: Path, torrent: Torrent
+) -> None:
+    dealt: list[int] = []
+    nothing = bytes(-(-torrent.pieces // 8))
+    everything = ((1 << torrent.pieces) - 1).to_bytes(len(nothing), "little")
+
+    def take(piece: int, data: bytes) -> bool:
+        dealt.append(piece)
+        return False
+
+    async with dealing(folder, torrent) as (url, _, _):
+        heard = {"127.0.0.21": asyncio.Event(), "127.0.0.22": asyncio.Event()}
+        parts = [
+            Dealt(
+                url,
+                address,
+                6881,
+                most=1,
+                sets=lambda: nothing + everything,
+                take=take,
+                all_out=out.set,
+            )
+            for address, out in heard.items()
+        ]
+        for part in parts:
+            part.join()
+        for out in heard.values():
+            await asyncio.wait_for(out.wait(), DEADLINE)
+            assert len(dealt) >= torrent.pieces - 1  # one may be on its way to the other node
+        for part in parts:
+            part.leave()
+    assert sorted(dealt) == list(range(torrent.pieces))

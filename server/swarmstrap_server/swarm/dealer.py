@@ -4,8 +4,9 @@
     POST /deal/INFOHASH?port=6881     the node's two sets of pieces: those it has, those it lacks
 
 A set is ceil(pieces / 8) bytes, piece p the bit p % 8 of byte p // 8. Answered is an endless body:
-piece and size as four bytes each in network order, then the piece. What a node can take is what
-its connection takes: a fast node gets more. The stream of a node that lacks nothing more stays
+piece and size as four bytes each in network order, then the piece; a size of zero says that all is
+out, and what lacks comes from peers. What a node can take is what its connection takes: a fast node
+gets more. The stream of a node that lacks nothing more stays
 open and silent; the node closes it when it leaves the swarm.
 """
 
@@ -167,10 +168,11 @@ class Dealer:
             # Its turn comes when the others have caught up, or after six times the time that its
             # last piece took: a fast node among slow ones is slowed, but not to their pace.
             for _ in range(24):
-                if deal.ahead(node):
+                if deal.running and deal.ahead(node):
                     await asyncio.sleep(wire.took / 4)
             if not deal.running:
                 self._look(infohash, table)
+                await wire.all_out()
                 await asyncio.sleep(_IDLE_SECONDS)
                 continue
             async with _place(table.places):
@@ -220,15 +222,23 @@ class _Wire:
             self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
         self._response = response
         self._unsent = 0
+        self._all_out = False
         self._hold(_UNSENT_LEAST)
         self.took = 0.0
 
     async def send(self, piece: int, data: bytes) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
+        self._all_out = False
         await self._response.write(_HEAD.pack(piece, len(data)) + data)
         self.took = clock() - began
         self._hold(round(_UNSENT_SECONDS * len(data) / max(self.took, 1e-6)))
+
+    async def all_out(self) -> None:
+        """Said once, until a piece follows after all."""
+        if not self._all_out:
+            self._all_out = True
+            await self._response.write(_HEAD.pack(0, 0))
 
     def _hold(self, unsent: int) -> None:
         unsent = min(_UNSENT_MOST, max(_UNSENT_LEAST, unsent))

@@ -36,6 +36,7 @@ class Dealt:
 
     `sets` are those of `swarmstrap_server.swarm.dealer`; `take` gets every piece, and says whether
     its hash is going to be checked: `checked` is heard when it was. `most` pieces wait for that.
+    `all_out` is called when every piece has left the server.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Dealt:
         most: int,
         sets: Callable[[], bytes],
         take: Callable[[int, bytes], bool],
+        all_out: Callable[[], None],
     ) -> None:
         self._url = url
         self._address = address
         self._port = port
         self._sets = sets
         self._take = take
+        self._all_out = all_out
         self._unchecked: set[int] = set()
         self._room = asyncio.Semaphore(most)
         self._task: asyncio.Task[None] | None = None
@@ -93,6 +96,9 @@ class Dealt:
     async def _receive(self, stream: "_Stream") -> None:
         while True:
             piece, size = _HEAD.unpack(await stream.read(_HEAD.size))
+            if not size:
+                self._all_out()
+                continue
             if size > _LARGEST_PIECE:
                 raise ValueError(f"a piece of {size} bytes")
             data = await stream.read(size)

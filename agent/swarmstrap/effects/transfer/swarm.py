@@ -29,6 +29,8 @@ _HEAR_SECONDS = 0.05
 # Bytes dealt whose hash is not checked yet: memory, and a disk that cannot follow. What comes
 # before alerts are read again must fit: with 16 pieces of 64 KiB no link gave more than 20 MB/s.
 _MOST_UNCHECKED = 16 * MiB
+# A node that lacks more of the image when all of it is out has something to catch up on.
+_BACKLOG = 0.1
 _FIRST, _NORMAL, _NEVER = 7, 4, 0  # libtorrent's highest and its default priority, and no piece
 
 
@@ -131,7 +133,15 @@ class Swarm:
         self._handle = self._session[0].add_torrent(self._parameters())
         self._last_progress = self._loop.time()
         most = max(2, _MOST_UNCHECKED // torrent.piece_length)
-        self._deal = Dealt(deal, address, port, most=most, sets=self._sets, take=self._take)
+        self._deal = Dealt(
+            deal,
+            address,
+            port,
+            most=most,
+            sets=self._sets,
+            take=self._take,
+            all_out=self._all_out,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -237,6 +247,11 @@ class Swarm:
         self._ledger.dealt(piece)
         self._handle.add_piece(piece, data, 0)
         return True
+
+    def _all_out(self) -> None:
+        lacking = sum(not self._have[piece] for piece in self._wanted)
+        if lacking > _BACKLOG * len(self._sizes):
+            self._session[0].apply_settings(tuning.backlog())
 
     def _help(self, still: float) -> None:
         """Whoever is there. Over HTTP the server sends each node a copy: only while it must."""
