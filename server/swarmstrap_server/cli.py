@@ -10,6 +10,7 @@ from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server.commands import capture as cli_capture
+from swarmstrap_server.commands import completion as cli_completion
 from swarmstrap_server.commands import deploy as cli_deploy
 from swarmstrap_server.commands import diff as cli_diff
 from swarmstrap_server.commands import images as cli_images
@@ -33,7 +34,9 @@ DEFAULT_SITE = "/srv/swarmstrap"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status, an Exit where the command has none of its own."""
-    args = _parser().parse_args(argv)
+    parser = make_parser()
+    cli_completion.complete(parser)
+    args = parser.parse_args(argv)
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -55,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="swarmstrap", description="Install operating systems on many machines over a swarm."
     )
@@ -83,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_seed.add_commands(commands)
     cli_status.add_commands(commands)
     cli_tokens.add_commands(commands)
+    cli_completion.add_commands(commands)
     return parser
 
 

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line as a whole: what every command has, what docs/commands.md says, completion."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from swarmstrap_server import cli
+from swarmstrap_server.commands.exits import Exit
+from swarmstrap_server.site import making
+
+DOCS = Path(__file__).parents[2] / "docs" / "commands.md"
+# Some say nothing; some print a file for another program; two run until they are stopped.
+WITHOUT_JSON = {
+    "completion",
+    "dhcp",
+    "disarm",
+    "layout import",
+    "layout render",
+    "layout schema",
+    "seed",
+    "serve",
+    "token revoke",
+}
+SECONDS = 30.0
+
+
+def commands(
+    parser: argparse.ArgumentParser, path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Each command that does something, by its words."""
+    below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not below:
+        yield " ".join(path), parser
+    for action in below:
+        for word, inner in action.choices.items():
+            yield from commands(inner, (*path, word))
+
+
+COMMANDS = dict(commands(cli.make_parser()))
+
+
+def has_json(parser: argparse.ArgumentParser) -> bool:
+    return any("--json" in action.option_strings for action in parser._actions)
+
+
+def test_every_command_that_says_something_says_it_as_json() -> None:
+    assert {name for name, parser in COMMANDS.items() if not has_json(parser)} == WITHOUT_JSON
+
+
+def test_the_page_has_every_command() -> None:
+    rows = re.findall(r"^\| `([a-z -]+)`", DOCS.read_text(), re.MULTILINE)
+    assert rows == sorted(COMMANDS)
+
+
+def test_the_page_has_every_command_that_asks_a_server_elsewhere() -> None:
+    rows = re.findall(r"^\| `([a-z -]+)` \| yes \|", DOCS.read_text(), re.MULTILINE)
+    remote = {name for name, parser in COMMANDS.items() if parser.get_default("remote")}
+    assert set(rows) == remote
+
+
+def test_the_page_has_every_exit_status() -> None:
+    rows = re.findall(r"^\| (\d+) \|", DOCS.read_text(), re.MULTILINE)
+    assert [int(row) for row in rows] == list(Exit)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    making.init(tmp_path / "site", "lab", ["192.0.2.1"], None)
+    nodes = tmp_path / "site" / "nodes" / "lab.yaml"
+    nodes.write_text("nodes: [{name: web1, mac: 52:54:00:00:00:01}]\n")
+    image = tmp_path / "site" / "images" / "debian" / "12"
+    image.mkdir(parents=True)
+    (image / "manifest.json").write_text("{}")
+    return tmp_path / "site"
+
+
+def completed(line: str, folder: Path) -> set[str]:
+    """What a shell in which `line` was typed is told, by argcomplete's protocol."""
+    environment = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(folder / "told"),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    subprocess.run(
+        [sys.executable, "-m", "swarmstrap_server.cli"],
+        env=environment,
+        timeout=SECONDS,
+        check=True,
+        capture_output=True,
+    )
+    return set((folder / "told").read_text().split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("--site {site} node sh", {"show"}),
+        ("--site {site} node show w", {"web1"}),
+        ("--site {site} deploy deb", {"debian:12"}),
+        ("--site {site} deploy debian:12 --to ", {"all", "web1"}),
+        ("--site {site} deploy debian:12 --mo", {"--mode"}),
+        ("--site {site}/none node show ", set()),
+        ("completion ", {"bash", "zsh", "fish"}),
+    ],
+)
+def test_words_are_completed(site: Path, tmp_path: Path, typed: str, told: set[str]) -> None:
+    found = completed(f"swarmstrap {typed.format(site=site)}", tmp_path)
+    assert {word for word in found if not word.startswith("--") or word in told} == told
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_lines_for_a_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", shell]) == Exit.DONE
+    assert "swarmstrap" in capsys.readouterr().out
+
+
+def test_bash_takes_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", "bash"]) == Exit.DONE
+    script = f"{capsys.readouterr().out}\ncomplete -p swarmstrap"
+    ended = subprocess.run(
+        ["bash", "--norc", "-c", script], capture_output=True, text=True, timeout=SECONDS
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "swarmstrap" in ended.stdout
