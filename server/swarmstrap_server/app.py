@@ -2,6 +2,7 @@
 """What the three listeners share, and how a refusal becomes an answer."""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -15,11 +16,14 @@ from swarmstrap_server.control.access import Access
 from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.dashboard.rates import Rates
 from swarmstrap_server.images.library import Image, ImageStore
+from swarmstrap_server.metrics import Metrics
 from swarmstrap_server.netboot.sharing import Sharing
 from swarmstrap_server.power.switchboard import Switchboard
 from swarmstrap_server.rollouts.runner import Rollouts
 from swarmstrap_server.swarm.seeding import Seeding, offer_of
 from swarmstrap_server.swarm.tracker import Tracker
+from swarmstrap_server.upkeep import Upkeep
+from swarmstrap_server.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +49,9 @@ class Services:
     sharing: Sharing
     switchboard: Switchboard
     rollouts: Rollouts
+    metrics: Metrics
+    webhooks: Webhooks
+    upkeep: Upkeep
     members: dict[str, str]
     rates: Rates = field(default_factory=Rates)
 
@@ -68,7 +75,7 @@ SERVICES = web.AppKey("SERVICES", Services)
 
 
 def new_app(services: Services) -> web.Application:
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[refusals])
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[timed, refusals])
     app[SERVICES] = services
     return app
 
@@ -93,6 +100,20 @@ def bearer(request: web.Request) -> str:
     if scheme != "Bearer" or not secret:
         raise Untrusted(f"{request.path} needs a bearer")
     return secret
+
+
+@web.middleware
+async def timed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Counted by the route's pattern: what varies in a path would be a series each time."""
+    began = time.perf_counter()
+    response = await handler(request)
+    if not isinstance(response, web.Response):
+        return response  # a stream lasts as long as its reader
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else "none"
+    seconds = time.perf_counter() - began
+    request.app[SERVICES].metrics.answered(request.method, route, response.status, seconds)
+    return response
 
 
 @web.middleware

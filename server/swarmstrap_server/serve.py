@@ -23,6 +23,7 @@ from swarmstrap_server.control.access import Access
 from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.images.library import ImageStore
+from swarmstrap_server.metrics import Metrics
 from swarmstrap_server.netboot import boot_api, dhcp
 from swarmstrap_server.netboot.grub import GrubFolder
 from swarmstrap_server.netboot.sharing import Sharing
@@ -36,6 +37,8 @@ from swarmstrap_server.swarm.seeding import Seeding
 from swarmstrap_server.swarm.tier import Placed
 from swarmstrap_server.swarm.tracker import Tracker
 from swarmstrap_server.swarm.uplink import uplink
+from swarmstrap_server.upkeep import Upkeep
+from swarmstrap_server.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +83,7 @@ async def _serve(site: Site, store: Store, ready: Callable[[str], None]) -> None
             stop.wait(),
             services.seeding.run(),
             services.rollouts.run(),
+            services.webhooks.run(),
             _tick(services, manager),
             _reload(services, hangup, manager),
         ]
@@ -97,14 +101,24 @@ def make_services(site: Site, store: Store) -> Services:
     images = ImageStore(site.paths.images)
     deployments = Deployments(site, store, images, uplink=uplink(settings))
     switchboard = Switchboard(lambda: deployments.site)
+    rollouts = Rollouts(deployments, switchboard)
+    metrics = Metrics()
     members: dict[str, str] = {}
+
+    def site_now() -> Site:
+        return deployments.site
+
+    def clock() -> float:
+        return deployments.clock()
+
+    webhooks = Webhooks(site_now, store, clock, metrics)
 
     def rack_of(address: str) -> str | None:
         node = members.get(address)
         return None if node is None else deployments.site.rack_of(node)
 
-    return Services(
-        access=Access(store, lambda: deployments.clock()),
+    services = Services(
+        access=Access(store, clock),
         deployments=deployments,
         images=images,
         tracker=Tracker(
@@ -124,9 +138,14 @@ def make_services(site: Site, store: Store) -> Services:
         published={},
         sharing=Sharing(deployments),
         switchboard=switchboard,
-        rollouts=Rollouts(deployments, switchboard),
+        rollouts=rollouts,
+        metrics=metrics,
+        webhooks=webhooks,
+        upkeep=Upkeep(site_now, store, rollouts, clock, metrics, webhooks),
         members=members,
     )
+    metrics.watch(services)
+    return services
 
 
 @contextlib.asynccontextmanager
@@ -203,6 +222,7 @@ async def _tick(services: Services, manager: Manager) -> None:
         manager.alive()
         services.deployments.tick()
         services.sharing.tick()
+        services.upkeep.tick()
         await asyncio.sleep(TICK_SECONDS)
 
 

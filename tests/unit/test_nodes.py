@@ -7,7 +7,14 @@ from msgspec.structs import replace
 from swarmstrap.errors import Refused
 from swarmstrap.wire import Event
 from swarmstrap_server.control import nodes
-from swarmstrap_server.control.identity import Known, Marks, identify, marks, name_for_unknown
+from swarmstrap_server.control.identity import (
+    Directory,
+    Known,
+    Marks,
+    identify,
+    marks,
+    name_for_unknown,
+)
 from swarmstrap_server.control.nodes import Deployment, after_event, node_state
 
 ARMED = Deployment(
@@ -182,3 +189,23 @@ def test_two_nodes_that_fit_are_none() -> None:
 def test_a_stranger_is_called_by_the_mac_it_booted_from() -> None:
     assert name_for_unknown(marks("", [A, B]), B.upper()) == "node-52540000000b"
     assert name_for_unknown(marks("", [B, A]), "") == "node-52540000000a"
+
+
+def test_a_directory_finds_whom_a_look_at_all_would_find() -> None:
+    known = [
+        Known("n1", marks("", ["52:54:00:00:00:01"])),
+        Known("n2", marks("4c4c4544-0042-3510-8053-b4c04f4b3132", [])),
+        Known("n3", marks("", [], "S3")),
+        Known("n4", marks("", ["52:54:00:00:00:04"], "S4")),
+    ]
+    directory = Directory(known)
+    for seen in (
+        marks("", ["52:54:00:00:00:01", "52:54:00:ff:00:01"]),
+        marks("4c4c4544-0042-3510-8053-b4c04f4b3132", ["52:54:00:00:00:09"]),
+        marks("", [], "s3"),
+        marks("", ["52:54:00:00:00:04"], "S5"),
+        marks("", ["52:54:00:00:00:07"]),
+    ):
+        assert directory.identify(seen) == identify(seen, known)
+    with pytest.raises(Refused, match="fits 2 nodes: n1, n3"):
+        directory.identify(marks("", ["52:54:00:00:00:01"], "S3"))

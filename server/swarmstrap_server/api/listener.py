@@ -8,14 +8,14 @@ import msgspec
 from aiohttp import web
 
 from swarmstrap_server import health
-from swarmstrap_server.api import auth, login
+from swarmstrap_server.api import auth, exposition, login
 from swarmstrap_server.api.idempotency import UNDER_WAY, answered_once
 from swarmstrap_server.api.openapi import document
 from swarmstrap_server.api.problems import Handler, problems
 from swarmstrap_server.api.reference import DOCUMENT
 from swarmstrap_server.api.route import JSON, Call, Route
 from swarmstrap_server.api.table import ROUTES
-from swarmstrap_server.app import SERVICES, Services
+from swarmstrap_server.app import SERVICES, Services, timed
 from swarmstrap_server.control.operator_wire import BASE
 from swarmstrap_server.dashboard import web as dashboard
 
@@ -25,7 +25,7 @@ MAX_BODY = 1 << 20
 
 def init_app(services: Services, *, local: bool) -> web.Application:
     """`local` is for the Unix socket alone: whoever asks there is admin."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[problems])
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[timed, problems])
     app[SERVICES] = services
     app[auth.LOCAL] = local
     app[UNDER_WAY] = set()
@@ -37,6 +37,7 @@ def init_app(services: Services, *, local: bool) -> web.Application:
         dashboard.add_routes(app)
     app.router.add_get(health.HEALTHZ, health.healthz)
     app.router.add_get(health.READYZ, health.readyz)
+    app.router.add_get(exposition.PATH, exposition.metrics)
     app.on_shutdown.append(_end_streams)
     return app
 

@@ -4,7 +4,7 @@
 That says who a machine is, never what may be done to it: only an operator's arming does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from swarmstrap.errors import Refused
@@ -111,6 +111,29 @@ def identify(seen: Marks, nodes: Iterable[Known]) -> str | None:
             hint="give each node its own mac, uuid and serial in the site's node files",
         )
     return names[0] if names else None
+
+
+class Directory:
+    """Many nodes, of which one is found without a look at all: who fits has a mark in common."""
+
+    def __init__(self, nodes: Iterable[Known]) -> None:
+        self._by_mark: dict[str, list[Known]] = {}
+        for known in nodes:
+            for mark in _all(known.marks):
+                self._by_mark.setdefault(mark, []).append(known)
+
+    def identify(self, seen: Marks) -> str | None:
+        """As `identify` among all of them."""
+        found = {k.name: k for mark in _all(seen) for k in self._by_mark.get(mark, ())}
+        return identify(seen, found.values())
+
+
+def _all(marks: Marks) -> Iterator[str]:
+    yield from marks.macs
+    if marks.uuid:
+        yield f"uuid {marks.uuid}"
+    if marks.serial:
+        yield f"serial {marks.serial}"
 
 
 def name_for_unknown(seen: Marks, boot_mac: str) -> str:

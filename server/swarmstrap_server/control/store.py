@@ -83,6 +83,7 @@ _MIGRATIONS = (
     ) STRICT;
     CREATE INDEX deliveries_due ON deliveries (due) WHERE due IS NOT NULL;
     """,
+    "CREATE TABLE names (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT",
 )
 _BUSY_MILLISECONDS = 5000
 _SELECT_NODE = "SELECT name, uuid, macs, serial, address, seen FROM nodes"
@@ -271,6 +272,18 @@ class Store:
         where = "WHERE node = ? AND state NOT IN ('expired', 'disarmed')"
         found = self._deployments(f"{where} ORDER BY armed_at DESC LIMIT 1", (node,))
         return next(iter(found), None)
+
+    def latest_deployments(self) -> dict[str, Deployment]:
+        """The same of every node that has one, by its name."""
+        clause = """
+            WHERE id IN (
+                SELECT id FROM (
+                    SELECT id, MAX(armed_at) FROM deployments
+                    WHERE state NOT IN ('expired', 'disarmed') GROUP BY node
+                )
+            )
+        """
+        return {deployment.node: deployment for deployment in self._deployments(clause, ())}
 
     def last_arming(self, node: str) -> Deployment | None:
         """The newest, whatever became of it."""

@@ -28,6 +28,7 @@ SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 NODE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 HOST_NAME = re.compile(rf"{NODE_NAME.pattern}(?:\.{NODE_NAME.pattern})*")
 RACK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+WEB_ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s#]*")
 # No quote, no space but between words, nothing that iPXE or a shell would expand.
 KERNEL_ARGUMENTS = re.compile(r"(?:[A-Za-z0-9_.,:=/@%+~-]+(?: |$))*")
 
@@ -57,6 +58,8 @@ def _settings_findings(settings: Settings, layouts: Sequence[str]) -> Iterator[F
     if len({ports.boot, ports.node, ports.operator, ports.seeder, ports.deal}) < 5:
         yield ("ports",), "boot, node, operator, seeder and deal need five different ports"
     yield ("dhcp",), _dhcp(settings)
+    for position, hook in enumerate(settings.webhooks):
+        yield ("webhooks", position, "url"), shape(hook.url, WEB_ADDRESS, "an http or https URL")
 
 
 def _swarm_findings(settings: Settings) -> Iterator[Finding]:

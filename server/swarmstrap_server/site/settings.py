@@ -12,6 +12,13 @@ from swarmstrap.wire import BootOrder, Failure, Finish, Verify
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 DhcpMode = Literal["off", "full", "proxy", "tftp"]
 BootPeers = Literal["off", "checked", "unchecked"]
+WebhookEvent = Literal[
+    "deployment.deployed",
+    "deployment.failed",
+    "deployment.planned",
+    "deployment.expired",
+    "rollout.ended",
+]
 
 
 class Ports(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -93,6 +100,27 @@ class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     keep_days: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
+class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the database keeps: events of so many days, and of each node so many deployments."""
+
+    keep_days: Annotated[int, msgspec.Meta(ge=1)] = 90
+    keep_deployments: Annotated[int, msgspec.Meta(ge=1)] = 50
+
+
+class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`per_node` adds series of every node, which a room of thousands makes too many."""
+
+    per_node: bool = False
+
+
+class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`secret_file` is below the site folder; without `events` the hook hears of all."""
+
+    url: str
+    secret_file: str
+    events: tuple[WebhookEvent, ...] = ()
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """site.yaml. `address` is the server's IPv4 address on the node network."""
 
@@ -105,3 +133,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     swarm: Swarm = Swarm()
     images: Images = Images()
     defaults: Defaults = Defaults()
+    events: Events = Events()
+    metrics: Metrics = Metrics()
+    webhooks: tuple[Webhook, ...] = ()

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who wants to be told that a deployment or a rollout has ended is told, also after a restart."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+from swarmstrap.errors import BadInput
+from swarmstrap_server.control.announcing import (
+    Letter,
+    Message,
+    headers,
+    letters,
+    next_try,
+    of_deployment,
+    of_rollout,
+)
+from swarmstrap_server.control.nodes import Deployment
+from swarmstrap_server.control.store import Store
+from swarmstrap_server.metrics import Metrics
+from swarmstrap_server.rollouts.values import Rollout
+from swarmstrap_server.site.reading import Site
+
+log = logging.getLogger(__name__)
+
+_SECONDS = aiohttp.ClientTimeout(total=10.0)
+_ALL = 16
+_KEPT_SECONDS = 30 * 86400.0
+# Rollouts that ended so long ago were told of, or ended before anybody wanted to hear.
+_LATE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    letter: Letter
+    attempts: int
+
+
+class Webhooks:
+    """Deliveries wait in the database until somebody answered 2xx, or all tries are used up."""
+
+    def __init__(
+        self, site: Callable[[], Site], store: Store, clock: Callable[[], float], metrics: Metrics
+    ) -> None:
+        self._site = site
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._news = asyncio.Event()
+
+    @property
+    def pending(self) -> int:
+        row = self._store.execute("SELECT COUNT(*) FROM deliveries WHERE due IS NOT NULL")
+        return int(row.fetchone()[0])
+
+    def ended(self, deployments: Sequence[Deployment]) -> None:
+        for deployment in deployments:
+            self._write(of_deployment(deployment))
+
+    def rollouts_ended(self, rollouts: Sequence[Rollout]) -> None:
+        """Also those that were told of before."""
+        for rollout in rollouts:
+            if rollout.ended is not None and rollout.ended > self._clock() - _LATE_SECONDS:
+                self._write(of_rollout(rollout, rollout.ended))
+
+    def _write(self, message: Message | None) -> None:
+        if message is None:
+            return
+        now = self._clock()
+        for letter in letters(message, self._site().settings.webhooks):
+            self._store.execute(
+                "INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, ?, ?, 0, '')",
+                letter.id,
+                letter.url,
+                letter.body,
+                now,
+                now,
+            )
+        self._news.set()
+
+    def tick(self) -> None:
+        """Some are due again, and some are as old as nobody asks for."""
+        oldest = self._clock() - _KEPT_SECONDS
+        self._store.execute("DELETE FROM deliveries WHERE due IS NULL AND made < ?", oldest)
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until cancelled. Nobody but the hooks themselves waits for the hooks."""
+        async with aiohttp.ClientSession(timeout=_SECONDS) as session:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                while due := self._due():
+                    await asyncio.gather(*(self._deliver(session, each) for each in due))
+
+    def _due(self) -> list[_Due]:
+        query = "SELECT id, url, body, attempts FROM deliveries WHERE due <= ? ORDER BY due LIMIT ?"
+        rows = self._store.execute(query, self._clock(), _ALL).fetchall()
+        return [_Due(Letter(id=key, url=url, body=body), tried) for key, url, body, tried in rows]
+
+    async def _deliver(self, session: aiohttp.ClientSession, due: _Due) -> None:
+        letter, attempts = due.letter, due.attempts + 1
+        outcome, taken = await self._post(session, letter)
+        again = None if taken else next_try(attempts, self._clock())
+        self._metrics.deliveries.labels("delivered" if taken else "failed").inc()
+        if not taken:
+            end = "again later" if again is not None else "for the last time"
+            log.warning("webhook %s, %s: %s", letter.url, end, outcome)
+        self._store.execute(
+            "UPDATE deliveries SET due = ?, attempts = ?, outcome = ? WHERE id = ?",
+            again,
+            attempts,
+            outcome,
+            letter.id,
+        )
+
+    async def _post(self, session: aiohttp.ClientSession, letter: Letter) -> tuple[str, bool]:
+        """What came of it, and whether that was what was wanted."""
+        try:
+            head = headers(letter, self._secret(letter.url), self._clock())
+            async with session.post(
+                letter.url, data=letter.body, headers=head, allow_redirects=False
+            ) as response:
+                return f"answered {response.status}", 200 <= response.status < 300
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, BadInput) as error:
+            return f"{type(error).__name__}: {error}".strip(": "), False
+
+    def _secret(self, url: str) -> bytes:
+        site = self._site()
+        for hook in site.settings.webhooks:
+            if hook.url == url:
+                return (site.paths.root / hook.secret_file).read_bytes().strip()
+        raise BadInput("the site has no such webhook any more")
