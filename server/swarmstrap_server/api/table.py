@@ -4,6 +4,7 @@
 from swarmstrap_server.api import (
     deployments,
     images,
+    names,
     nodelog,
     nodes,
     power,
@@ -20,6 +21,7 @@ ROUTES: tuple[Route, ...] = (
     *site.ROUTES,
     *status.ROUTES,
     *nodes.ROUTES,
+    *names.ROUTES,
     *nodelog.ROUTES,
     *deployments.ROUTES,
     *rollouts.ROUTES,

@@ -16,12 +16,13 @@ from swarmstrap.errors import BadInput, with_hint
 from swarmstrap.manifest import Manifest
 from swarmstrap.plan import choices, make_plan
 from swarmstrap.selectors import verdict_lines
-from swarmstrap_server.commands import nodelog
+from swarmstrap_server.commands import naming, nodelog
 from swarmstrap_server.commands.deploy import add_choices
 from swarmstrap_server.commands.reaching import operator
 from swarmstrap_server.commands.watch import follow
 from swarmstrap_server.control import views
 from swarmstrap_server.control.jobs import make_job, new_deployment
+from swarmstrap_server.control.naming import with_names
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Arm, Disarm, NodeView
 from swarmstrap_server.control.store import Store
@@ -43,6 +44,7 @@ def add_commands(commands: Commands) -> None:
     show.add_argument("node")
     show.set_defaults(run=_show, remote=True)
     nodelog.add_action(actions)
+    naming.add_actions(actions)
 
     plan = commands.add_parser("plan", help="print what a deployment would do to a node")
     plan.add_argument("node")
@@ -195,7 +197,8 @@ def _watch(args: argparse.Namespace) -> int:
 
 def _open(root: Path) -> tuple[Site, Store]:
     site = read_site(root)
-    return site, Store(site.paths.database)
+    store = Store(site.paths.database)
+    return with_names(site, store), store
 
 
 def _known(site: Site, store: Store, name: str) -> str:

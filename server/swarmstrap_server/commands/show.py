@@ -2,6 +2,7 @@
 """`swarmstrap show NODE`: what the site's files say of a node, put together, with their lines."""
 
 import argparse
+import contextlib
 from typing import TypeAlias
 
 import msgspec
@@ -9,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from swarmstrap.errors import BadInput
+from swarmstrap_server.control.naming import with_names
+from swarmstrap_server.control.store import Store
 from swarmstrap_server.site.holding import held
 from swarmstrap_server.site.reading import read_site
 from swarmstrap_server.site.yamlfile import Value, nearest
@@ -24,8 +27,10 @@ def add_commands(commands: Commands) -> None:
 
 
 def _show(args: argparse.Namespace) -> int:
-    site = read_site(args.site)
-    name = args.node
+    site, name = read_site(args.site), args.node
+    if site.paths.database.exists():
+        with contextlib.closing(Store(site.paths.database)) as store:
+            site = with_names(site, store)
     if name not in site.nodes:
         near = nearest(name, list(site.nodes))
         raise BadInput(f"no node {name!r}{near}", hint="see swarmstrap node ls")

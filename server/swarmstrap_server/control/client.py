@@ -21,6 +21,8 @@ from swarmstrap_server.control.operator_wire import (
     DeploymentsPage,
     Disarm,
     MadeToken,
+    Named,
+    Naming,
     NewToken,
     NodeDocument,
     NodesPage,
@@ -104,6 +106,13 @@ class Operator:
 
     def node_log(self, name: str) -> NodeLog:
         return self._ask("GET", f"/nodes/{quote(name, safe='')}/log", NodeLog)
+
+    def names(self) -> list[Named]:
+        """Of machines that no file has."""
+        return self._ask("GET", "/names", list[Named])
+
+    def name_node(self, name: str, wish: Naming) -> NodeView:
+        return self._ask("POST", f"/nodes/{quote(name, safe='')}/name", NodeView, wish)
 
     def rollouts(self) -> list[Rollout]:
         """Newest first."""

@@ -15,11 +15,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from swarmstrap.errors import Refused, SwarmstrapError, Untrusted
+from swarmstrap.hardware import Inventory
 from swarmstrap.wire import Job, Register, Registered
-from swarmstrap_server.control import views
+from swarmstrap_server.control import naming, views
 from swarmstrap_server.control.admission import check_hooks, check_image
 from swarmstrap_server.control.events import Feed
 from swarmstrap_server.control.identity import (
+    Directory,
     Known,
     Marks,
     identify,
@@ -38,7 +40,7 @@ from swarmstrap_server.control.nodes import (
     silent,
     started,
 )
-from swarmstrap_server.control.operator_wire import Arm, NodeView
+from swarmstrap_server.control.operator_wire import Arm, Naming, NodeView
 from swarmstrap_server.control.store import SeenNode, Store, Token
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.site.reading import Site, read_site
@@ -92,19 +94,24 @@ class Deployments:
 
     def _adopt(self) -> None:
         """Machines that were discovered take the name that the site now gives them."""
+        naming.forget_those_in_files(self.site, self.store)
+        self._settle(naming.with_names(self.site, self.store))
         for seen in self.store.nodes():
             if seen.name in self.site.nodes:
                 continue
-            name = identify(seen.marks, self._site_nodes())
+            name = self._directory.identify(seen.marks)
             if name is not None and self.store.node(name) is None:
                 self.store.rename_node(seen.name, name)
 
-    def _site_nodes(self) -> list[Known]:
-        return [Known(name, marks_of_node(node)) for name, node in self.site.nodes.items()]
+    def _settle(self, site: Site) -> None:
+        self.site = site
+        self._directory = Directory(
+            Known(name, marks_of_node(node)) for name, node in site.nodes.items()
+        )
 
     def known_as(self, seen: Marks) -> str | None:
         """The node that these marks belong to; raises Refused when it cannot be told."""
-        name = identify(seen, self._site_nodes())
+        name = self._directory.identify(seen)
         if name is not None:
             return name
         strangers = [n.known for n in self.store.nodes() if n.name not in self.site.nodes]
@@ -115,6 +122,17 @@ class Deployments:
     def targets(self, words: Sequence[str]) -> tuple[str, ...]:
         """The nodes that `words` mean, machines that no file names among them; raises BadInput."""
         return self.site.targets(words, [seen.name for seen in self.store.nodes()])
+
+    def name_node(self, old: str, wish: Naming) -> None:
+        """A machine of no file gets a name and groups; raises BadInput."""
+        seen = naming.checked(self.site, self.store, old, wish)
+        self._name(seen, wish, naming.BY_HAND)
+
+    def _name(self, seen: SeenNode, wish: Naming, by: str) -> None:
+        self._settle(naming.give(self.site, self.store, seen, wish, by))
+        groups = f", in {', '.join(wish.groups)}" if wish.groups else ""
+        said = f"{seen.name} is called {wish.name}{groups}, by {by}"
+        self.feed.note(wish.name, "named", said, self.clock())
 
     def arm(self, order: Arm) -> list[Deployment]:
         """All of the nodes, or none: raises BadInput or Refused before anything is written."""
@@ -199,7 +217,10 @@ class Deployments:
         marks = marks_of_inventory(register.inventory)
         booted = register.inventory.boot.pxe_interface
         name = self.known_as(marks) or name_for_unknown(marks, booted)
-        self.store.save_node(SeenNode(name, marks, address, now), register.inventory)
+        seen = SeenNode(name, marks, address, now)
+        self.store.save_node(seen, register.inventory)
+        if name not in self.site.nodes:
+            name = self._named_by_rule(seen, register.inventory)
         if (before := self.store.last_arming(name)) is not None:
             self._end_in_time(before, now)
         latest = self.store.last_arming(name)
@@ -214,6 +235,21 @@ class Deployments:
         self.store.add_token(digest(token), latest.id, expires)
         self.feed.note(name, "registered", f"registered from {address}", now)
         return Registered(node=name, token=token)
+
+    def _named_by_rule(self, seen: SeenNode, inventory: Inventory) -> str:
+        """What the machine is called from now on."""
+        try:
+            found = naming.by_rule(self.site, self.store, seen, inventory)
+        except Refused as error:
+            hint = f"see discovery.yaml, or say swarmstrap node name {seen.name} NAME"
+            now = self.clock()
+            self.feed.note(seen.name, "unnamed", error.message, now, failed=True, hint=hint)
+            return seen.name
+        if found is None:
+            return seen.name
+        wish, by = found
+        self._name(seen, wish, by)
+        return wish.name
 
     def take_job(self, token: str, claim: str) -> Job:
         """Exchange `token` for its job; raises Untrusted, saying when it was used or expired.

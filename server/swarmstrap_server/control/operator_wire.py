@@ -57,6 +57,24 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     verify: Verify | None = None
 
 
+class Naming(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a machine that no file has is to be called, and the groups that it is to be in."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A machine with a name that no file has; `by` says who gave it."""
+
+    name: str
+    groups: tuple[str, ...]
+    uuid: str
+    macs: tuple[str, ...]
+    serial: str
+    by: str
+
+
 class Disarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     nodes: tuple[str, ...]
 

@@ -49,6 +49,7 @@ class Catalog:
     """All that is said of nodes; what holds for one of them is `merged`."""
 
     declared: Mapping[str, Declared]
+    of_files: Mapping[str, Declared]
     groups: Mapping[str, GroupEntry]
     layers: Mapping[str, Layer]
     groups_of: Mapping[str, frozenset[str]]
@@ -68,9 +69,17 @@ class Catalog:
         return tuple(name for name, groups in self.groups_of.items() if group in groups)
 
     def with_nodes(self, more: Iterable[Declared]) -> "Catalog":
-        """Those of the files go before `more` of the same name."""
-        declared = {**{node.name: node for node in more}, **self.declared}
+        """`more` are all that no file has; a node of a file goes before one of the same name."""
+        declared = {**{node.name: node for node in more}, **self.of_files}
         return replace(self, declared=declared, groups_of=_groups_of(declared, self.groups))
+
+    def with_node(self, node: Declared) -> "Catalog":
+        """And one more, without a look at the others."""
+        return replace(
+            self,
+            declared={**self.declared, node.name: node},
+            groups_of={**self.groups_of, **_groups_of({node.name: node}, self.groups)},
+        )
 
     def _weight(self, group: str) -> Weight:
         return self.layers[group].weight
@@ -85,6 +94,7 @@ def catalog(
     declared = {node.name: node for file in node_files for node in declared_in(file)}
     return Catalog(
         declared=declared,
+        of_files=declared,
         groups=groups,
         layers={ALL: _SILENT, **dict(_group_layers(group_files, groups))},
         groups_of=_groups_of(declared, groups),

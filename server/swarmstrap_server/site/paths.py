@@ -70,6 +70,11 @@ class SitePaths:
         return self.root / "floors.yaml"
 
     @property
+    def discovery(self) -> Path:
+        """What to call machines that no file knows; absent where nobody says."""
+        return self.root / "discovery.yaml"
+
+    @property
     def images(self) -> Path:
         return self.root / "images"
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The site folder: what an operator keeps in git, read into one frozen value."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -11,7 +11,8 @@ from swarmstrap.floors import Floors, complaints
 from swarmstrap.layout import Layout
 from swarmstrap_server.site import checks as sitecheck
 from swarmstrap_server.site import targets
-from swarmstrap_server.site.assembling import Catalog, catalog
+from swarmstrap_server.site.assembling import Catalog, Declared, catalog
+from swarmstrap_server.site.discovery import DiscoveryFile, Rule, rule_findings
 from swarmstrap_server.site.nodechecks import Known, node_problems
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.settings import Settings
@@ -46,11 +47,22 @@ class Site:
     hooks: tuple[HookFile, ...]
     floors: Floors
     catalog: Catalog
+    rules: tuple[Rule, ...] = ()
 
     @property
     def groups(self) -> Mapping[str, GroupEntry]:
         """By name; `all` is always there."""
         return self.catalog.groups
+
+    def with_nodes(self, more: Iterable[Declared]) -> "Site":
+        """This one, and `more` nodes that no file has."""
+        together = self.catalog.with_nodes(more)
+        return replace(self, catalog=together, nodes=together.nodes())
+
+    def with_node(self, node: Declared) -> "Site":
+        together = self.catalog.with_node(node)
+        nodes = {**self.nodes, node.name: together.node(node.name)}
+        return replace(self, catalog=together, nodes=nodes)
 
     def members(self, group: str) -> tuple[str, ...]:
         """The names of the group's nodes, in the order of the files."""
@@ -146,9 +158,10 @@ def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
     if settings is None:
         return None, problems
     problems += sitecheck.settings_problems(settings, layout_names)
+    rules = _rules(paths, everybody, problems)
     values = {name: layout.value for name, layout in layouts.items()}
     nodes = everybody.nodes()
-    return Site(paths, settings.value, nodes, values, hooks, floors, everybody), problems
+    return Site(paths, settings.value, nodes, values, hooks, floors, everybody, rules), problems
 
 
 def read_floors(paths: SitePaths) -> Floors:
@@ -159,6 +172,18 @@ def read_floors(paths: SitePaths) -> Floors:
     for path, complaint in complaints(document.value):
         raise document.problem(path, complaint)
     return document.value
+
+
+def _rules(paths: SitePaths, everybody: Catalog, problems: list[BadInput]) -> tuple[Rule, ...]:
+    if not paths.discovery.exists():
+        return ()
+    document = _load(paths, paths.discovery, DiscoveryFile, problems)
+    if document is None:
+        return ()
+    for position, rule in enumerate(document.value.rules):
+        for key, complaint in rule_findings(rule, everybody.groups):
+            problems.append(document.problem(("rules", position, key), complaint))
+    return document.value.rules
 
 
 def _load(
