@@ -29,7 +29,7 @@ SERVER_PACKAGES := \
 LAB_PACKAGES := \
 	ipxe-qemu qemu-system-x86 ovmf mmdebstrap debian-archive-keyring attr acl tar \
 	openipmi openssh-server skopeo xz-utils bzip2 netplan.io ifupdown swtpm \
-	shellcheck shfmt iptables
+	shellcheck shfmt iptables chromium
 # What the swarm is measured beside.
 BENCH_PACKAGES := aria2 udpcast rsync curl zstd tar iproute2
 
@@ -47,7 +47,7 @@ define debian_packages
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-overlap bench-swarm bench-swarm-mixed bench-swarm-fast bench-faults bench-boot bench-fleet bench-simulation fuzz install pictures clean
+.PHONY: help check test fast vm demo hardware-matrix initramfs bench bench-apply bench-overlap bench-swarm bench-swarm-mixed bench-swarm-fast bench-faults bench-boot bench-fleet bench-simulation fuzz install pictures screenshots clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -97,6 +97,9 @@ hardware-matrix: build/.venv ## one image on unlike machines and layouts; ROWS=l
 
 pictures: build/.venv ## the README's pictures, taken during a demo
 	@$(BIN)/python -m swarmstrap_server.lab.demo --out build/demo --pictures docs/pictures
+
+screenshots: build/.venv ## the dashboard of a thousand simulated nodes, for docs/dashboard.md
+	@$(BIN)/python -m tests.http.screenshots --out docs/pictures
 
 bench: build/.venv ## ratios against named peers, see docs/benchmarks.md
 	@$(BIN)/python -m tests.bench.run

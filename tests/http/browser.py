@@ -12,6 +12,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 from tests.http.conftest import ADDRESS, Live, make_servable, make_system, serving
 from tests.http.simulated import deploy, node_files
 
+from swarmstrap_server.api.auth import COOKIE
 from swarmstrap_server.control.operator_wire import Role
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import publish
@@ -53,7 +54,7 @@ class Desk:
         height: int = 860,
         dark: bool = False,
     ) -> Page:
-        """A page as somebody of `role` sees it who has just logged in."""
+        """A page as somebody of `role` sees it who has logged in."""
         context = await self.browser.new_context(
             ignore_https_errors=True,
             viewport={"width": width, "height": height},
@@ -63,12 +64,12 @@ class Desk:
         page = await context.new_page()
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        await page.goto(f"{self.url}/login")
-        await page.fill("[name=token]", self.token(role))
-        await page.click("main button")
-        await page.wait_for_url(f"{self.url}/")
-        if path != "/":
-            await page.goto(self.url + path)
+        access = self.live.services.access
+        cookie = access.login(self.token(role))
+        await context.add_cookies(
+            [{"name": COOKIE, "value": cookie, "url": self.url, "secure": True}]
+        )
+        await page.goto(self.url + path)
         return page
 
     def token(self, role: Role) -> str:

@@ -27,6 +27,8 @@ from swarmstrap_server.control.jobs import make_job, new_deployment
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.control.store import SeenNode
+from swarmstrap_server.rollouts.keeping import Kept
+from swarmstrap_server.rollouts.values import Member, MemberState, Order, Rollout
 from swarmstrap_server.swarm.seeder import Report
 from swarmstrap_server.swarm.seeding import Seeding
 
@@ -230,6 +232,41 @@ def deploy(services: Services, nodes: int, seconds: float) -> None:
     sent = sum(d.from_seeder for d in deployments.store.active())
     services.seeding = Sending(sent, rates.now.seeder)
     announce(services)
+
+
+def rollout(services: Services) -> str:
+    """The identifier of the rollout that what is under way is part of."""
+    store = services.deployments.store
+    ours = store.armed_with(next(iter(store.active())).id)
+    arm = Arm(nodes=tuple(d.node for d in ours), image=ours[0].image, version=ours[0].version)
+    made = Rollout(
+        id="4be1c27a",
+        order=Order(arm=arm),
+        created=ours[0].armed_at,
+        members=tuple(map(_member, ours)),
+    )
+    with store.transaction():
+        Kept(store).save(made)
+    return made.id
+
+
+def _member(deployment: Deployment) -> Member:
+    states: dict[str, MemberState] = {"active": "deploying", "deployed": "deployed"}
+    states |= {"failed": "failed", "armed": "booting"}
+    state = states[deployment.state]
+    # Of those that have not come yet, the last have not been switched on.
+    if state == "booting" and deployment.node > "n0900":
+        state = "waiting"
+    return Member(
+        node=deployment.node,
+        switched=True,
+        since=deployment.heard or deployment.armed_at,
+        state=state,
+        tries=int(state != "waiting"),
+        deployment=deployment.id if state != "waiting" else "",
+        reason=deployment.reason,
+        hint=deployment.hint,
+    )
 
 
 class Sending(Seeding):

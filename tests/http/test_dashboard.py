@@ -3,9 +3,11 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from html import unescape
 from http.cookies import SimpleCookie
+from pathlib import Path
 
 import aiohttp
 import msgspec
@@ -14,11 +16,14 @@ from tests.http.conftest import CLAIM, Live, register
 from tests.http.simulated import progress, said
 
 from swarmstrap.wire import Events
+from swarmstrap_server import dashboard
 from swarmstrap_server.api.auth import COOKIE
-from swarmstrap_server.control.operator_wire import Arm, Role
+from swarmstrap_server.api.table import ROUTES
+from swarmstrap_server.control.operator_wire import BASE, Arm, Role
 from swarmstrap_server.dashboard.pages import PAGES
 
 SECONDS = 10.0
+TEMPLATES = Path(dashboard.__path__[0]) / "templates"
 PATHS = [page.path.replace("{part}", "n1") for page in PAGES]
 
 
@@ -196,3 +201,14 @@ async def test_the_stream_costs_nothing_when_nobody_looks(live: Live) -> None:
             await asyncio.sleep(0.3)
             deployments.disarm(("n1",))
             await asyncio.sleep(0.3)
+
+
+def test_every_action_is_a_route_of_the_api() -> None:
+    routes = {(route.method, BASE + route.path) for route in ROUTES}
+    called = [
+        (method, re.sub(r'" ~ [\w.]+\.id ~ "', "{rollout}", path))
+        for template in TEMPLATES.rglob("*.html")
+        for method, path in re.findall(r'act\("(\w+)", "(/.*?)", ', template.read_text())
+    ]
+    assert len(called) >= 7
+    assert set(called) - routes == set()

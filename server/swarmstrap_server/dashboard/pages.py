@@ -16,6 +16,7 @@ from swarmstrap_server.dashboard.charts import area
 from swarmstrap_server.dashboard.fleet import fleet
 from swarmstrap_server.dashboard.images import images_page
 from swarmstrap_server.dashboard.nodes import node_page
+from swarmstrap_server.dashboard.reference import reference
 from swarmstrap_server.dashboard.rollouts import history, rollout_page
 from swarmstrap_server.dashboard.swarms import swarms
 from swarmstrap_server.dashboard.timeline import timeline
@@ -209,4 +210,5 @@ PAGES = (
     ),
     Page("/nodes/{part}/log", "log.html", _log),
     Page("/images", "images.html", _images),
+    Page("/api/", "reference.html", lambda _: {"reference": reference()}),
 )
