@@ -2,7 +2,6 @@
 """The command of a further seeder: seed."""
 
 import argparse
-import logging
 import socket
 from pathlib import Path
 from typing import TypeAlias
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from swarmstrap.errors import BadInput
 from swarmstrap.sshsig import Signers
+from swarmstrap_server import logform
 from swarmstrap_server.images.library import ImageStore
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -35,7 +35,7 @@ def _seed(args: argparse.Namespace) -> int:
     # libtorrent and aiohttp: other commands start sooner without.
     from swarmstrap_server.swarm.further import Further, serve
 
-    logging.getLogger("swarmstrap_server").setLevel(logging.INFO)
+    logform.use(logform.usual())
     server = args.server.rstrip("/")
     further = Further(
         server=server,

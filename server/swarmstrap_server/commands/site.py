@@ -3,7 +3,6 @@
 
 import argparse
 import json
-import logging
 import re
 import socket
 import sys
@@ -14,6 +13,7 @@ from typing import TypeAlias, get_args
 
 from swarmstrap.errors import BadInput
 from swarmstrap.units import human
+from swarmstrap_server import logform
 from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.installer.baked import baked, is_current
@@ -48,6 +48,9 @@ def add_commands(commands: Commands) -> None:
     check.set_defaults(run=_check)
 
     serve = commands.add_parser("serve", help="run the server")
+    serve.add_argument(
+        "--log", choices=get_args(logform.Form), help="default: journal under systemd, else plain"
+    )
     serve.set_defaults(run=_serve)
 
     initramfs = commands.add_parser("initramfs", help="build the installer's kernel and initramfs")
@@ -129,7 +132,7 @@ def _serve(args: argparse.Namespace) -> int:
     # aiohttp and its friends: other commands start sooner without.
     from swarmstrap_server.serve import serve
 
-    logging.getLogger("swarmstrap_server").setLevel(logging.INFO)
+    logform.use(args.log or logform.usual())
     serve(args.site, lambda line: print(line, flush=True))
     return 0
 
