@@ -25,6 +25,7 @@ from swarmstrap_server.commands import show as cli_show
 from swarmstrap_server.commands import site as cli_site
 from swarmstrap_server.commands import status as cli_status
 from swarmstrap_server.commands import tokens as cli_tokens
+from swarmstrap_server.commands import why as cli_why
 from swarmstrap_server.commands.exits import Exit, exit_of
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_deploy.add_commands(commands)
     cli_rollout.add_commands(commands)
     cli_power.add_commands(commands)
+    cli_why.add_commands(commands)
     cli_seed.add_commands(commands)
     cli_status.add_commands(commands)
     cli_tokens.add_commands(commands)

@@ -2,6 +2,7 @@
 """Rollouts against a live server. Machines are files that say on or off, switched by commands."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from tests.http.conftest import CLAIM, MAC, Live, register, serving
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.wire import Event, Events
+from swarmstrap_server import cli
+from swarmstrap_server.commands.exits import Exit
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.power.orders import PowerOrder
 from swarmstrap_server.power.switching import Waits
@@ -268,3 +271,78 @@ async def test_power_by_hand(live: Live, machines: Machines) -> None:
     (result,) = await asyncio.to_thread(live.operator.power, hard)
     assert result.state == "off"
     assert machines.asked("n1") == ["on", "kill"]
+
+
+@contextlib.asynccontextmanager
+async def at_work(live: Live) -> AsyncIterator[None]:
+    """The server's own clockwork, but for the clock."""
+    running = asyncio.create_task(live.services.rollouts.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def command(live: Live, *arguments: str) -> int:
+    return await asyncio.to_thread(cli.main, ["--site", str(live.paths.root), *arguments])
+
+
+async def test_deploy_waits_and_says_who_failed_and_why(
+    live: Live, machines: Machines, capsys: Capture
+) -> None:
+    async with at_work(live):
+        waiting = asyncio.create_task(
+            command(live, "deploy", "tiny", "--to", "n1,n3", "--wait", "--window", "8/30s")
+        )
+        await until(live, "n1 and n3", lambda: machines.state("n1") == machines.state("n3") == "on")
+        install(live, "n1")
+        install(live, "n3", "fail")
+        assert await asyncio.wait_for(waiting, SECONDS) == Exit.PARTLY
+    said = capsys.readouterr().out
+    assert ": tiny:1 to 2 nodes\n" in said
+    assert "n[1,3] are armed for tiny:1 until " in said
+    assert "tiny:1 to 2 nodes: 1 of 2 done in 0 s\n" in said
+    assert [line.split() for line in said.splitlines()][-1] == [
+        *("n3", "failed", "1", "no", "disk", "matches")
+    ]
+    assert await command(live, "rollout", "ls") == 0
+    assert "1 deployed, 1 failed" in capsys.readouterr().out
+    assert await command(live, "why", "n3") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "n3 is failed"
+    assert [line.split("  ")[-1] for line in told[1:]] == [
+        f"rollout {(await asyncio.to_thread(live.operator.rollouts))[0].id}: tiny:1 to 2 nodes",
+        "switched on by exec",
+        "armed for tiny:1",
+        "took its job",
+        "failed in phase finish: no disk matches",
+        "what to do: see swarmstrap node show n3, then deploy again",
+    ]
+
+
+async def test_a_dry_run_says_who_is_switched_on(live: Live, capsys: Capture) -> None:
+    nodes = (live.paths.root / "nodes" / "lab.yaml").read_text()
+    by_hand = nodes.replace("{name: n3,", "{name: n3, power: {driver: none},")
+    (live.paths.root / "nodes" / "lab.yaml").write_text(by_hand)
+    assert await command(live, "deploy", "tiny", "--to", "all", "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "plan: tiny:1 to 3 nodes",
+        "switched on by the server, 16 within 30 s: n[1-2]",
+        "armed, for somebody to start: n3",
+    ]
+    assert live.services.deployments.view("n1").state == "ready"
+
+
+async def test_power_by_command(live: Live, machines: Machines, capsys: Capture) -> None:
+    machines.unplug("n2")
+    assert await command(live, "power", "status", "n[1-2]") == Exit.PARTLY
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[1] == ["n1", "exec", "off"]
+    assert rows[2][:3] == ["n2", "exec", "unknown"]
+
+
+async def test_a_wrong_window_is_wrong_usage(live: Live, capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        await command(live, "deploy", "tiny", "--to", "n1", "--window", "many")
+    assert "'many' is not a window, as in 8/30s" in capsys.readouterr().err

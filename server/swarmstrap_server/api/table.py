@@ -14,6 +14,7 @@ from swarmstrap_server.api import (
     status,
     stream,
     tokens,
+    why,
 )
 from swarmstrap_server.api.route import Route
 
@@ -26,6 +27,7 @@ ROUTES: tuple[Route, ...] = (
     *deployments.ROUTES,
     *rollouts.ROUTES,
     *power.ROUTES,
+    *why.ROUTES,
     *images.ROUTES,
     *stream.ROUTES,
     *tokens.ROUTES,

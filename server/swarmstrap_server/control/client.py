@@ -35,6 +35,7 @@ from swarmstrap_server.control.operator_wire import (
 )
 from swarmstrap_server.power.orders import PowerOrder, PowerResult
 from swarmstrap_server.rollouts.values import Order, Rollout
+from swarmstrap_server.rollouts.why import Why
 
 T = TypeVar("T")
 P = TypeVar("P", NodesPage, DeploymentsPage)
@@ -113,6 +114,9 @@ class Operator:
 
     def name_node(self, name: str, wish: Naming) -> NodeView:
         return self._ask("POST", f"/nodes/{quote(name, safe='')}/name", NodeView, wish)
+
+    def why(self, node: str) -> Why:
+        return self._ask("GET", f"/nodes/{quote(node, safe='')}/why", Why)
 
     def rollouts(self) -> list[Rollout]:
         """Newest first."""
