@@ -15,6 +15,8 @@ from swarmstrap_server.control.operator_wire import BASE, ROLES, ProblemDetails
 
 Object = dict[str, object]
 
+IF_NONE_MATCH = "If-None-Match"
+
 _REFERENCE = "#/components/schemas/{name}"
 _PART = re.compile(r"\{(\w+)\}")
 _SECURITY: list[Object] = [{"token": []}, {"login": []}]
@@ -115,7 +117,7 @@ def _parameters(route: Route) -> Iterator[Object]:
     if route.once:
         yield _header("Idempotency-Key", "Repeats of a request with the same key do nothing more.")
     if route.method == "GET" and route.media == JSON:
-        yield _header("If-None-Match", "An ETag; 304 without a body while it still holds.")
+        yield _header(IF_NONE_MATCH, "An ETag; 304 without a body while it still holds.")
 
 
 def _header(name: str, description: str) -> Object:
