@@ -10,6 +10,7 @@ import resource
 import signal
 import ssl
 import time
+from asyncio import sslproto
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 
@@ -46,6 +47,9 @@ TICK_SECONDS = 2.0
 # Handlers get this long to end; streams to watchers never end by themselves.
 _SHUTDOWN_SECONDS = 2.0
 _BACKLOG = 1024
+# For each connection asyncio keeps a buffer as large as it reads at once, by default 256 KiB; and
+# TLS has no record longer than this.
+_TLS_READ_BYTES = 16 << 10
 # sun_path of unix(7), without its final NUL.
 _SOCKET_PATH_BYTES = 107
 
@@ -205,6 +209,7 @@ async def _listen_locally(
 def _tls(site: Site) -> ssl.SSLContext:
     paths = site.paths
     hint = "run swarmstrap init again: it makes what is missing"
+    sslproto.SSLProtocol.max_size = _TLS_READ_BYTES
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
