@@ -95,7 +95,8 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     partitioned the disks, from which their UUIDs derive; it leaves alone what `preserve` matches.
     No disk that fits an entry of `skip_block_devices` is chosen, whatever the layout says.
     `secrets` are passphrases of LUKS volumes by name: known to nothing but memory and the volumes.
-    A node that `passes_on` asks what, by `Passing`.
+    A node that `passes_on` asks what, by `Passing`. `groups` and `variables` are the site's words
+    for hooks.
     """
 
     deployment: str
@@ -112,6 +113,8 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     deal: str = ""
     hostname: str = ""
     network: tuple[Interface, ...] = ()
+    groups: tuple[str, ...] = ()
+    variables: dict[str, str] = {}
     hooks: tuple[Hook, ...] = ()
     authorized_keys: tuple[str, ...] = ()
     finish: Finish = "reboot"

@@ -19,14 +19,24 @@ from swarmstrap.wire import Finish, OnFailure, Usage
 from swarmstrap_server.lab import rehearse
 from swarmstrap_server.lab.machines import Bus, Nic
 from swarmstrap_server.lab.report import PHASES, NodeReport, Report
+from swarmstrap_server.site.assembling import names_of
+from swarmstrap_server.site.discovery import (
+    COUNTS,
+    NAMING,
+    NUMBERS,
+    SIZES,
+    TEXTS,
+    DiscoveryFile,
+    rule_findings,
+)
 from swarmstrap_server.site.settings import DhcpMode, Settings
-from swarmstrap_server.site.words import Entry, GroupEntry, NodeEntry, NodesFile
+from swarmstrap_server.site.words import Entry, GroupEntry, GroupsFile, NodeEntry, NodesFile
 from swarmstrap_server.site.yamlfile import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
-SITE, GROUPS, REHEARSAL, NETWORK, LIMITS = (
+SITE, GROUPS, DISCOVERY, REHEARSAL, NETWORK, LIMITS = (
     (DOCS / f"{page}.md").read_text()
-    for page in ("site", "groups", "rehearsal", "network", "swarm-limits")
+    for page in ("site", "groups", "discovery", "rehearsal", "network", "swarm-limits")
 )
 
 
@@ -129,3 +139,19 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"(?<!!)\[[^]]*\]\(([^)#]+)\)", page.read_text())
     local = [target for target in targets if "://" not in target]
     assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def test_discovery() -> None:
+    assert first_column(DISCOVERY, "key of `match`") == {*TEXTS, *SIZES, *COUNTS}
+    (example,) = re.findall(r"```yaml\n(.*?)```", DISCOVERY, flags=re.DOTALL)
+    rules = parse(example, DiscoveryFile, name="discovery.md").value.rules
+    groups = {group for rule in rules for group in rule.groups}
+    assert [found for rule in rules for found in rule_findings(rule, groups)] == []
+    assert {f"{{{word}}}" for word in (*NAMING, *NUMBERS)} <= spans(DISCOVERY)
+
+
+def test_the_groups_of_the_page_are_right() -> None:
+    groups, nodes = re.findall(r"```yaml\n(.*?)```", GROUPS, flags=re.DOTALL)
+    assert len(parse(groups, GroupsFile, name="groups.md").value.groups) == 3
+    (node,) = parse(nodes, NodesFile, name="groups.md").value.nodes
+    assert len(names_of(node)) == len(node.mac)

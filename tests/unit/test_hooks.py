@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.plans.test_plans import inventory_of, job_of, manifest_of
 
 from swarmstrap.effects.system import hooks
@@ -42,6 +43,7 @@ def run_and_listen(hook: Hook, root: Path, variables: dict[str, str] | None = No
 
 def test_the_environment_is_complete_and_has_no_secret() -> None:
     job = job_of(CASE, session="swordfish")
+    job = replace(job, groups=("web", "all"), variables={"role": "front"})
     inventory, manifest = inventory_of(CASE), manifest_of(CASE)
     plan = make_plan(inventory, job, manifest)
     variables = environment(job.hooks[1], Path("/target"), inventory, job, manifest, plan)
@@ -49,6 +51,8 @@ def test_the_environment_is_complete_and_has_no_secret() -> None:
         "SWARMSTRAP_DEPLOYMENT": "d-2026-001",
         "SWARMSTRAP_NODE": "node7",
         "SWARMSTRAP_HOSTNAME": "node7",
+        "SWARMSTRAP_GROUPS": "web all",
+        "SWARMSTRAP_VAR_role": "front",
         "SWARMSTRAP_IMAGE": "debian",
         "SWARMSTRAP_VERSION": "12.1",
         "SWARMSTRAP_FIRMWARE": "bios",

@@ -177,6 +177,7 @@ def test_targets_that_mean_nobody(root: Path, word: str, complaint: str) -> None
         ("- {name: g, members: ['n[01-04]'], hooks: [10-x]}", "groups.yaml:2: no hook '10-x'"),
         ("- {name: g, image: A/b}", "groups.yaml:2: not a name for an image: 'A/b'"),
         ("- {name: g, variables: {a-b: 1}}", "groups.yaml:2: 'a-b' is not a variable's name"),
+        ('- {name: g, variables: {a: "b\\nc"}}', "groups.yaml:2: 'b\\nc' is not one line of text"),
         ("- {name: g, kernel_arguments: a;b}", "groups.yaml:2: 'a;b' has characters"),
         ("- {name: g, mac: a}", "unknown key 'mac' in a group entry"),
         ("- {name: all, members: [n01]}", "groups.yaml:2: every node is in group all"),

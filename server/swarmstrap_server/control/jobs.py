@@ -17,6 +17,7 @@ from swarmstrap.wire import Hook, Job
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.site.reading import Site
+from swarmstrap_server.site.words import Node
 
 
 def new_deployment(
@@ -100,6 +101,8 @@ def make_job(
         deal=f"{site.deal_url}/{deployment.infohash}",
         hostname=(spec.hostname if spec else "") or deployment.node,
         network=spec.network if spec else (),
+        groups=spec.groups if spec else (),
+        variables=_variables(spec) if spec else {},
         hooks=signed_hooks(site, deployment.node),
         authorized_keys=defaults.authorized_keys,
         finish=deployment.finish,
@@ -114,6 +117,14 @@ def make_job(
         passes_on=site.settings.swarm.boot_peers != "off",
         secrets=dict(secrets),
     )
+
+
+def _variables(node: Node) -> dict[str, str]:
+    """As a shell has them: numbers in decimal, `true` and `false`."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in node.variables.items()
+    }
 
 
 def web_seed(site: Site, infohash: str) -> str:

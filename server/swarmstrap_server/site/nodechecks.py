@@ -209,8 +209,10 @@ def _word_findings(node: Node, known: Known) -> Iterator[Finding]:
     yield ("kernel_arguments",), kernel_arguments(node.kernel_arguments)
     for hook in node.hooks or ():
         yield ("hooks",), one_of(hook, known.hooks, "hook")
-    for variable in node.variables:
+    for variable, value in node.variables.items():
         complaint = shape(variable, VARIABLE, "a variable's name: letters, digits and _")
+        if not str(value).isprintable():
+            complaint = f"{value!r} is not one line of text"
         yield ("variables", variable), complaint
     for path, complaint in network_findings(node.network):
         yield ("network", *path), complaint

@@ -31,10 +31,12 @@ def environment(
 ) -> dict[str, str]:
     """What every hook may rely on; `SWARMSTRAP_ROOT` is where it finds the new system."""
     disks = [step.disk.name for step in plan.steps if isinstance(step, WipeDisk)]
-    return {
+    variables = {f"SWARMSTRAP_VAR_{name}": value for name, value in job.variables.items()}
+    return variables | {
         "SWARMSTRAP_DEPLOYMENT": job.deployment,
         "SWARMSTRAP_NODE": job.node,
         "SWARMSTRAP_HOSTNAME": job.hostname or job.node,
+        "SWARMSTRAP_GROUPS": " ".join(job.groups),
         "SWARMSTRAP_IMAGE": manifest.name,
         "SWARMSTRAP_VERSION": manifest.version,
         "SWARMSTRAP_FIRMWARE": inventory.boot.current_boot_mode,
