@@ -19,6 +19,7 @@ from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.metrics import Metrics
 from swarmstrap_server.netboot.sharing import Sharing
 from swarmstrap_server.power.switchboard import Switchboard
+from swarmstrap_server.rollouts.reservations import Reservations
 from swarmstrap_server.rollouts.runner import Rollouts
 from swarmstrap_server.swarm.seeding import Seeding, offer_of
 from swarmstrap_server.swarm.tracker import Tracker
@@ -49,6 +50,7 @@ class Services:
     sharing: Sharing
     switchboard: Switchboard
     rollouts: Rollouts
+    reservations: Reservations
     metrics: Metrics
     webhooks: Webhooks
     upkeep: Upkeep

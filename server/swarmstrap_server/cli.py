@@ -19,6 +19,7 @@ from swarmstrap_server.commands import layout as cli_layout
 from swarmstrap_server.commands import nodes as cli_nodes
 from swarmstrap_server.commands import power as cli_power
 from swarmstrap_server.commands import reaching
+from swarmstrap_server.commands import reserve as cli_reserve
 from swarmstrap_server.commands import rollout as cli_rollout
 from swarmstrap_server.commands import seed as cli_seed
 from swarmstrap_server.commands import show as cli_show
@@ -83,6 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_nodes.add_commands(commands)
     cli_deploy.add_commands(commands)
     cli_rollout.add_commands(commands)
+    cli_reserve.add_commands(commands)
     cli_power.add_commands(commands)
     cli_why.add_commands(commands)
     cli_seed.add_commands(commands)

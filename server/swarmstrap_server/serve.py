@@ -30,6 +30,7 @@ from swarmstrap_server.netboot.grub import GrubFolder
 from swarmstrap_server.netboot.sharing import Sharing
 from swarmstrap_server.notify import Manager
 from swarmstrap_server.power.switchboard import Switchboard
+from swarmstrap_server.rollouts.reservations import Reservations
 from swarmstrap_server.rollouts.runner import Rollouts
 from swarmstrap_server.site import pki
 from swarmstrap_server.site.checks import dhcp_settings
@@ -143,6 +144,7 @@ def make_services(site: Site, store: Store) -> Services:
         sharing=Sharing(deployments),
         switchboard=switchboard,
         rollouts=rollouts,
+        reservations=Reservations(deployments, rollouts),
         metrics=metrics,
         webhooks=webhooks,
         upkeep=Upkeep(site_now, store, rollouts, clock, metrics, webhooks),
@@ -226,6 +228,7 @@ async def _tick(services: Services, manager: Manager) -> None:
     while True:
         manager.alive()
         services.deployments.tick()
+        services.reservations.tick()
         services.sharing.tick()
         services.upkeep.tick()
         await asyncio.sleep(TICK_SECONDS)

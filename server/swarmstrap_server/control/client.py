@@ -34,7 +34,7 @@ from swarmstrap_server.control.operator_wire import (
     Token,
 )
 from swarmstrap_server.power.orders import PowerOrder, PowerResult
-from swarmstrap_server.rollouts.values import Order, Rollout
+from swarmstrap_server.rollouts.values import NewReservation, Order, Reservation, Rollout
 from swarmstrap_server.rollouts.why import Why
 
 T = TypeVar("T")
@@ -136,6 +136,16 @@ class Operator:
 
     def retry(self, key: str) -> Rollout:
         return self._ask("POST", f"/rollouts/{quote(key, safe='')}/retry", Rollout)
+
+    def reservations(self) -> list[Reservation]:
+        """Newest first."""
+        return self._ask("GET", "/reservations", list[Reservation])
+
+    def reserve(self, order: NewReservation) -> Reservation:
+        return self._ask("POST", "/reservations", Reservation, order)
+
+    def end_reservation(self, key: str) -> Reservation:
+        return self._ask("POST", f"/reservations/{quote(key, safe='')}/end", Reservation)
 
     def power(self, order: PowerOrder) -> list[PowerResult]:
         """Waits as long as machines may take."""

@@ -84,6 +84,12 @@ _MIGRATIONS = (
     CREATE INDEX deliveries_due ON deliveries (due) WHERE due IS NOT NULL;
     """,
     "CREATE TABLE names (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT",
+    """
+    CREATE TABLE reservations (
+        id TEXT PRIMARY KEY, begins REAL NOT NULL, until REAL NOT NULL, ended REAL,
+        body BLOB NOT NULL
+    ) STRICT;
+    """,
 )
 _BUSY_MILLISECONDS = 5000
 _SELECT_NODE = "SELECT name, uuid, macs, serial, address, seen FROM nodes"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A rollout as it is ordered, kept and shown. Times are seconds since 1970."""
+"""Rollouts and reservations, as they are ordered, kept and shown. Times are seconds since 1970."""
 
 from typing import Annotated, Literal
 
@@ -82,3 +82,30 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     def failed(self) -> tuple[Member, ...]:
         """All that ended without the image."""
         return tuple(m for m in self.members if m.state in ("failed", "cancelled"))
+
+
+class NewReservation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The nodes of the order are lent `until` then."""
+
+    order: Order
+    until: float
+
+
+class Reservation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Lent to `by`, with a rollout that began it. `left` are the nodes that are still to be
+    returned, `returns` the rollouts that do that, `ended` is when the last of those began; `reason`
+    says why it takes long.
+    """
+
+    id: str
+    by: str
+    nodes: tuple[str, ...]
+    order: Order
+    rollout: str
+    begins: float
+    until: float
+    left: tuple[str, ...]
+    returns: tuple[str, ...] = ()
+    ended: float | None = None
+    tried: float | None = None
+    reason: str = ""
