@@ -102,6 +102,7 @@ def make_site(folder: Path, nodes: int) -> SitePaths:
     paths = SitePaths(folder / "site")
     newsite.init(paths.root, "test", [ADDRESS], None)
     make_servable(paths)
+    paths.settings.write_text(paths.settings.read_text().replace("name: test", "name: cluster-a"))
     listed, groups = node_files(nodes)
     (paths.root / "nodes" / "lab.yaml").write_text(listed)
     (paths.root / "groups.yaml").write_text(groups)

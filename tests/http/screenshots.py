@@ -11,7 +11,7 @@ from tests.http.browser import Desk, desk
 from tests.http.simulated import rollout, tell_story
 
 NODES = 1000
-NODE = "n0310"  # fetches its image at that moment
+NODE = "n0520"  # fetches its image at that moment
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ PICTURES = (
     Picture("swarm", "/swarm", whole=True),
     Picture("deployments", "/deployments", height=600),
     Picture("rollout", "/rollouts/{rollout}"),
-    Picture("images", "/images", height=420),
-    Picture("deploy", "/deploy?nodes=n[0001-0004]&image=debian:12.8&look=1", height=780),
+    Picture("deploy", "/deploy?nodes=n0016+n0032+n0048+n0064&image=debian:12.8&look=1", height=700),
 )
 
 

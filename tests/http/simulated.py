@@ -56,6 +56,7 @@ HELD = (
         label="root",
     ),
 )
+HOLDS = ("gpt", "vfat (nvme0n1p1, label ESP)", "ext4 (nvme0n1p2, label root)")
 _INVENTORY = Path(__file__).parents[1] / "inventories" / "nvme-only.json"
 _FAILURES = (
     (
@@ -106,7 +107,9 @@ def inventory(number: int) -> Inventory:
     first, *_ = machine.interfaces
     nic = replace(first, mac_address=mac(number), permanent_mac="", speed_mbps=1000, lldp=port)
     disks = tuple(
-        replace(disk, serial=f"S4EV{number:04}{place}", partitions=() if place else HELD)
+        replace(disk, serial=f"S4EV{number:04}{place}", partitions=HELD, signatures=HOLDS)
+        if place == 0
+        else replace(disk, serial=f"S4EV{number:04}{place}")
         for place, disk in enumerate(machine.disks)
     )
     return replace(
@@ -145,7 +148,8 @@ class Course:
             if name == "image":
                 active = _fetched(active, part, takes)
             if self.fails and name == self.fails[0] and part > 0.4:
-                return _failed(replace(active, phases=done), self.fails, began)
+                ended = began + sum(done.values()) + 0.4 * takes
+                return _failed(replace(active, phases=done), self.fails, ended)
             if part < 1.0:
                 return replace(active, phases=done, step_began=0.0)
             done = {**done, name: takes}
@@ -207,9 +211,8 @@ def _fetched(deployment: Deployment, part: float, takes: float) -> Deployment:
     )
 
 
-def _failed(deployment: Deployment, why: tuple[str, str, str], began: float) -> Deployment:
+def _failed(deployment: Deployment, why: tuple[str, str, str], ended: float) -> Deployment:
     _, reason, hint = why
-    ended = began + sum(deployment.phases.values()) + 2.0
     return replace(deployment, state="failed", ended=ended, heard=ended, reason=reason, hint=hint)
 
 
@@ -253,17 +256,13 @@ def rollout(services: Services) -> str:
 def _member(deployment: Deployment) -> Member:
     states: dict[str, MemberState] = {"active": "deploying", "deployed": "deployed"}
     states |= {"failed": "failed", "armed": "booting"}
-    state = states[deployment.state]
-    # Of those that have not come yet, the last have not been switched on.
-    if state == "booting" and deployment.node > "n0900":
-        state = "waiting"
     return Member(
         node=deployment.node,
         switched=True,
         since=deployment.heard or deployment.armed_at,
-        state=state,
-        tries=int(state != "waiting"),
-        deployment=deployment.id if state != "waiting" else "",
+        state=states[deployment.state],
+        tries=1,
+        deployment=deployment.id,
         reason=deployment.reason,
         hint=deployment.hint,
     )
@@ -334,7 +333,10 @@ def tell_story(services: Services, node: str) -> None:
     assert machine is not None
     image = services.images.get(latest.image, latest.version)
     job = make_job(services.deployments.site, image.directory, latest, session="")
-    plan = make_plan(machine, job, image.manifest)
+    manifest = replace(
+        image.manifest, payload=replace(image.manifest.payload, size=PAYLOAD), unpacked=31 * GiB
+    )
+    plan = make_plan(machine, job, manifest)
     store.save_plan(latest.id, PlanReport(digest=plan.digest, lines=tuple(plan.lines())))
     store.add_event(node, said(0, latest.armed_at, "log", "server/armed", "armed"), latest.armed_at)
     for event in _story(plan, latest.started or latest.armed_at):

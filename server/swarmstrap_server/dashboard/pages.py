@@ -7,7 +7,6 @@ from types import MappingProxyType
 
 from swarmstrap.errors import BadInput
 from swarmstrap_server.api.problems import NotFound
-from swarmstrap_server.api.status import status_of
 from swarmstrap_server.app import Services
 from swarmstrap_server.control.access import Principal
 from swarmstrap_server.control.logs import newest_log
@@ -124,7 +123,9 @@ def _swarm(look: Look) -> Values:
     rates = look.watch.rates
     width, height = _CHART
     return {
-        "status": status_of(look.services),
+        "seeding": look.services.seeding,
+        "peers": look.services.tracker.peers,
+        "runs": look.watch.runs(look.now),
         "swarms": _swarms(look),
         "rate": rates.now,
         "area": area(tuple(rates.samples), look.now, width=width, height=height),

@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator, Mapping
 from swarmstrap_server.control import views
 from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.control.events import Listener
+from swarmstrap_server.control.limits import Run
 from swarmstrap_server.control.operator_wire import NodeView
 from swarmstrap_server.dashboard.rates import SAMPLE_SECONDS, Rates
 from swarmstrap_server.site.reading import Site
 from swarmstrap_server.site.words import ALL
+
+_RUNS_SECONDS = 15.0
 
 
 class Watch:
@@ -25,6 +28,8 @@ class Watch:
         self._views: dict[str, NodeView] = {}
         self._site: Site | None = None
         self._groups: dict[str, tuple[str, ...]] = {}
+        self._runs: tuple[Run, ...] = ()
+        self._runs_at = 0.0
         self._followers = 0
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -36,6 +41,12 @@ class Watch:
         if not self._followers or self._site is not self._deployments.site:
             self._look()
         return self._views
+
+    def runs(self, now: float) -> tuple[Run, ...]:
+        """The last ones. They are found among all that was ever deployed, so now and then only."""
+        if now - self._runs_at >= _RUNS_SECONDS:
+            self._runs, self._runs_at = views.latest_runs(self._deployments.store), now
+        return self._runs
 
     def groups_of(self, node: str) -> tuple[str, ...]:
         return self._groups.get(node, ())
