@@ -7,6 +7,7 @@ serial of 0123 as 83.
 """
 
 import difflib
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,10 +92,22 @@ def load(path: Path, kind: type[T], *, name: str) -> Document[T]:
 
 
 def parse(text: str, kind: type[T], *, name: str) -> Document[T]:
+    data, lines = _written(text, name)
+    try:
+        value = convert(data, kind)
+    except Misfit as error:
+        where = f"{name}:{_line(lines, error.path)}"
+        raise BadInput(f"{where}: {error.message}", hint=error.hint) from error
+    return Document(name, value, data, lines)
+
+
+# A server reads its folder at every order, and a thousand nodes are half a second of YAML.
+@functools.lru_cache(maxsize=256)
+def _written(text: str, name: str) -> tuple[Value, dict[Steps, int]]:
     lines: dict[Steps, int] = {}
     try:
         root = yaml.compose(text, Loader=_Loader)
-        data = {} if root is None else _plain(root, (), lines, name, ())
+        return {} if root is None else _plain(root, (), lines, name, ()), lines
     except RecursionError as error:
         raise BadInput(f"{name}:1: nested too deeply") from error
     except yaml.MarkedYAMLError as error:
@@ -104,12 +117,6 @@ def parse(text: str, kind: type[T], *, name: str) -> Document[T]:
         raise BadInput(f"{where}: not YAML: {what}") from error
     except yaml.YAMLError as error:
         raise BadInput(f"{name}:1: not YAML: {str(error).splitlines()[0]}") from error
-    try:
-        value = convert(data, kind)
-    except Misfit as error:
-        where = f"{name}:{_line(lines, error.path)}"
-        raise BadInput(f"{where}: {error.message}", hint=error.hint) from error
-    return Document(name, value, data, lines)
 
 
 def convert(data: Value, kind: type[T]) -> T:
