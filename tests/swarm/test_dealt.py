@@ -11,10 +11,19 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from tests.swarm.peers import DEADLINE, Peer, fetch, make_files, make_torrent, same, tracker
+from tests.swarm.peers import (
+    DEADLINE,
+    Peer,
+    fetch,
+    make_files,
+    make_torrent,
+    same,
+    slow_web_seed,
+    tracker,
+)
 
 from swarmstrap.effects.transfer.dealt import Dealt
-from swarmstrap.effects.transfer.swarm import Swarm, Torrent, load
+from swarmstrap.effects.transfer.swarm import Patience, Swarm, Torrent, load
 from swarmstrap_server.swarm.dealer import Dealer, Pieces
 
 SEEDER = "127.0.0.20"
@@ -43,13 +52,18 @@ async def dealing(
 ) -> AsyncIterator[tuple[str, Dealer, Turns]]:
     turns = Turns()
     dealer = Dealer(rate, turns)
-    files = tuple((folder / path, size) for path, size in torrent.files)
-    dealer.offer({INFOHASH: Pieces(files, torrent.piece_length)})
+    dealer.offer({INFOHASH: pieces_of(folder, torrent)})
     runner = web.AppRunner(dealer.app(), handler_cancellation=True, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, SEEDER, 0).start()
     yield f"http://{SEEDER}:{runner.addresses[0][1]}/deal/{INFOHASH}", dealer, turns
     await runner.cleanup()
+
+
+def pieces_of(folder: Path, torrent: Torrent) -> Pieces:
+    return Pieces(
+        tuple((folder / path, size) for path, size in torrent.files), torrent.piece_length
+    )
 
 
 def node(
@@ -70,6 +84,34 @@ async def until(seen: list[bool], wanted: list[bool]) -> None:
     async with asyncio.timeout(10):
         while seen != wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+
+
+async def test_http_is_left_alone_when_the_server_deals_again(
+    folder: Path, torrent: Torrent, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with (
+        slow_web_seed(folder, 200_000) as web_seed,
+        dealing(folder, torrent) as (url, dealer, _),
+        asyncio.timeout(DEADLINE),
+    ):
+        dealer.offer({})
+        alone = Swarm(
+            torrent,
+            tmp_path,
+            web_seeds=(web_seed,),
+            deal=url,
+            address="127.0.0.21",
+            patience=Patience(help=0.5),
+        )
+        async with alone:
+            pieces = alone.pieces()
+            await anext(pieces)
+            dealer.offer({INFOHASH: pieces_of(folder, torrent)})
+            async for _ in pieces:
+                pass
+    assert same(folder, tmp_path)
+    assert "the swarm goes on: no more HTTP" in caplog.text
 
 
 async def test_one_copy_leaves_the_server_and_every_node_has_all(

@@ -125,6 +125,7 @@ class Swarm:
         self._trouble = ""
         self._next_help = 0.0
         self._helped = False
+        self._dealt = False
         self._loop = asyncio.get_running_loop()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._loop.add_reader(self._wake, self._hear)
@@ -214,7 +215,7 @@ class Swarm:
             if still > self._patience.help:
                 self._next_help = self._loop.time() + self._patience.help
                 self._help(still)
-            elif self._helped and self._fed_by_a_seed():
+            elif self._helped and (self._dealt or self._fed_by_a_seed()):
                 self._helped = False
                 self._help_no_more()
 
@@ -244,6 +245,7 @@ class Swarm:
         if self._have[piece]:
             return False
         self._last_progress = self._loop.time()
+        self._dealt = True
         self._ledger.dealt(piece)
         self._handle.add_piece(piece, data, 0)
         return True
@@ -258,7 +260,7 @@ class Swarm:
         if not self._helped:
             how = "the tracker and the server over HTTP" if self._web_seeds else "the tracker"
             self._tell(f"nothing came from the swarm for {still:.0f} s: asking {how}")
-        self._helped = True
+        self._helped, self._dealt = True, False
         for url in self._web_seeds:
             self._handle.add_url_seed(url)
         self._handle.force_reannounce()
