@@ -22,7 +22,7 @@ SERVER_PACKAGES := \
 	python3 python3-venv python3-dev gcc pkg-config libparted-dev ca-certificates \
 	dracut-core linux-image-amd64 kmod cpio zstd udev iproute2 isc-dhcp-client iputils-arping procps \
 	binutils systemd gdisk util-linux dosfstools e2fsprogs xfsprogs kexec-tools efibootmgr \
-	openssh-client ipmitool busybox-static dnsmasq-base ipxe rsync lz4 mtools \
+	openssh-client ipmitool busybox-static dnsmasq-base ipxe rsync lz4 mtools git \
 	libarchive-tools qemu-utils fdisk partclone btrfs-progs ntfs-3g \
 	mdadm lvm2 thin-provisioning-tools cryptsetup-bin shim-signed grub-efi-amd64-signed
 # What rehearsals, the demo and the tests call besides.

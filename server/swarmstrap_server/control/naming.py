@@ -29,9 +29,12 @@ def names(store: Store) -> list[Named]:
 
 def with_names(site: Site, store: Store) -> Site:
     """The site with the machines that got a name, but for those that a file has by now."""
+    given = names(store)
+    if not given:
+        return site
     in_files = _marks_in_files(site)
     return site.with_nodes(
-        _declared(named) for named in names(store) if not in_files & _each(_marks_of(named))
+        _declared(named) for named in given if not in_files & _each(_marks_of(named))
     )
 
 
@@ -58,8 +61,9 @@ def give(site: Site, store: Store, seen: SeenNode, wish: Naming, by: str) -> Sit
 
 
 def forget_those_in_files(site: Site, store: Store) -> None:
-    in_files = _marks_in_files(site)
-    for named in names(store):
+    given = names(store)
+    in_files = _marks_in_files(site) if given else set()
+    for named in given:
         if in_files & _each(_marks_of(named)):
             store.execute("DELETE FROM names WHERE name = ?", named.name)
 

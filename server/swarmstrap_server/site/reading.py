@@ -138,10 +138,6 @@ def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
         floors = read_floors(paths)
     except BadInput as error:
         problems.append(error)
-    before = len(problems)
-    node_files = _load_all(paths, "nodes", NodesFile, problems)
-    group_files = _load_all(paths, "groups", GroupsFile, problems)
-    whole = len(problems) == before
     layouts = {
         path.stem: layout
         for path in sorted((root / "layouts").glob("*.yaml"))
@@ -152,9 +148,7 @@ def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
         problems += sitecheck.layout_problems(layout)
     # A layout that cannot be read is known all the same: one mistake, one complaint.
     layout_names = [path.stem for path in (root / "layouts").glob("*.yaml")]
-    known = Known(layout_names, [hook.name for hook in hooks], whole)
-    everybody = catalog(node_files, group_files)
-    problems += node_problems(node_files, group_files, everybody, known)
+    everybody = _catalog(paths, Known(layout_names, [hook.name for hook in hooks]), problems)
     if settings is None:
         return None, problems
     problems += sitecheck.settings_problems(settings, layout_names)
@@ -162,6 +156,16 @@ def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
     values = {name: layout.value for name, layout in layouts.items()}
     nodes = everybody.nodes()
     return Site(paths, settings.value, nodes, values, hooks, floors, everybody, rules), problems
+
+
+def _catalog(paths: SitePaths, known: Known, problems: list[BadInput]) -> Catalog:
+    before = len(problems)
+    node_files = _load_all(paths, "nodes", NodesFile, problems)
+    group_files = _load_all(paths, "groups", GroupsFile, problems)
+    everybody = catalog(node_files, group_files)
+    known = replace(known, whole=len(problems) == before)
+    problems += node_problems(node_files, group_files, everybody, known)
+    return everybody
 
 
 def read_floors(paths: SitePaths) -> Floors:
