@@ -3,7 +3,8 @@
 
 `python -m swarmstrap_server.swarm.seeder ADDRESS PORT DEAL_PORT BYTES_PER_SECOND` reads `Wanted`
 lines from stdin, writes `Report` lines to stdout, and ends when stdin does. While it deals a
-torrent's pieces, it is no peer of that torrent; with DEAL_PORT 0 it never deals.
+torrent's pieces, and shortly afterwards, it is no peer of that torrent; with DEAL_PORT 0 it never
+deals.
 """
 
 import asyncio
@@ -23,6 +24,9 @@ from swarmstrap_server.swarm.tier import PEERS_A_SEEDER
 REPORT_SECONDS = 1.0
 _ORDER_BYTES = 16 << 20
 _STOP_SECONDS = 1.0
+# When a deal has ended, the nodes have the rest from each other: for such a share of its time, so
+# many seconds at most, a seeder would only send what is there already.
+_TRADE_SHARE, _TRADE_SECONDS = 0.1, 5.0
 # A rack that powers on connects within a second.
 _BACKLOG = 512
 
@@ -54,10 +58,14 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Seeded:
+    """`began` is when its deal did, `resuming` what ends the nodes' time without the seeder."""
+
     handle: lt.torrent_handle
     pieces: Pieces
+    began: float = 0.0
+    resuming: asyncio.TimerHandle | None = None
 
 
 class Seeder:
@@ -76,7 +84,10 @@ class Seeder:
     def want(self, wanted: Wanted) -> None:
         offers = {offer.infohash: offer for offer in wanted.offers}
         for infohash in self._torrents.keys() - offers.keys():
-            self._session.remove_torrent(self._torrents.pop(infohash).handle)
+            torrent = self._torrents.pop(infohash)
+            if torrent.resuming is not None:
+                torrent.resuming.cancel()
+            self._session.remove_torrent(torrent.handle)
         for infohash in offers.keys() - self._torrents.keys():
             self._torrents[infohash] = self._add(offers[infohash], wanted.trackers)
         self.dealer.offer({name: torrent.pieces for name, torrent in self._torrents.items()})
@@ -111,12 +122,15 @@ class Seeder:
         torrent = self._torrents.get(infohash)
         if torrent is None:
             return
+        loop = asyncio.get_running_loop()
+        if torrent.resuming is not None:
+            torrent.resuming.cancel()
         if dealing:
+            torrent.began = loop.time()
             torrent.handle.pause()
             return
-        torrent.handle.resume()
-        for node in nodes[:PEERS_A_SEEDER]:
-            torrent.handle.connect_peer(node)
+        alone = min(_TRADE_SECONDS, _TRADE_SHARE * (loop.time() - torrent.began))
+        torrent.resuming = loop.call_later(alone, _resume, torrent.handle, nodes)
 
     def report(self) -> Report:
         status = {infohash: torrent.handle.status() for infohash, torrent in self._torrents.items()}
@@ -135,6 +149,12 @@ class Seeder:
     def _problems(self) -> list[str]:
         serious = (lt.listen_failed_alert, lt.torrent_error_alert, lt.file_error_alert)
         return [a.message() for a in self._session.pop_alerts() if isinstance(a, serious)]
+
+
+def _resume(handle: lt.torrent_handle, nodes: tuple[tuple[str, int], ...]) -> None:
+    handle.resume()
+    for node in nodes[:PEERS_A_SEEDER]:
+        handle.connect_peer(node)
 
 
 def _everybody() -> lt.ip_filter:
