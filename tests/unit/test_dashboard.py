@@ -69,6 +69,12 @@ def test_every_kind_has_a_letter_a_meaning_and_a_colour() -> None:
     assert coloured == set(KINDS)
 
 
+def test_the_page_explains_every_kind() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "dashboard.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.) \| (.*) \|$", page, re.MULTILINE)
+    assert rows == [(kind, LETTERS[kind], MEANINGS[kind]) for kind in KINDS]
+
+
 def test_every_phase_is_of_a_kind() -> None:
     kinds = [kind_of_phase(phase) for phase in PHASES]
     assert list(dict.fromkeys(kinds)) == ["looking", "disks", "image", "finishing", "seeding"]
@@ -118,6 +124,16 @@ def test_rates_are_the_difference_of_two_looks() -> None:
     rates.take([one], NOW + 4)
     assert rates.now == Sample(NOW + 4, 0.0, 0.0)
     rates.take([], NOW + 6)
+    assert rates.of(one.id) is None
+
+
+def test_who_received_nothing_for_half_a_minute_stands_still() -> None:
+    rates = Rates()
+    one = deployment(from_peers=500)
+    for second in range(0, 28, 2):
+        rates.take([one], NOW + second)
+        assert rates.of(one.id) is None
+    rates.take([one], NOW + 28)
     assert rates.of(one.id) == 0.0
 
 
@@ -138,7 +154,7 @@ def test_a_swarm_names_who_will_be_last() -> None:
         deployment("other", infohash="11" * 32, image="rocky"),
     ]
     rates.take(nodes, NOW)
-    rates.take([replace(n, from_peers=n.from_peers + 50) for n in nodes[:2]] + nodes[2:], NOW + 2)
+    rates.take([replace(n, from_peers=n.from_peers + 700) for n in nodes[:2]] + nodes[2:], NOW + 28)
     first, second = swarms(nodes, rates, lambda payload: 64)
     assert [one.node for one in first.slowest] == ["stuck", "slow", "fast"]
     assert first.slowest[1].left == pytest.approx(36.0)

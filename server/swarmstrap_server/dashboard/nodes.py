@@ -73,7 +73,7 @@ class NodePage:
     view: NodeView
     cell: Cell
     seconds: float
-    rate: float
+    rate: float | None
     stages: tuple[Stage, ...]
     demands: tuple[DemandBar, ...]
     events: tuple[Told, ...]
@@ -90,7 +90,7 @@ def node_page(
     plan: PlanReport | None,
     records: Sequence[Record],
     history: Sequence[Deployment],
-    rate: float,
+    rate: float | None,
     now: float,
 ) -> NodePage:
     latest = view.deployment

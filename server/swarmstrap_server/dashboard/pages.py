@@ -113,7 +113,7 @@ def _node(look: Look) -> Values:
         store.plan(latest.id) if latest else None,
         store.events(look.part),
         store.deployments_of(look.part),
-        look.watch.rates.of(latest.id) if latest else 0.0,
+        look.watch.rates.of(latest.id) if latest else None,
         look.now,
     )
     return {"node": page, "switched": look.services.switchboard.switches(look.part)}

@@ -9,8 +9,8 @@ from swarmstrap_server.control.nodes import Deployment
 
 SAMPLE_SECONDS = 2.0
 KEPT_SECONDS = 900.0
-# A node reports every second or two: over less than this, its rate would jump.
-_NODE_SECONDS = 10.0
+# Of many nodes each reports every ten seconds only: who said nothing new for so long stands still.
+_NODE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,10 @@ class Rates:
         self._last = 0.0
 
     def take(self, active: Iterable[Deployment], now: float) -> None:
-        """The deployments that are under way `now`."""
+        """The deployments that are under way `now`; a clock that stands still is not looked at."""
+        seconds = now - self._last
+        if seconds <= 0:
+            return
         seeder = peers = 0
         received, nodes = {}, {}
         for deployment in active:
@@ -41,20 +44,23 @@ class Rates:
             peers += max(0, some[1] - before[1])
             received[key] = some
             nodes[key] = self._recent(key, now, sum(some))
-        seconds = now - self._last
-        if self._last and seconds > 0:
+        if self._last:
             self.samples.append(Sample(now, seeder / seconds, peers / seconds))
         while self.samples and now - self.samples[0].time > KEPT_SECONDS:
             self.samples.popleft()
         self._received, self._nodes, self._last = received, nodes, now
 
-    def of(self, deployment: str) -> float:
-        """Bytes a second that the node of this deployment received over the last seconds."""
+    def of(self, deployment: str) -> float | None:
+        """Bytes a second that the node of this deployment received over the last half minute; None
+        as long as nobody can tell.
+        """
         known = self._nodes.get(deployment)
-        if known is None or len(known) < 2:
-            return 0.0
+        if not known:
+            return None
         (t0, b0), (t1, b1) = known[0], known[-1]
-        return max(0.0, (b1 - b0) / (t1 - t0)) if t1 > t0 else 0.0
+        if b1 > b0:
+            return (b1 - b0) / (t1 - t0)
+        return 0.0 if t1 - t0 >= _NODE_SECONDS - SAMPLE_SECONDS else None
 
     @property
     def now(self) -> Sample:

@@ -16,11 +16,13 @@ _TENTHS = 10
 
 @dataclass(frozen=True, slots=True)
 class Fetching:
-    """One node that has not got all of the image: `left` is seconds, None when it stands still."""
+    """One node that has not got all of the image: `rate` is None, and so is `left`, in seconds, as
+    long as nobody can tell; a node whose rate is 0 stands still.
+    """
 
     node: str
     progress: float
-    rate: float
+    rate: float | None
     left: float | None
     limit: Limit | None
 
@@ -96,7 +98,7 @@ def _fetching(deployment: Deployment, rates: Rates) -> Fetching:
 
 def _lateness(fetching: Fetching) -> tuple[bool, float, float]:
     """Who stands still is the latest of all."""
-    return fetching.left is not None, -(fetching.left or 0.0), fetching.progress
+    return fetching.rate != 0.0, -(fetching.left or 0.0), fetching.progress
 
 
 def _spread(fetching: Iterable[Fetching]) -> tuple[int, ...]:
