@@ -143,6 +143,8 @@ async def test_a_document_that_is_as_before_is_not_sent_again(api: Api) -> None:
         ("POST", "/deployments", {"nodes": ["n1"], "imaeg": "tiny"}, 400, "imaeg"),
         ("POST", "/deployments", {"nodes": "n1", "image": "tiny"}, 400, "nodes"),
         ("POST", "/deployments", b"\xff", 400, "body"),
+        ("GET", "/site?after=n1", None, 400, "takes no query, and got 'after=n1'"),
+        ("GET", "/site", {"after": "n1"}, 400, "takes no body"),
         ("POST", "/deployments", {"nodes": ["n4"], "image": "tiny"}, 400, "no node 'n4'"),
         ("POST", "/disarm", {"nodes": ["n4"]}, 400, "no node 'n4'"),
     ],

@@ -2,11 +2,13 @@
 """The app of the operator's listeners: every route of the table, behind the role it names."""
 
 import hashlib
+import logging
 from http import HTTPStatus
 
 import msgspec
 from aiohttp import web
 
+from swarmstrap.errors import BadInput
 from swarmstrap_server import health
 from swarmstrap_server.api import auth, exposition, login
 from swarmstrap_server.api.idempotency import UNDER_WAY, answered_once
@@ -18,6 +20,8 @@ from swarmstrap_server.api.table import ROUTES
 from swarmstrap_server.app import SERVICES, Services, timed
 from swarmstrap_server.control.operator_wire import BASE
 from swarmstrap_server.dashboard import web as dashboard
+
+log = logging.getLogger(__name__)
 
 # A thousand names of nodes are some ten kilobytes.
 MAX_BODY = 1 << 20
@@ -45,12 +49,22 @@ def init_app(services: Services, *, local: bool) -> web.Application:
 def _guarded(route: Route) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         principal = auth.demand(request, route.role)
+        _check_given(request, route)
+        if route.method != "GET":
+            log.info("%s %s by %s", request.method, request.path, principal.name)
         call = Call(request, route, request.app[SERVICES], principal)
         if route.once:
             return await answered_once(call, _answer)
         return await _answer(call)
 
     return handle
+
+
+def _check_given(request: web.Request, route: Route) -> None:
+    if route.query is None and request.query:
+        raise BadInput(f"{request.path} takes no query, and got {request.query_string!r}")
+    if route.body is None and request.can_read_body:
+        raise BadInput(f"{request.method} {request.path} takes no body")
 
 
 async def _answer(call: Call) -> web.StreamResponse:

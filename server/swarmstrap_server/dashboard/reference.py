@@ -82,7 +82,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One operation, its path below BASE; `given` are query and headers, `body` and `answer` types."""
+    """`path` is below BASE; `given` are query and headers, `body` and `answer` types."""
 
     method: str
     path: str
