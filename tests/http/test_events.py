@@ -10,7 +10,7 @@ from tests.http.test_node_api import begin
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.reporter import Reporter
-from swarmstrap.wire import GAP, Event, Events, NodeLog
+from swarmstrap.wire import GAP, Event, Events, NodeLog, Seeding
 from swarmstrap_server.cli import main
 from swarmstrap_server.control import events, logs
 
@@ -117,3 +117,21 @@ async def test_an_operator_reads_the_log(live: Live, capsys: pytest.CaptureFixtu
     assert await asyncio.to_thread(main, command) == 0
     assert await asyncio.to_thread(main, [*command, "--kernel"]) == 0
     assert capsys.readouterr().out == "line\nlast line\n[ 1.0] k\n"
+
+
+async def test_many_who_ask_whether_they_may_leave_are_looked_at_once(live: Live) -> None:
+    api, job = await begin(live)
+    store = live.services.deployments.store
+    mine = store.deployment(job.deployment)
+    assert mine is not None
+    seeding = Seeding(uploaded=0, peers=0)
+    store.note_deployment(replace(mine, phase="seed", fetched=True))
+    for number in range(100):
+        store.note_deployment(replace(mine, id=f"d{number}", node=f"x{number}", phase="image"))
+    assert not (await api.seeding(seeding)).leave
+    for deployment in list(store.active()):
+        store.note_deployment(replace(deployment, fetched=True))
+    async with asyncio.timeout(10):
+        while not (await api.seeding(seeding)).leave:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    await api.close()

@@ -7,7 +7,7 @@ import pytest
 
 from swarmstrap.wire import Release
 from swarmstrap_server.control.nodes import ABSENCE_SECONDS, Deployment
-from swarmstrap_server.control.release import FEWEST, release, servers_wanted
+from swarmstrap_server.control.release import FEWEST, need_of, release, servers_wanted
 
 NOW = 1000.0
 
@@ -44,9 +44,11 @@ def seeding(count: int, first: int = 0) -> list[Deployment]:
 def ask(
     mine: Deployment, active: Sequence[Deployment], seeders: int = 0, racks: int = 1
 ) -> Release:
-    return release(
-        mine, active, NOW, seeders=seeders, rack_of=lambda node: str(int(node[1:]) % racks)
-    )
+    def rack_of(node: str) -> str:
+        return str(int(node[1:]) % racks)
+
+    need = need_of(mine.infohash, active, NOW, rack_of)
+    return release(mine, need, seeders=seeders, rack=rack_of(mine.node))
 
 
 def staying(active: Sequence[Deployment], seeders: int = 0, racks: int = 1) -> list[str]:
@@ -97,7 +99,7 @@ def test_as_they_leave_one_by_one_nobody_is_stranded() -> None:
         leaving = next((d for d in active if d.phase == "seed" and ask(d, active).leave), None)
         if leaving is not None:
             active.remove(leaving)
-    assert len(staying(active)) == servers_wanted(fetching(100, 8)) == 16
+    assert len(staying(active)) == servers_wanted([1.0] * 8) == 16
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,46 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The node API over TLS: the routes of `swarmstrap.wire`. docs/node-api.md shows each with curl."""
 
+import time
+
 from aiohttp import web
 
 from swarmstrap import wire
 from swarmstrap_server.app import SERVICES, Services, answer, bearer, body, new_app
 from swarmstrap_server.control import logs
+from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.control.nodes import Deployment
-from swarmstrap_server.control.release import release
+from swarmstrap_server.control.release import Need, need_of, release
+
+# While more nodes than that are at work, one look at all of them does for so many seconds: all ask.
+_FEW = 100
+_OLDEST = 1.0
+
+
+class Needs:
+    """What each swarm needs, looked up once for many who ask."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[float, Need]] = {}
+
+    def of(self, infohash: str, deployments: Deployments) -> Need:
+        active, now = deployments.store.active(), time.monotonic()
+        at, need = self._found.get(infohash, (0.0, None))
+        if need is None or len(active) <= _FEW or now - at > _OLDEST:
+            need = need_of(infohash, active, deployments.clock(), deployments.site.rack_of)
+            self._found = {**self._still(now), infohash: (now, need)}
+        return need
+
+    def _still(self, now: float) -> dict[str, tuple[float, Need]]:
+        return {key: found for key, found in self._found.items() if now - found[0] < _OLDEST}
+
+
+NEEDS = web.AppKey("NEEDS", Needs)
 
 
 def init_app(services: Services) -> web.Application:
     app = new_app(services)
+    app[NEEDS] = Needs()
     app.router.add_post(wire.REGISTER, _register)
     app.router.add_post(wire.JOB, _job)
     app.router.add_post(wire.EVENTS, _events)
@@ -68,15 +97,10 @@ async def _seeding(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     deployments = services.deployments
     mine = deployments.seeds(deployments.current(session), seeding.uploaded)
-    return answer(
-        release(
-            mine,
-            deployments.store.active(),
-            deployments.clock(),
-            seeders=services.unlimited_seeders(mine.infohash),
-            rack_of=deployments.site.rack_of,
-        )
-    )
+    need = request.app[NEEDS].of(mine.infohash, deployments)
+    seeders = services.unlimited_seeders(mine.infohash)
+    rack = deployments.site.rack_of(mine.node)
+    return answer(release(mine, need, seeders=seeders, rack=rack))
 
 
 async def _passing(request: web.Request) -> web.Response:
