@@ -33,7 +33,7 @@ from swarmstrap_server.site.reading import read_site
 OUT = Path("build/bench/fleet.json")
 _MORE_SECONDS = 240.0
 _SAMPLE_SECONDS = 5.0
-_ENOUGH_MILLISECONDS = 250.0
+_SOON_ENOUGH = 250.0  # milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +154,6 @@ def bench(args: argparse.Namespace) -> None:
         print(json.dumps(row), file=sys.stderr, flush=True)
         OUT.parent.mkdir(parents=True, exist_ok=True)
         OUT.write_text(json.dumps([rows[n] for n in sorted(rows)], indent=2) + "\n")
-        if row["ack_p99_ms"] > _ENOUGH_MILLISECONDS:
-            print(f"{nodes} nodes are too many", file=sys.stderr)
-            return
 
 
 def table() -> list[str]:
@@ -191,12 +188,17 @@ def _idle() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="fleet", description=__doc__.splitlines()[0])
-    parser.add_argument("--nodes", default="250,500,1000,2000,4000", help="fleets, with commas")
+    parser.add_argument(
+        "--nodes", default="250,500,1000,2000,3000,4000", help="fleets, with commas"
+    )
     parser.add_argument("--boot", type=float, default=60.0, help="seconds in which all boot")
     parser.add_argument("--fetch", type=float, default=60.0, help="seconds that an image takes")
     parser.add_argument("--core", type=int, default=0, help="the server's")
     bench(parser.parse_args())
     print("\n".join(table()))
+    rows = json.loads(OUT.read_text())
+    held = max((row["nodes"] for row in rows if row["ack_p99_ms"] < _SOON_ENOUGH), default=0)
+    print(f"\nthe most with a p99 below {_SOON_ENOUGH:.0f} ms: {held} nodes")
 
 
 if __name__ == "__main__":
