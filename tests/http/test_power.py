@@ -121,7 +121,7 @@ async def test_ssh_asks_a_host_that_is_known_already() -> None:
     assert argv[0] == "ssh"
     assert argv[-5:] == ("-l", "op", "--", "hv1", "virsh start n1")
     assert "StrictHostKeyChecking=yes" in argv
-    assert "UserKnownHostsFile=/site/keys/hosts" in argv
+    assert 'UserKnownHostsFile="/site/keys/hosts"' in argv
     assert argv[argv.index("-i") + 1] == "/site/keys/hv"
 
 

@@ -65,7 +65,7 @@ def by_ssh(words: Ssh, folder: Path) -> Commands:
     """`folder` is the site's. The host's key must be known already."""
     own = ["-i", str(folder / words.key)] if words.key else []
     if words.known_hosts:
-        own += ["-o", f"UserKnownHostsFile={folder / words.known_hosts}"]
+        own += ["-o", f'UserKnownHostsFile="{folder / words.known_hosts}"']
     options = ("BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=10")
     base = ["ssh", *(part for option in options for part in ("-o", option)), *own]
     base += ["-p", str(words.port), "-l", words.user, "--", words.host]

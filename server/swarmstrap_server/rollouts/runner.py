@@ -232,7 +232,5 @@ class Rollouts:
     def _seen(self, rollout: Rollout) -> dict[str, Deployment]:
         members = rollout.members
         wanted = {m.deployment for m in members if m.deployment and m.state != "deployed"}
-        store = self._deployments.store
-        seen = {one.id: one for one in store.active() if one.id in wanted}
-        others = (store.deployment(key) for key in wanted - seen.keys())
-        return seen | {one.id: one for one in others if one is not None}
+        found = map(self._deployments.store.deployment, wanted)
+        return {one.id: one for one in found if one is not None}
