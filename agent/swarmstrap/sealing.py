@@ -67,7 +67,6 @@ def _pcrs(inventory: Inventory, volume: Luks) -> tuple[int, ...]:
     if SECURE_BOOT_PCR in volume.tpm2_pcrs and not secure:
         raise Unplannable(
             f"luks {volume.name} is to be bound to PCR {SECURE_BOOT_PCR}, and Secure Boot is off",
-            hint="switch it on, or leave tpm2_pcrs out: that PCR would keep nobody out, and a shim "
-            "changes it",
+            hint="switch it on, or leave tpm2_pcrs out: that PCR would keep nobody out",
         )
     return volume.tpm2_pcrs
