@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 from tests.http.conftest import ADDRESS, Live, make_servable, make_system, serving
 from tests.http.simulated import deploy, node_files
 
@@ -23,7 +23,8 @@ from swarmstrap_server.site.paths import SitePaths
 
 # Seconds into a deployment at which every phase has nodes.
 AMID = 265.0
-SECONDS = 10_000  # of patience, in Playwright's milliseconds
+# Of patience, in Playwright's milliseconds: virtual nodes may be busy beside.
+PATIENCE = 60_000
 LAYOUT = """\
 disks:
 - id: system
@@ -60,7 +61,7 @@ class Desk:
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
         )
-        context.set_default_timeout(SECONDS)
+        context.set_default_timeout(PATIENCE)
         page = await context.new_page()
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -87,7 +88,8 @@ async def desk(nodes: int) -> AsyncIterator[Desk]:
     with tempfile.TemporaryDirectory(prefix="ss-") as folder:
         site = make_site(Path(folder), nodes)
         async with serving(site) as live, async_playwright() as playwright:
-            deploy(live.services, nodes, AMID)
+            deploy(live, nodes, AMID)
+            expect.set_options(timeout=PATIENCE)
             browser = await playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox"]
             )

@@ -14,6 +14,7 @@ from urllib.parse import quote_from_bytes
 
 import msgspec
 from msgspec.structs import replace
+from tests.http.conftest import Live
 
 from swarmstrap.hardware import FoundPartition, Inventory, Neighbour
 from swarmstrap.plan import make_plan
@@ -216,24 +217,24 @@ def _failed(deployment: Deployment, why: tuple[str, str, str], ended: float) -> 
     return replace(deployment, state="failed", ended=ended, heard=ended, reason=reason, hint=hint)
 
 
-def deploy(services: Services, nodes: int, seconds: float) -> None:
-    """Has the store as it is `seconds` after `nodes` were ordered the newest image, and the rates
-    with what happened since. Every sixteenth node is not part of it.
+def deploy(live: Live, nodes: int, seconds: float) -> None:
+    """Has the store as it is `seconds` after `nodes` were ordered the newest image, when it then
+    is, and the rates of all that time. Every sixteenth node is not part of it.
     """
-    deployments, rates = services.deployments, services.rates
-    now = deployments.clock()
-    ordered = now - seconds
+    services, deployments = live.services, live.services.deployments
+    ordered = live.clock.now
     _earlier(deployments, ordered - 3 * 86400, nodes)
     armed = dict(_armed(deployments, nodes, ordered))
     ways = dict(zip(armed, courses(len(armed)), strict=True))
-    for step in range(0, int(seconds) + 1, 2):
+    for step in range(2, int(seconds) + 1, 2):
         then = [way.at(armed[node], step) for node, way in ways.items()]
-        rates.take([d for d in then if d.state == "active"], ordered + step)
+        services.rates.take([d for d in then if d.state == "active"], ordered + step)
     with deployments.store.transaction():
         for node, way in ways.items():
             deployments.store.save_deployment(way.at(armed[node], seconds))
+    live.clock.now += seconds
     sent = sum(d.from_seeder for d in deployments.store.active())
-    services.seeding = Sending(sent, rates.now.seeder)
+    services.seeding = Sending(sent, services.rates.now.seeder)
     announce(services)
 
 

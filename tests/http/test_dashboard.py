@@ -71,11 +71,12 @@ class Visitor:
                 yield name, value
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/deploy"])
-async def test_a_stranger_is_sent_to_the_login(live: Live, path: str) -> None:
-    response, _ = await Visitor(live, None).get(path)
-    assert (response.status, response.headers["Location"]) == (303, "/login")
-    response, text = await Visitor(live, None).get("/login?wrong")
+async def test_a_stranger_is_sent_to_the_login(live: Live) -> None:
+    stranger = Visitor(live, None)
+    for path in (*PATHS, "/deploy"):
+        response, _ = await stranger.get(path)
+        assert (response.status, response.headers["Location"]) == (303, "/login"), path
+    response, text = await stranger.get("/login?wrong")
     assert response.status == 200
     assert "no token of this site" in text
 
@@ -85,13 +86,14 @@ async def test_a_stranger_hears_no_stream(live: Live) -> None:
     assert response.status == 401
 
 
-@pytest.mark.parametrize("path", ["/", "/nodes/n1", "/swarm", "/deployments", "/images", "/login"])
-async def test_a_page_allows_its_own_files_and_no_others(live: Live, path: str) -> None:
-    response, text = await Visitor(live, "viewer").get(path)
-    assert response.status == 200
-    assert response.headers["Content-Security-Policy"].startswith("default-src 'none';")
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert text.startswith("<!doctype html>")
+async def test_a_page_allows_its_own_files_and_no_others(live: Live) -> None:
+    visitor = Visitor(live, "viewer")
+    for path in ("/", "/nodes/n1", "/swarm", "/deployments", "/images", "/login"):
+        response, text = await visitor.get(path)
+        assert response.status == 200, path
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'none';")
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert text.startswith("<!doctype html>")
 
 
 async def test_who_may_only_look_is_offered_nothing_else(live: Live) -> None:
@@ -173,21 +175,17 @@ async def test_an_order_says_what_it_wipes_before_it_can_be_confirmed(live: Live
     assert {view.state for view in map(live.services.deployments.view, ("n1", "n2"))} == {"ready"}
 
 
-@pytest.mark.parametrize(
-    ("form", "message"),
-    [
-        ({"nodes": "n22", "image": "tiny:1"}, "n22"),
-        ({"nodes": "", "image": "tiny:1"}, "no node is named"),
-        ({"nodes": "n1", "image": "tniy:1"}, "there is no image tniy"),
-        ({"nodes": "n1", "image": "tiny:1", "mode": "upgrade"}, "Invalid enum value 'upgrade'"),
-    ],
-)
-async def test_an_order_that_cannot_be_followed(
-    live: Live, form: dict[str, str], message: str
-) -> None:
-    _, text = await Visitor(live, "operator").post("/deploy", look="1", **form)
-    assert message in text
-    assert 'id="asked"' not in text
+async def test_an_order_that_cannot_be_followed(live: Live) -> None:
+    visitor = Visitor(live, "operator")
+    for message, form in {
+        "n22": {"nodes": "n22", "image": "tiny:1"},
+        "no node is named": {"nodes": "", "image": "tiny:1"},
+        "there is no image tniy": {"nodes": "n1", "image": "tniy:1"},
+        "Invalid enum value 'upgrade'": {"nodes": "n1", "image": "tiny:1", "mode": "upgrade"},
+    }.items():
+        _, text = await visitor.post("/deploy", look="1", **form)
+        assert message in text
+        assert 'id="asked"' not in text
 
 
 async def test_the_stream_costs_nothing_when_nobody_looks(live: Live) -> None:
