@@ -91,11 +91,10 @@ class _Node:
 
     async def _install(self) -> str:
         await self._arm(self.course.image.manifest, "deploy")
-        powered_on = self.progress.powered_on = time.time()
         trouble = await self._become()
         done = self.progress.installed = self.progress.deployment
         if done is not None and done.started is not None:
-            self.progress.phases = _phases(done, powered_on)
+            self.progress.phases = _phases(done, self.progress.powered_on)
         return trouble
 
     async def _update(self, image: Manifest) -> str:
@@ -134,11 +133,17 @@ class _Node:
         end: End = "reset" if self.course.site.finish == "reboot" else "power-off"
         large = self.course.image.manifest.payload.size / _INSTALL_RATE
         expected = self._expected(end, INSTALL_SECONDS + large)
-        ended = await self._power_on(expected, told=not by_kexec)
+        ended = await self._install_once(expected, told=not by_kexec)
+        while ended.reason == "unplugged":  # and it begins anew as soon as it has power
+            ended = await self._install_once(expected, told=not by_kexec)
         done = self.progress.deployment = await self._deployment()
         if done.state != "deployed":
             return done.reason or ended.detail
         return "" if ended.good else f"installed, but then {ended.detail}"
+
+    async def _install_once(self, expected: Expected, *, told: bool) -> Ended:
+        self.progress.powered_on = time.time()
+        return await self._power_on(expected, told=told)
 
     async def _start(self, phase: str, removed: str = "", unlock: str = "") -> str:
         """The same firmware, the disks in another order: the installed system has to answer."""

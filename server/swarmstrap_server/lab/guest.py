@@ -102,6 +102,11 @@ class Guest:
         """Ask the node to let go of a disk of a SCSI bus; it is gone a moment later."""
         await self._monitor.execute("device_del", id=device_id(disk))
 
+    def cut_power(self) -> None:
+        """As if somebody pulled the plug: the run has ended, and nobody on the node was told."""
+        self._stop("unplugged", "its power was cut")
+        self._child.process.kill()
+
     async def greet(self) -> None:
         """Make the monitor ready for commands; raises ChildFailed when QEMU did not start."""
         try:

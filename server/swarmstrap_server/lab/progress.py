@@ -18,7 +18,8 @@ Stage = Literal["waiting", "installing", "starting", "deployed", "failed"]
 class Progress:
     """One node on its way; `deployment` is what the server knows, `guest` the running machine.
     `installed` and `updated` are the deployments as they ended, `boots` how often it started from
-    its disk, `typed` how many passphrases were asked for at the last start.
+    its disk, `powered_on` the time of the last installer, `typed` how many passphrases were asked
+    for at the last start.
     """
 
     node: VirtualNode

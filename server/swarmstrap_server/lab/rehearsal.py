@@ -4,7 +4,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,19 +21,22 @@ from swarmstrap_server.lab.network import network
 from swarmstrap_server.lab.pictures import Album
 from swarmstrap_server.lab.progress import Observer, Progress
 from swarmstrap_server.lab.report import Report
-from swarmstrap_server.lab.serving import serving
+from swarmstrap_server.lab.serving import LabServer
 from swarmstrap_server.lab.speed import measure
 from swarmstrap_server.lab.trial import Trial
 from swarmstrap_server.site.reading import Site
 
 _REFRESH_SECONDS = 1.0
 
+Disturb = Callable[[LabServer, Sequence[Progress]], Coroutine[None, None, None]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
     """What to rehearse, the folder `work` for disks and logs, and one for pictures, if wanted. With
-    `update_to` the nodes are then updated to that image, and started once more. A node that
-    `images` names gets another image.
+    `update_to` the nodes are then updated to that image, and started once more. What `disturb` does
+    to server and nodes must not keep these from their end; it is awaited, too. A node that `images`
+    names gets another image.
     """
 
     real: Site
@@ -46,6 +49,7 @@ class Rehearsal:
     trials: Mapping[str, Trial] = field(default_factory=dict)
     images: Mapping[str, Image] = field(default_factory=dict)
     at_once: int = 64
+    disturb: Disturb | None = None
 
 
 async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
@@ -63,7 +67,8 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
         paths = lab_site.make(
             work / "site", rehearsal.real, rehearsal.lab, net, rehearsal.nodes, layouts
         )
-        async with serving(paths, net) as operator:
+        async with LabServer(paths, net) as server:
+            operator = server.operator
             course = Course(
                 network=net,
                 speed=speed,
@@ -77,7 +82,7 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
             album = Album(rehearsal.pictures, operator) if rehearsal.pictures else None
             watching = asyncio.create_task(_watch(operator, nodes, observe, album))
             try:
-                await _run_all(rehearsal, course, nodes)
+                await _run_all(rehearsal, course, nodes, server)
             finally:
                 watching.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -92,7 +97,9 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
     )
 
 
-async def _run_all(rehearsal: Rehearsal, course: Course, nodes: Sequence[Progress]) -> None:
+async def _run_all(
+    rehearsal: Rehearsal, course: Course, nodes: Sequence[Progress], server: LabServer
+) -> None:
     room = asyncio.Semaphore(rehearsal.at_once)
 
     async def run(progress: Progress, tap: str) -> None:
@@ -105,6 +112,8 @@ async def _run_all(rehearsal: Rehearsal, course: Course, nodes: Sequence[Progres
         async with asyncio.TaskGroup() as group:
             for progress, tap in zip(nodes, course.network.taps, strict=True):
                 group.create_task(run(progress, tap))
+            if rehearsal.disturb is not None:
+                group.create_task(rehearsal.disturb(server, nodes))
     except ExceptionGroup as group:
         raise group.exceptions[0] from group
 

@@ -5,7 +5,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Reason = Literal["exited", "panicked", "hung", "powered-off-early", "deadline", "failed-line"]
+Reason = Literal[
+    "exited", "panicked", "hung", "powered-off-early", "deadline", "failed-line", "unplugged"
+]
 End = Literal["reset", "power-off", "proof"]
 
 _PANIC = re.compile(r"Kernel panic - not syncing|Attempted to kill init")
