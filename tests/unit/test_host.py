@@ -30,7 +30,7 @@ from swarmstrap.failure import Verdict
 from swarmstrap.plan import make_plan
 from swarmstrap.reporter import Reporter
 from swarmstrap.steps.leaving import FinishBoot, Settle
-from swarmstrap.wire import Event, Events, Release, Seeding
+from swarmstrap.wire import Event, Events, Release, Seeding, Taken
 
 CASE = Path(__file__).parent.parent / "plans" / "kexec"
 SETTINGS = Settings("https://192.0.2.1:8443")
@@ -138,7 +138,7 @@ async def test_what_a_dead_server_did_not_hear_stays_on_the_disk(
 ) -> None:
     asked = asyncio.Event()
 
-    async def send(events: Events) -> None:
+    async def send(events: Events) -> Taken:
         asked.set()
         raise Unreachable("nobody is there")
 
