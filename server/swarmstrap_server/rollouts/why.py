@@ -56,7 +56,7 @@ def _of_deployment(view: NodeView) -> Iterator[tuple[float, str]]:
         return
     yield deployment.armed_at, f"armed for {deployment.title}"
     if deployment.started is not None:
-        times = f", for the {deployment.begun}th time" if deployment.begun > 1 else ""
+        times = f", its boot number {deployment.begun}" if deployment.begun > 1 else ""
         yield deployment.started, f"took its job{times}"
     if deployment.ended is not None:
         yield deployment.ended, _end(deployment)
@@ -73,7 +73,7 @@ def _of_rollout(rollout: Rollout | None, member: Member | None) -> Iterator[tupl
         return
     yield rollout.created, f"rollout {rollout.id}: {rollout.title}"
     if member.tries > 1:
-        yield member.since, f"{member.state} at the {member.tries}. try"
+        yield member.since, f"{member.state}, try number {member.tries}"
 
 
 def _of_events(events: Sequence[Record]) -> Iterator[tuple[float, str]]:

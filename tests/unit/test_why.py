@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `swarmstrap why` says of nodes in each state."""
+
+import pytest
+from msgspec.structs import replace
+from tests.unit.test_rollouts import T0, armed, rollout
+
+from swarmstrap.wire import Event
+from swarmstrap_server.control.nodes import State
+from swarmstrap_server.control.operator_wire import NodeView, Record
+from swarmstrap_server.rollouts.values import Pace, Rollout
+from swarmstrap_server.rollouts.why import why
+
+ARMED = armed("d1", "n0", T0)
+DEPLOYING = replace(ARMED, state="active", started=T0 + 60, heard=T0 + 70, phase="image", begun=2)
+FAILED = replace(DEPLOYING, state="failed", ended=T0 + 80, reason="no disk", hint="add one")
+
+
+def view(state: State) -> NodeView:
+    deployment = {"armed": ARMED, "deploying": DEPLOYING, "failed": FAILED}.get(state)
+    return NodeView(
+        name="n0",
+        state=state,
+        in_site=state != "discovered",
+        uuid="",
+        macs=(),
+        address="",
+        seen=None,
+        has_inventory=False,
+        deployment=deployment,
+    )
+
+
+def said(name: str, text: str, at: float, *, fails: bool = False) -> Record:
+    event = Event(
+        sequence=0,
+        time=at,
+        kind="log",
+        name=name,
+        description=text,
+        result="fail" if fails else "",
+    )
+    return Record(id=1, received=at, node="n0", event=event)
+
+
+@pytest.mark.parametrize(
+    ("state", "switched", "to_do"),
+    [
+        ("discovered", True, "write it into the site's node files"),
+        ("ready", True, "nothing; swarmstrap deploy IMAGE --to n0"),
+        ("armed", True, "wait; swarmstrap power status n0 asks its BMC"),
+        ("armed", False, "start it, from the network"),
+        ("deploying", True, "wait; its console shows what it does"),
+        ("failed", True, "add one"),
+        ("deployed", True, "nothing"),
+    ],
+)
+def test_what_to_do(state: State, switched: bool, to_do: str) -> None:
+    told = why(view(state), rollout(1, Pace(), switched=switched), [], T0 + 90)
+    assert told.to_do.startswith(to_do)
+
+
+def test_what_happened_is_in_order_and_said_once() -> None:
+    begun = rollout(1, Pace())
+    tried = replace(begun, members=(replace(begun.members[0], tries=2, state="deploying"),))
+    events = [
+        said("server/armed", "armed for debian:1", T0),
+        said("server/power", "switched on by ipmi", T0 + 10),
+        said("do/disks/1", "no disk", T0 + 80, fails=True),
+    ]
+    told = why(view("failed"), tried, events, T0 + 90)
+    assert [line.split("  ")[1] for line in told.happened] == [
+        "rollout r: debian:1 to 1 node",
+        "deploying, try number 2",
+        "armed for debian:1",
+        "switched on by ipmi",
+        "took its job, its boot number 2",
+        "failed in phase image: no disk",
+    ]
+
+
+def test_a_node_at_work_says_when_it_was_heard() -> None:
+    told = why(view("deploying"), None, [], T0 + 90)
+    assert told.state == "deploying debian:1, phase image, last heard 20 s ago"
+
+
+def test_a_node_that_was_given_up_says_what_its_rollout_found() -> None:
+    begun: Rollout = rollout(1, Pace())
+    given_up = replace(
+        begun.members[0], state="failed", reason="not heard of", hint="look at its console"
+    )
+    told = why(view("ready"), replace(begun, members=(given_up,)), [], T0)
+    assert told.to_do == "look at its console"
