@@ -135,6 +135,29 @@ async def test_a_place_that_is_none_is_refused(api: Api, last: str) -> None:
     assert (await api.ask("GET", "/stream", "viewer", headers=headers)).status == 400
 
 
+async def test_a_stream_ends_with_its_token(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "_ALIVE_SECONDS", 0.01)
+    async with listening(api) as source:
+        await source.message()
+        api.live.services.access.revoke("the-viewer")
+        rest = await asyncio.wait_for(source.content.read(), SECONDS)
+        assert rest.replace(b":\n\n", b"") == b""
+
+
+async def test_a_client_that_leaves_is_no_fault(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stream, "_ALIVE_SECONDS", 0.01)
+    feed = api.live.services.deployments.feed
+    async with listening(api) as source:
+        await source.message()
+        assert feed.listeners
+    async with asyncio.timeout(SECONDS):
+        while feed.listeners:  # noqa: ASYNC110 - nothing of the feed is told of it
+            await asyncio.sleep(0.01)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_quiet_stream_is_kept_alive(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "_ALIVE_SECONDS", 0.01)
     async with listening(api) as source:

@@ -9,14 +9,17 @@ import msgspec
 from aiohttp import web
 
 from swarmstrap.errors import BadInput
+from swarmstrap_server.api.auth import demand
+from swarmstrap_server.api.problems import Anonymous, Forbidden
 from swarmstrap_server.api.route import Call, Route
 from swarmstrap_server.control import history, views
+from swarmstrap_server.control.events import Listener
 from swarmstrap_server.control.operator_wire import Record, Snapshot
 
 MEDIA = "text/event-stream"
 # Events that are told again; who missed more reads those of the nodes that it cares for.
 REPLAY = 10_000
-# A client that went away without a word is found out by writing to it.
+# A client that went away is found out by writing to it, one that was shut out by looking.
 _ALIVE_SECONDS = 15.0
 
 
@@ -37,12 +40,14 @@ async def stream(call: Call) -> web.StreamResponse:
         snapshot = Snapshot(nodes=nodes, missed=missed)
         response = web.StreamResponse(headers={"Content-Type": MEDIA, "Cache-Control": "no-store"})
         await response.prepare(call.request)
-        async with _kept_alive(response):
-            for record in told:
-                await response.write(_sse("record", record, record.id))
-            await response.write(_sse("snapshot", snapshot, last))
-            async for record in listener:
-                await response.write(_sse("record", record, record.id))
+        # Clients leave without a word.
+        with contextlib.suppress(ConnectionError):
+            async with _kept_alive(call, response, listener):
+                for record in told:
+                    await response.write(_sse("record", record, record.id))
+                await response.write(_sse("snapshot", snapshot, last))
+                async for record in listener:
+                    await response.write(_sse("record", record, record.id))
     return response
 
 
@@ -57,12 +62,18 @@ def _heard(request: web.Request, last: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _kept_alive(response: web.StreamResponse) -> AsyncIterator[None]:
+async def _kept_alive(
+    call: Call, response: web.StreamResponse, listener: Listener
+) -> AsyncIterator[None]:
+    """Ends with the client's connection, or with its right to listen."""
+
     async def comment() -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, Anonymous, Forbidden):
             while True:
                 await asyncio.sleep(_ALIVE_SECONDS)
+                demand(call.request, call.route.role)
                 await response.write(b":\n\n")
+        listener.end()
 
     task = asyncio.create_task(comment())
     try:
