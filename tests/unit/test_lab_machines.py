@@ -40,6 +40,7 @@ CHANNELS = Channels(serial=3, report=4, monitor=5)
         {"name": "a,file=/etc/shadow"},
         {"name": "a-name-too-long-for-a-serial"},
         {"mac": "52:54:00:77:00:01,romfile=x"},
+        {"more_nics": ("52:54:00:77:00:02", "eth1")},
         {"uuid": "not-a-uuid"},
         {"bus": "floppy"},
         {"firmware": "coreboot"},
@@ -144,6 +145,23 @@ def test_bad_spots_are_rules_of_their_disk_alone(tmp_path: Path) -> None:
 def test_the_network_is_tried_before_the_disk() -> None:
     argv = qemu_argv(NODE, PowerOn(accelerator="tcg", tap="tap0"), CHANNELS)
     assert f"virtio-net-pci,netdev=net0,mac={NODE.mac},bootindex=1" in argv
+    assert "tap,id=net0,ifname=tap0,script=no,downscript=no" in argv
+
+
+def test_nics_of_a_node_share_a_cable_and_only_the_first_boots() -> None:
+    second = "52:54:00:77:00:99"
+    node = replace(NODE, more_nics=(second,))
+    argv = qemu_argv(node, PowerOn(accelerator="tcg", tap="tap0"), CHANNELS)
+    assert [word for word in argv if "mac=" in word] == [
+        f"virtio-net-pci,netdev=net0,mac={NODE.mac},bootindex=1",
+        f"virtio-net-pci,netdev=net1,mac={second},romfile=",
+    ]
+    ports = [word for word in argv if word.startswith("hubport,")]
+    assert ports == [
+        "hubport,id=port,hubid=0,netdev=cable",
+        "hubport,id=net0,hubid=0",
+        "hubport,id=net1,hubid=0",
+    ]
 
 
 def test_a_comma_in_a_path_does_not_become_an_option(tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ from typing import get_args
 
 import msgspec
 import pytest
+import yaml
 from rich.console import Console
 
 from swarmstrap.errors import BadInput
 from swarmstrap.layout import Layout, RaidLevel
+from swarmstrap.networks.checks import check_network
+from swarmstrap.networks.values import Interface
 from swarmstrap_server.lab.debian import SYSTEMS
 from swarmstrap_server.lab.machines import Bus
 from swarmstrap_server.lab.matrix import table
@@ -72,6 +75,18 @@ def test_what_has_to_stay_is_made_the_first_time_and_preserved_the_second() -> N
         assert preserved == [row.trial.again.keeps]
         made = [p for disk in _layout(row).disks for p in disk.partitions if not p.preserve]
         assert row.trial.again.keeps in [p.label for p in made if p.format]
+
+
+def test_a_network_is_right_and_of_the_machine_s_own_nics() -> None:
+    bonded = [row for row in ROWS if row.trial.network]
+    assert bonded
+    for row in bonded:
+        interfaces = msgspec.convert(yaml.safe_load(row.trial.network), tuple[Interface, ...])
+        check_network(interfaces)
+        nics = {interface.mac for interface in interfaces if interface.mac}
+        assert nics == {row.node.mac, *row.node.more_nics}
+        made = [i.name for i in interfaces if i.bond or i.bridge or i.vlan]
+        assert [link.partition(":")[0] for link in row.trial.links.split(", ")] == made
 
 
 def test_rows_are_chosen_by_name() -> None:

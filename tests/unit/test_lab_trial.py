@@ -27,6 +27,8 @@ SAID = {
     "disks": "node-second node-system",
     "firmware": "bios",
     "secure_boot": 0,
+    "links": "",
+    "initramfs": "",
     "sshd": "active",
 }
 
@@ -34,20 +36,35 @@ SAID = {
 def test_the_system_names_all_disks_that_its_root_lies_on(tmp_path: Path) -> None:
     kept = prepare(NODE, tmp_path)
     trial = Trial(root=("system", "second"), removed="system")
-    assert is_proof(json.dumps(SAID), "0123", trial.disks(kept, ""), NODE)
-    assert not is_proof(json.dumps(SAID), "0123", trial.disks(kept, "system"), NODE)
+    assert is_proof(json.dumps(SAID), "0123", trial.disks(kept, ""), NODE, trial)
+    assert not is_proof(json.dumps(SAID), "0123", trial.disks(kept, "system"), NODE, trial)
     degraded = json.dumps({**SAID, "disks": "node-second"})
-    assert is_proof(degraded, "0123", trial.disks(kept, "system"), NODE)
+    assert is_proof(degraded, "0123", trial.disks(kept, "system"), NODE, trial)
 
 
 @pytest.mark.parametrize("key", SAID)
 def test_every_word_of_a_proof_counts(key: str) -> None:
     wrong = json.dumps({**SAID, key: "other"})
-    assert not is_proof(wrong, "0123", ["node-system", "node-second"], NODE)
+    assert not is_proof(wrong, "0123", ["node-system", "node-second"], NODE, Trial())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "asked"),
+    [
+        ("links", "bond0: lan0 lan1 dhcp", Trial(links="bond0: lan0 lan1 dhcp")),
+        ("initramfs", "dm_thin_pool", Trial(lacking="dm_thin_pool")),
+    ],
+)
+def test_the_system_says_what_was_asked_of_it(key: str, value: str, asked: Trial) -> None:
+    disks = ["node-system", "node-second"]
+    said = json.dumps({**SAID, key: value})
+    assert is_proof(said, "0123", disks, NODE, asked)
+    assert not is_proof(said, "0123", disks, NODE, Trial())
+    assert not is_proof(json.dumps(SAID), "0123", disks, NODE, asked)
 
 
 def test_what_is_no_json_is_no_proof() -> None:
-    assert not is_proof("{0123", "0123", [], NODE)
+    assert not is_proof("{0123", "0123", [], NODE, Trial())
 
 
 async def test_a_passphrase_is_typed_once_for_each_time_that_it_is_asked_for() -> None:

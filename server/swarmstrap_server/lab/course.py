@@ -182,7 +182,7 @@ class _Node:
         disks = self.trial.disks(self.kept, removed)
 
         def answered(line: str) -> bool:
-            good = is_proof(line, course.site.nonce, disks, progress.node)
+            good = is_proof(line, course.site.nonce, disks, progress.node, self.trial)
             progress.booted_from_disk = progress.booted_from_disk or good
             return good
 

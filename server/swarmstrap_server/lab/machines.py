@@ -71,7 +71,8 @@ class VirtualDisk:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualNode:
     """One virtual node. Its first disk, `system`, is as `bus`, `disk`, `sector` and `bad` say; the
-    bus has `decoys` besides, which nothing may write to.
+    bus has `decoys` besides, which nothing may write to. `more_nics` are the MACs of NICs at the
+    same cable as its first, by which no firmware boots.
 
     `ipxe_rom`: iPXE sits in the NIC, as QEMU's NICs have it; without it UEFI firmware fetches
     its boot program over TFTP like a real machine. `secure_boot`: the firmware runs only what is
@@ -88,6 +89,7 @@ class VirtualNode:
     memory: Bytes = GiB
     cpus: int = 1
     nic: Nic = "virtio-net-pci"
+    more_nics: tuple[str, ...] = ()
     sector: int = 512
     bad: tuple[BadSpot, ...] = ()
     ipxe_rom: bool = True
@@ -99,7 +101,7 @@ class VirtualNode:
     def __post_init__(self) -> None:
         for value, allowed, what in (
             (self.name, _NAME, "a name of 1 to 13 of a-z, 0-9 and '-'"),
-            (self.mac, _MAC, "a MAC address in lower case"),
+            *((mac, _MAC, "a MAC address in lower case") for mac in (self.mac, *self.more_nics)),
             (self.uuid, _UUID, "a UUID in lower case"),
             *((disk.name, _DISK, "a disk's name of 1 to 6 letters") for disk in self.disks),
         ):

@@ -79,14 +79,28 @@ def qemu_argv(node: VirtualNode, power: PowerOn, channels: Channels) -> list[str
         argv += ["-kernel", str(power.kernel.kernel), "-initrd", str(power.kernel.initramfs)]
         argv += ["-append", power.kernel.arguments]
     if power.tap is not None:
-        argv += ["-netdev", f"tap,id=net0,ifname={power.tap},script=no,downscript=no"]
-        rom = "" if node.ipxe_rom else ",romfile="
-        argv += ["-device", f"{node.nic},netdev=net0,mac={node.mac},bootindex=1{rom}"]
+        argv += _nics(node, power.tap)
     for bus in dict.fromkeys(disk.bus for disk in power.disks):
         if controller := _CONTROLLERS.get(bus):
             argv += ["-device", f"{controller},id={bus}"]
     for number, disk in enumerate(power.disks):
         argv += _disk(disk, number)
+    return argv
+
+
+def _nics(node: VirtualNode, tap: str) -> list[str]:
+    """Several NICs share the tap by a hub; one has it for itself, since a hub offloads nothing."""
+    cable = f"ifname={tap},script=no,downscript=no"
+    argv = ["-netdev", f"tap,id=net0,{cable}"]
+    if node.more_nics:
+        argv = ["-netdev", f"tap,id=cable,{cable}"]
+        argv += ["-netdev", "hubport,id=port,hubid=0,netdev=cable"]
+    for number, mac in enumerate((node.mac, *node.more_nics)):
+        if node.more_nics:
+            argv += ["-netdev", f"hubport,id=net{number},hubid=0"]
+        boot = ",bootindex=1" if number == 0 else ""
+        rom = "" if node.ipxe_rom and number == 0 else ",romfile="
+        argv += ["-device", f"{node.nic},netdev=net{number},mac={mac}{boot}{rom}"]
     return argv
 
 

@@ -60,12 +60,13 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
     nodes = [Progress(node) for node in rehearsal.nodes]
     work = rehearsal.work.resolve()
     speed = await measure(Path(f"/boot/vmlinuz-{newest_kernel()}"), work / "speed")
+    networks = {name: trial.network for name, trial in rehearsal.trials.items() if trial.network}
     layouts: dict[str, str] = {}
     for name, trial in rehearsal.trials.items():
         layouts |= trial.layouts(name)
     async with network(len(nodes)) as net:
         paths = lab_site.make(
-            work / "site", rehearsal.real, rehearsal.lab, net, rehearsal.nodes, layouts
+            work / "site", rehearsal.real, rehearsal.lab, net, rehearsal.nodes, layouts, networks
         )
         async with LabServer(paths, net) as server:
             operator = server.operator

@@ -38,6 +38,7 @@ class _Parts(TypedDict, total=False):
     firmware: Firmware
     bus: Bus
     nic: Nic
+    more_nics: tuple[str, ...]
     sector: int
     ipxe_rom: bool
     secure_boot: bool
@@ -173,6 +174,42 @@ disks:
   - {label: root, type: root, size_min: 2GiB, weight: 1, format: ext4, mount: /}
 """
 
+_SYSTEMD_BOOT = """\
+bootloader: systemd-boot
+disks:
+- id: system
+  match: {size: ">= 4GiB"}
+  partitions:
+  - {label: ESP, type: esp, size: 512MiB, mount: /boot/efi}
+  - {label: root, type: root, size_min: 2GiB, format: ext4, mount: /}
+"""
+
+_THIN = """\
+disks:
+- id: system
+  match: {size: ">= 4GiB"}
+  partitions:
+  - {label: boot, type: linux, size: 512MiB, format: ext4, mount: /boot}
+  - {label: volumes, type: lvm, size_min: 2GiB, weight: 1}
+volume_groups:
+- name: system
+  devices: [volumes]
+  pools:
+  - {name: pool, size_min: 2GiB, weight: 1}
+  volumes:
+  - {name: root, pool: pool, size: 8GiB, format: ext4, mount: /}
+"""
+
+_BONDED = _machine("bond-vlan", more_nics=("52:54:00:0b:0d:02",))
+_NETWORK = f"""\
+- {{name: lan0, mac: {_BONDED.mac}}}
+- {{name: lan1, mac: {_BONDED.more_nics[0]}}}
+- {{name: bond0, bond: {{members: [lan0, lan1]}}}}
+- {{name: vlan20, vlan: {{id: 20, link: bond0}}, dhcp: false}}
+- {{name: br0, bridge: {{members: [vlan20]}}, dhcp: false, addresses: [192.0.2.7/24]}}
+"""
+_LINKS = "bond0: lan0 lan1 dhcp, vlan20: bond0, br0: vlan20 192.0.2.7/24"
+
 
 def _keeping_data(layout: str) -> Trial:
     """Deployed by `layout`, and again, with another root, beside its partition `data`."""
@@ -254,6 +291,21 @@ ROWS = (
     Row(
         _machine("secure-boot", firmware="uefi", ipxe_rom=False, secure_boot=True),
         "UEFI with Secure Boot, from the network and from disk",
+    ),
+    Row(
+        _machine("systemd-boot", firmware="uefi"),
+        "UEFI, started by systemd-boot",
+        Trial(layout=_SYSTEMD_BOOT),
+    ),
+    Row(
+        _machine("thin-root", bus="pvscsi"),
+        "BIOS, a thin root, which the image's initramfs cannot start",
+        Trial(layout=_THIN, lacking="dm_thin_pool"),
+    ),
+    Row(
+        _BONDED,
+        "BIOS, a bridge on a VLAN on a bond of two NICs",
+        Trial(network=_NETWORK, links=_LINKS),
     ),
     Row(
         _machine("shuffled", firmware="uefi", bus="virtio-scsi", decoys=2),

@@ -24,7 +24,9 @@ class Trial:
     """`layout` is YAML, and empty for the rehearsal's own. `root` are the disks, by name, that the
     installed system lies on; with `removed` it starts once more without that one. `unlock` is the
     LUKS volume whose passphrase is typed at the console; `tpm_unlocks` is one that the TPM2 opens.
-    It has to ask when the system starts once more with another TPM2.
+    It has to ask when the system starts once more with another TPM2. `network` is YAML, as a
+    node's file has it, and `links` what the system has to say of the bonds, VLANs and bridges that
+    this makes. `lacking` are the modules for which initramfs-tools has to make its initramfs anew.
     """
 
     layout: str = ""
@@ -32,6 +34,9 @@ class Trial:
     removed: str = ""
     unlock: str = ""
     tpm_unlocks: str = ""
+    network: str = ""
+    links: str = ""
+    lacking: str = ""
     again: Again | None = None
 
     @property
@@ -55,8 +60,12 @@ def second(node: str) -> str:
     return f"{node}-again"
 
 
-def is_proof(line: str, nonce: str, disks: Collection[str], node: VirtualNode) -> bool:
-    """Whether the installed system says so itself: nonce, disks, firmware, and a running sshd."""
+def is_proof(
+    line: str, nonce: str, disks: Collection[str], node: VirtualNode, trial: Trial
+) -> bool:
+    """Whether the installed system says so itself: nonce, disks, firmware, and what else there is
+    to say of it.
+    """
     try:
         said = json.loads(line)
     except ValueError:
@@ -67,6 +76,8 @@ def is_proof(line: str, nonce: str, disks: Collection[str], node: VirtualNode) -
         "disks": " ".join(sorted(disks)),
         "firmware": node.firmware,
         "secure_boot": int(node.secure_boot),
+        "links": trial.links,
+        "initramfs": trial.lacking,
         "sshd": "active",
     }
     return bool(said == proof)
