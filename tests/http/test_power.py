@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Switching machines by the protocols themselves, against simulators of BMCs."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from tests.bmc import ipmi, redfish
 from tests.bmc.chassis import Toy
-from tests.http.conftest import ADDRESS, free_ports
+from tests.http.conftest import ADDRESS, Live, free_ports, serving
 
 from swarmstrap.errors import BadInput, Refused
+from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.power.commands import by_exec, by_ipmi, by_ssh
 from swarmstrap_server.power.driver import PowerFailed
+from swarmstrap_server.power.orders import PowerOrder
 from swarmstrap_server.power.redfish import RedfishMachine
 from swarmstrap_server.power.switching import Waits, start_anew, turn_off, turn_on
 from swarmstrap_server.power.wol import Waker, packet
 from swarmstrap_server.power.words import Exec, Ipmi, Redfish, Ssh, Wol
+from swarmstrap_server.rollouts.values import Order
 from swarmstrap_server.site.paths import SitePaths
 
-WAITS = Waits(off=0.5, kill=5.0, on=5.0, poll=0.1)
+WAITS = Waits(off=0.5, kill=60.0, on=60.0, poll=0.1)
+SECONDS = 180.0
 REDFISH = Redfish(
     address="", username=redfish.USER, password_file="redfish.pw", verify="keys/ca.crt"
 )
@@ -37,7 +43,7 @@ def password(site: SitePaths, name: str, text: str) -> None:
 async def by_redfish(site: SitePaths, tmp_path: Path) -> AsyncIterator[tuple[Toy, Redfish]]:
     toy, (port,) = Toy(), free_ports(1)
     password(site, "redfish.pw", redfish.PASSWORD)
-    async with redfish.bmc(toy, tmp_path / "bmc", site, ADDRESS, port):
+    async with redfish.bmc(toy, tmp_path / "redfish", site, ADDRESS, port):
         yield toy, replace(REDFISH, address=f"https://{ADDRESS}:{port}")
 
 
@@ -45,7 +51,7 @@ async def by_redfish(site: SitePaths, tmp_path: Path) -> AsyncIterator[tuple[Toy
 async def over_ipmi(site: SitePaths, tmp_path: Path) -> AsyncIterator[tuple[Toy, Ipmi]]:
     toy, (port,) = Toy(), free_ports(1)
     password(site, "ipmi.pw", ipmi.PASSWORD)
-    async with ipmi.bmc(toy, tmp_path / "bmc", ADDRESS, port):
+    async with ipmi.bmc(toy, tmp_path / "ipmi", ADDRESS, port):
         yield toy, replace(IPMI, port=port)
 
 
@@ -141,3 +147,38 @@ async def test_wake_on_lan() -> None:
         packet("52:54:00:12:34")
     with pytest.raises(BadInput, match="n1 has no mac"):
         Waker(Wol(), "n1", frozenset())
+
+
+async def switched(live: Live, key: str) -> None:
+    """Until nobody of the rollout is being switched any more, and all of them are on."""
+    states = {"powering"}
+    while states != {"booting"}:
+        await asyncio.sleep(0.05)
+        states = {member.state for member in live.services.rollouts.rollout(key).members}
+        assert states <= {"powering", "booting"}
+
+
+async def test_deploy_switches_one_node_by_redfish_and_one_by_ipmi(
+    site: SitePaths, by_redfish: tuple[Toy, Redfish], over_ipmi: tuple[Toy, Ipmi]
+) -> None:
+    (first, redfish_words), (second, ipmi_words) = by_redfish, over_ipmi
+    second.is_on = True
+    groups = [
+        {"name": "new", "members": ["n1"], "power": msgspec.to_builtins(redfish_words)},
+        {"name": "old", "members": ["n2"], "power": msgspec.to_builtins(ipmi_words)},
+    ]
+    (site.root / "groups.yaml").write_bytes(msgspec.json.encode({"groups": groups}))
+    async with serving(site) as live:
+        order = Order(arm=Arm(nodes=("new", "old"), image="tiny"))
+        begun = await asyncio.to_thread(live.operator.deploy, order)
+        await asyncio.wait_for(switched(live, begun.id), SECONDS)
+        asked = PowerOrder(nodes=("new", "old"), action="status")
+        results = await asyncio.to_thread(live.operator.power, asked)
+        events = live.services.deployments.store.events("n2")
+    assert [(r.node, r.driver, r.state) for r in results] == [
+        ("n1", "redfish", "on"),
+        ("n2", "ipmi", "on"),
+    ]
+    assert first.asked == ["network", "on"]
+    assert second.asked == ["network", "off", "on"]
+    assert "switched on by ipmi" in [record.event.description for record in events]
