@@ -132,7 +132,7 @@ bench-boot: build/.venv ## kernel and initramfs for 1 to 16 nodes; build/bench/b
 	@$(BIN)/python -m tests.bench.bootfetch
 
 bench-fleet: build/.venv ## simulated nodes for one core of a server; build/bench/fleet.json; NODES=500,1000
-	@$(BIN)/python -m tests.bench.fleet $(if $(NODES),--nodes $(NODES))
+	@$(BIN)/python -m tests.bench.fleet $(if $(NODES),--nodes $(NODES)) $(if $(FETCH),--fetch $(FETCH))
 
 bench-simulation: build/.venv ## swarms of 30 to 10,000 nodes by the server's policy; MOST=1000 for fewer
 	@$(BIN)/python -m tests.bench.simulation --most $(or $(MOST),10000)
