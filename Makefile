@@ -28,7 +28,8 @@ SERVER_PACKAGES := \
 # What rehearsals, the demo and the tests call besides.
 LAB_PACKAGES := \
 	ipxe-qemu qemu-system-x86 ovmf mmdebstrap debian-archive-keyring attr acl tar \
-	openipmi openssh-server skopeo xz-utils bzip2 netplan.io ifupdown swtpm \
+	openipmi openssh-server skopeo xz-utils bzip2 netplan.io ifupdown \
+	swtpm libtss2-esys-3.0.2-0 libtss2-rc0 \
 	shellcheck shfmt iptables chromium
 # What the swarm is measured beside.
 BENCH_PACKAGES := aria2 udpcast rsync curl zstd tar iproute2
