@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
+from swarmstrap_server import logform
 from swarmstrap_server.commands import capture as cli_capture
 from swarmstrap_server.commands import completion as cli_completion
 from swarmstrap_server.commands import deploy as cli_deploy
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        format=logform.PLAIN,
     )
     try:
         reaching.check(args)
