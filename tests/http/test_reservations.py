@@ -41,7 +41,7 @@ async def one(live: Live) -> Reservation:
 
 async def test_nodes_return_to_their_pools_image_when_the_time_is_over(pool: Live) -> None:
     made = await reserve(pool, "pool")
-    assert (made.nodes, made.by) == (("n1", "n2"), "socket")
+    assert (made.nodes, made.by) == (("n1", "n2"), "the socket")
     lent = pool.services.deployments.view("n1").deployment
     assert lent is not None
     assert (lent.title, lent.finish) == ("tiny:1", "poweroff")
@@ -85,7 +85,7 @@ async def test_what_cannot_be_reserved(pool: Live) -> None:
         await asyncio.to_thread(pool.operator.reserve, wanted(pool, "n1", hours=0))
     assert await asyncio.to_thread(pool.operator.rollouts) == []
     await reserve(pool, "n1")
-    with pytest.raises(SwarmstrapError, match="n1 is reserved by socket until 20"):
+    with pytest.raises(SwarmstrapError, match="n1 is reserved by the socket until 20"):
         await reserve(pool, "n2", "n1")
 
 
