@@ -9,7 +9,7 @@ SHELLS   := .ci/run $(shell git ls-files 'dracut/*.sh' 'boot/*.sh' 2>/dev/null)
 FAST     := tests/unit tests/fuzz tests/plans tests/disk tests/http tests/swarm
 # A virtual node alone keeps one core busy. So they come in two streams of about the same length;
 # in front of the second one are the tiers without any.
-SEVERAL  := $(addprefix tests/vm/test_,rehearsal.py failing_disks.py refused_nodes.py refused_disks.py disk_image.py hardware_matrix.py)
+SEVERAL  := $(addprefix tests/vm/test_,rehearsal.py failing_disks.py refused_nodes.py refused_disks.py disk_image.py hardware_matrix.py update.py)
 ONE      := tests/dracut $(filter-out $(SEVERAL),$(sort $(wildcard tests/vm/test_*.py)))
 LONGEST  := --durations=0 --durations-min=20
 

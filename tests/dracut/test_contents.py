@@ -16,7 +16,7 @@ import swarmstrap
 AGENT = Path(swarmstrap.__file__).parent
 DIRECTORIES = ("usr/bin", "usr/sbin")
 # What the agent starts in the new system, not in the initramfs.
-OF_THE_NEW_SYSTEM = {"grub-install"}
+OF_THE_NEW_SYSTEM = {"grub-install", "systemd-cryptenroll", "clevis"}
 FAMILIES = (
     "drivers/ata",
     "drivers/block",

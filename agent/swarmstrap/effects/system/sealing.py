@@ -55,6 +55,6 @@ def _bind(system: Chroot, step: SealKey, node: str, secret: str) -> None:
     for line in listed.stdout.splitlines():
         # `1: tpm2 '{...}'`, and a slot of another pin is somebody else's.
         slot, _, pin = line.partition(":")
-        if pin.split()[:1] == ["tpm2"]:
+        if pin.strip().startswith("tpm2 "):
             unbind = ["clevis", "luks", "unbind", "-f", "-d", node, "-s", slot]
             system.run(unbind, timeout=_SECONDS)
