@@ -72,9 +72,12 @@ class _Rack:
     def peers(self) -> int:
         return len(self.circles[0])
 
-    @property
-    def gateways_wanted(self) -> int:
-        return min(GATEWAYS, max(2, 1 + self.peers // PEERS_A_GATEWAY))
+    def gateways_wanted(self, *, stalled: bool) -> int:
+        """Twice as many once one stands still; but two are enough in a small rack, whose others
+        would find no gateway with room for them.
+        """
+        wanted = min(GATEWAYS, 1 + self.peers // PEERS_A_GATEWAY)
+        return max(2, 2 * wanted if stalled else wanted)
 
     def most_near(self, peer: _Peer) -> int:
         """How many of its own rack a peer may know."""
@@ -201,7 +204,7 @@ class Neighbours:
         Where nobody says what racks there are, there is one.
         """
         rack = self._racks[peer.rack]
-        wanted = rack.gateways_wanted * (2 if stalled else 1)
+        wanted = rack.gateways_wanted(stalled=stalled)
         if peer.gateway or rack.gateways >= wanted or (not peer.rack and len(self._racks) == 1):
             return
         if newcomer or (not peer.full and (stalled or not rack.gateways)):
