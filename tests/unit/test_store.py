@@ -14,7 +14,8 @@ from swarmstrap.hardware import Boot, Cpu, Inventory, Memory, SystemVendor
 from swarmstrap.wire import Event, PlanReport
 from swarmstrap_server.control.identity import marks
 from swarmstrap_server.control.nodes import Deployment
-from swarmstrap_server.control.store import _MIGRATIONS, SeenNode, Store, Token
+from swarmstrap_server.control.schema import MIGRATIONS
+from swarmstrap_server.control.store import SeenNode, Store, Token
 
 INVENTORY = Inventory(
     boot=Boot(current_boot_mode="bios"),
@@ -105,7 +106,7 @@ def test_a_deployment_has_one_session(store: Store) -> None:
 def test_a_database_of_an_older_version_is_brought_forward(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        raw.executescript(_MIGRATIONS[0])
+        raw.executescript(MIGRATIONS[0])
         raw.execute("INSERT INTO tokens (hash, deployment, expires) VALUES (x'00', 'd1', 5.0)")
         raw.execute("PRAGMA user_version = 1")
     with closing(Store(path)) as store:
