@@ -2,8 +2,7 @@
 """A rollout on a terminal: how far it is, and at its end who failed and why."""
 
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 
 from rich.console import Console, Group, RenderableType
@@ -46,7 +45,7 @@ def _followed(server: Operator, key: str, status: Status | None, console: Consol
     shown = ""
     while True:
         rollout = server.rollout(key)
-        text = progress(rollout)
+        text = progress(rollout.summary.states)
         if status is not None:
             status.update(text)
         elif text != shown and not console.quiet:
@@ -57,10 +56,9 @@ def _followed(server: Operator, key: str, status: Status | None, console: Consol
         time.sleep(_POLL_SECONDS)
 
 
-def progress(rollout: Rollout) -> str:
+def progress(states: Mapping[MemberState, int]) -> str:
     """`12 deploying, 3 booting`, in the order in which a node goes through them."""
-    count = Counter(member.state for member in rollout.members)
-    return ", ".join(f"{count[state]} {state}" for state in _STATES if count[state])
+    return ", ".join(f"{states[state]} {state}" for state in _STATES if state in states)
 
 
 def result(rollout: Rollout) -> RenderableType:
@@ -72,7 +70,7 @@ def headline(rollout: Rollout) -> str:
     good = sum(member.state == "deployed" for member in rollout.members)
     total = len(rollout.members)
     if rollout.ended is None:
-        return f"{rollout.title}: {progress(rollout)}"
+        return f"{rollout.title}: {progress(rollout.summary.states)}"
     spent = duration(rollout.ended - rollout.created)
     return f"{rollout.title}: {'all' if good == total else f'{good} of {total}'} done in {spent}"
 

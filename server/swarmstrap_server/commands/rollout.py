@@ -15,6 +15,7 @@ from swarmstrap_server.commands.reaching import operator
 from swarmstrap_server.control.client import Operator
 from swarmstrap_server.rollouts.values import Rollout
 
+_LATEST = 20
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -37,7 +38,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _ls(args: argparse.Namespace) -> int:
-    rollouts = operator(args).rollouts()
+    rollouts = operator(args).rollouts(_LATEST)
     if args.json:
         print(msgspec.json.encode(rollouts).decode())
         return 0
@@ -47,7 +48,7 @@ def _ls(args: argparse.Namespace) -> int:
     for one in rollouts:
         began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created))
         took = duration(one.ended - one.created) if one.ended else "under way"
-        table.add_row(one.id, began, one.title, progress(one), took)
+        table.add_row(one.id, began, one.title, progress(one.states), took)
     Console().print(table)
     return 0
 
@@ -91,13 +92,13 @@ def _tell(args: argparse.Namespace, rollout: Rollout) -> None:
     if args.json:
         print(msgspec.json.encode(rollout).decode())
     else:
-        print(f"rollout {rollout.id}: {rollout.title}: {progress(rollout)}")
+        print(f"rollout {rollout.id}: {rollout.title}: {progress(rollout.summary.states)}")
 
 
 def _named(server: Operator, key: str) -> Rollout:
     if key:
         return server.rollout(key)
-    latest = next(iter(server.rollouts()), None)
+    latest = next(iter(server.rollouts(1)), None)
     if latest is None:
         raise BadInput("nothing was deployed yet", hint="swarmstrap deploy IMAGE --to NODE")
-    return latest
+    return server.rollout(latest.id)

@@ -72,4 +72,9 @@ MIGRATIONS = (
         body BLOB NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE rollout_members ADD COLUMN state TEXT NOT NULL DEFAULT '';
+    UPDATE rollout_members SET state = json_extract(CAST(body AS TEXT), '$.state');
+    CREATE INDEX rollouts_by_end ON rollouts (ended) WHERE ended IS NOT NULL;
+    """,
 )

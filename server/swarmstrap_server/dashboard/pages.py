@@ -24,8 +24,7 @@ from swarmstrap_server.images.torrents import piece_length
 
 ACTING: Role = "operator"
 _CHART = (900, 170)
-# Each has up to some thousand members, all of them read for the list.
-_ROLLOUTS = 20
+_ROLLOUTS = 50
 _MENU = (
     ("/", "Fleet"),
     ("/swarm", "Swarm"),
@@ -138,7 +137,7 @@ def _swarms(look: Look) -> object:
 
 def _deployments(look: Look) -> Values:
     services = look.services
-    latest = services.rollouts.latest(_ROLLOUTS)
+    latest = services.rollouts.summaries(_ROLLOUTS)
     return {"history": history(latest, services.deployments.store.deployments(), look.now)}
 
 

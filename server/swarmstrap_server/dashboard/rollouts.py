@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.dashboard.timeline import Batch, Share, Timeline, batches, shares, timeline
-from swarmstrap_server.rollouts.values import Member, MemberState, Rollout
+from swarmstrap_server.rollouts.values import Member, MemberState, Rollout, RolloutSummary
 
 # In the order of a rollout's bar: what went well at the left, what did not at the right.
 STATES: tuple[MemberState, ...] = (
@@ -24,7 +24,7 @@ STATES: tuple[MemberState, ...] = (
 class Row:
     """A rollout in the list; `seconds` are until its end, or until now."""
 
-    rollout: Rollout
+    rollout: RolloutSummary
     seconds: float
     shares: tuple[Share, ...]
 
@@ -41,24 +41,23 @@ class History:
 class RolloutPage:
     """`failed` are the members that did not get the image; `timeline` is of those that began."""
 
+    rollout: Rollout
     row: Row
     failed: tuple[Member, ...]
     timeline: Timeline | None
 
 
-def history(rollouts: Sequence[Rollout], deployments: Iterable[Deployment], now: float) -> History:
-    """What `rollouts` have armed is not shown again among the batches."""
-    theirs = {member.deployment for rollout in rollouts for member in rollout.members}
-    others = (deployment for deployment in deployments if deployment.id not in theirs)
+def history(
+    rollouts: Sequence[RolloutSummary], deployments: Iterable[Deployment], now: float
+) -> History:
+    """What a rollout has armed is not shown again among the batches."""
+    others = (deployment for deployment in deployments if not deployment.rollout)
     return History(tuple(row(rollout, now) for rollout in rollouts), batches(others, now))
 
 
-def row(rollout: Rollout, now: float) -> Row:
-    return Row(
-        rollout,
-        (rollout.ended or now) - rollout.created,
-        shares((member.state for member in rollout.members), STATES),
-    )
+def row(rollout: RolloutSummary, now: float) -> Row:
+    spent = (rollout.ended or now) - rollout.created
+    return Row(rollout, spent, shares(rollout.states, STATES))
 
 
 def rollout_page(
@@ -66,7 +65,8 @@ def rollout_page(
 ) -> RolloutPage:
     """`deployments` are those of its members that were armed."""
     return RolloutPage(
-        row=row(rollout, now),
+        rollout=rollout,
+        row=row(rollout.summary, now),
         failed=rollout.failed,
         timeline=timeline(deployments, now, whole=whole) if deployments else None,
     )

@@ -17,7 +17,7 @@ from swarmstrap_server.power.switchboard import Switchboard
 from swarmstrap_server.rollouts import machine
 from swarmstrap_server.rollouts.keeping import Kept
 from swarmstrap_server.rollouts.machine import Start, TakeBack
-from swarmstrap_server.rollouts.values import Member, Order, Rollout
+from swarmstrap_server.rollouts.values import Member, Order, Rollout, RolloutSummary
 from swarmstrap_server.site.yamlfile import nearest
 
 log = logging.getLogger(__name__)
@@ -90,13 +90,17 @@ class Rollouts:
         """Raises BadInput when there is none."""
         found = self._live.get(key) or self._kept.rollout(key)
         if found is None:
-            known = [rollout.id for rollout in self.latest(100)]
+            known = [rollout.id for rollout in self.summaries(100)]
             raise BadInput(f"no rollout {key!r}{nearest(key, known)}", hint="see rollout ls")
         return found
 
-    def latest(self, limit: int) -> list[Rollout]:
-        """Newest first."""
-        return self._kept.latest(limit)
+    def summaries(self, limit: int, after: str = "") -> list[RolloutSummary]:
+        """Newest first, from the one that follows `after`."""
+        return self._kept.summaries(limit, after)
+
+    def ended_since(self, since: float) -> set[str]:
+        """The identifiers of those that ended at `since` or later."""
+        return self._kept.ended_since(since)
 
     def latest_of(self, node: str) -> Rollout | None:
         return self._kept.latest_of(node)
@@ -152,7 +156,7 @@ class Rollouts:
         """Those that could be; one that cannot is no reason to leave the others."""
         order = replace(self._live[key].order.arm, nodes=tuple(nodes))
         try:
-            return self._deployments.arm(order)
+            return self._deployments.arm(order, rollout=key)
         except SwarmstrapError as error:
             if len(nodes) > 1:
                 return [one for node in nodes for one in self._arm(key, [node])]
