@@ -152,7 +152,7 @@ async def test_the_end_of_a_rollout_is_told_once(live: Live) -> None:
     with live.paths.settings.open("a") as settings:
         settings.write(f"webhooks: [{hook}]\n")
     rollouts = live.services.rollouts
-    begun = rollouts.start(Order(arm=Arm(nodes=("n1", "n2"), image="tiny"), power=False))
+    begun = rollouts.start(Order(arm=Arm(nodes=("n1", "n2"), image="tiny"), power=False), "ann")
     live.services.upkeep.tick()
     assert outcomes(live) == []
     rollouts.cancel(begun.id)

@@ -34,11 +34,11 @@ async def show_rollout(call: Call) -> Rollout:
 async def start_rollout(call: Call) -> Rollout:
     order = await call.body(Order)
     call.services.publish()
-    return call.services.rollouts.start(order)
+    return call.services.rollouts.start(order, call.principal.name)
 
 
 async def plan_rollout(call: Call) -> Rollout:
-    return call.services.rollouts.plan(await call.body(Order))
+    return call.services.rollouts.plan(await call.body(Order), call.principal.name)
 
 
 async def cancel_rollout(call: Call) -> Rollout:
@@ -46,7 +46,7 @@ async def cancel_rollout(call: Call) -> Rollout:
 
 
 async def retry_rollout(call: Call) -> Rollout:
-    return call.services.rollouts.retry(_known(call).id)
+    return call.services.rollouts.retry(_known(call).id, call.principal.name)
 
 
 def _known(call: Call) -> Rollout:

@@ -59,6 +59,8 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         print(msgspec.json.encode(rollout).decode())
         return 0
+    ordered = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(rollout.created))
+    print(f"rollout {rollout.id}, ordered by {rollout.by} at {ordered}")
     table = Table(box=None, pad_edge=False)
     for title in ("node", "state", "since", "tries"):
         table.add_column(title)

@@ -134,11 +134,14 @@ class Deployments:
         said = f"{seen.name} is called {wish.name}{groups}, by {by}"
         self.feed.note(wish.name, "named", said, self.clock())
 
-    def arm(self, order: Arm, *, rollout: str = "") -> list[Deployment]:
-        """All of the nodes, or none: raises BadInput or Refused before anything is written."""
+    def arm(self, order: Arm, *, by: str = "", rollout: str = "") -> list[Deployment]:
+        """All of the nodes, or none: raises BadInput or Refused before anything is written.
+
+        `by` is who asks, `rollout` for what.
+        """
         now = self.clock()
         self.reload()
-        armed = [replace(one, rollout=rollout) for one in self.would_arm(order)]
+        armed = [replace(one, by=by, rollout=rollout) for one in self.would_arm(order)]
         with self.store.transaction():
             for deployment in armed:
                 self._take_back(deployment.node, "replaced by a new arming", now)

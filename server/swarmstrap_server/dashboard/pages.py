@@ -137,8 +137,13 @@ def _swarms(look: Look) -> object:
 
 def _deployments(look: Look) -> Values:
     services = look.services
-    latest = services.rollouts.summaries(_ROLLOUTS)
-    return {"history": history(latest, services.deployments.store.deployments(), look.now)}
+    page = history(
+        services.reservations.lent.running(),
+        services.rollouts.summaries(_ROLLOUTS),
+        services.deployments.store.deployments(),
+        look.now,
+    )
+    return {"history": page}
 
 
 def _deployment(look: Look) -> Values:

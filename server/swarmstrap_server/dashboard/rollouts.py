@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.dashboard.timeline import Batch, Share, Timeline, batches, shares, timeline
-from swarmstrap_server.rollouts.values import Member, MemberState, Rollout, RolloutSummary
+from swarmstrap_server.rollouts.values import (
+    Member,
+    MemberState,
+    Reservation,
+    Rollout,
+    RolloutSummary,
+)
+from swarmstrap_server.site import ranges
 
 # In the order of a rollout's bar: what went well at the left, what did not at the right.
 STATES: tuple[MemberState, ...] = (
@@ -30,9 +37,18 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """Rollouts, and below them what was armed without one; both the latest first."""
+class Loan:
+    """`nodes` are those that have not been returned, as `n[001-016]`."""
 
+    nodes: str
+    reservation: Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is lent now, rollouts, and what was armed without one; these the latest first."""
+
+    lent: tuple[Loan, ...]
     rollouts: tuple[Row, ...]
     batches: tuple[Batch, ...]
 
@@ -48,11 +64,15 @@ class RolloutPage:
 
 
 def history(
-    rollouts: Sequence[RolloutSummary], deployments: Iterable[Deployment], now: float
+    running: Iterable[Reservation],
+    rollouts: Sequence[RolloutSummary],
+    deployments: Iterable[Deployment],
+    now: float,
 ) -> History:
     """What a rollout has armed is not shown again among the batches."""
     others = (deployment for deployment in deployments if not deployment.rollout)
-    return History(tuple(row(rollout, now) for rollout in rollouts), batches(others, now))
+    lent = tuple(Loan(ranges.fold(one.left), one) for one in running)
+    return History(lent, tuple(row(rollout, now) for rollout in rollouts), batches(others, now))
 
 
 def row(rollout: RolloutSummary, now: float) -> Row:

@@ -46,6 +46,7 @@ class Batch:
     key: str
     title: str
     mode: str
+    by: str
     ordered: float
     nodes: int
     running: bool
@@ -118,6 +119,7 @@ def _batch(same: Sequence[Deployment], now: float) -> Batch:
         key=min(d.id for d in same),
         title=same[0].title,
         mode=same[0].mode,
+        by=same[0].by,
         ordered=same[0].armed_at,
         nodes=len(same),
         running=running,

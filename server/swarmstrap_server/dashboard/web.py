@@ -124,7 +124,7 @@ async def _deploy(request: web.Request, principal: Principal) -> web.Response:
     except msgspec.ValidationError as error:
         raise BadInput(f"the form cannot be used: {error}") from error
     frame = frame_of(services, principal, "/deploy", "")
-    return _html(request, "deploy.html", frame, ordering(services, wanted))
+    return _html(request, "deploy.html", frame, ordering(services, wanted, principal.name))
 
 
 def _look(request: web.Request) -> Look:

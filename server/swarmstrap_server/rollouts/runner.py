@@ -16,6 +16,7 @@ from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.power.switchboard import Switchboard
 from swarmstrap_server.rollouts import machine
 from swarmstrap_server.rollouts.keeping import Kept
+from swarmstrap_server.rollouts.lending import Lent
 from swarmstrap_server.rollouts.machine import Start, TakeBack
 from swarmstrap_server.rollouts.values import Member, Order, Rollout, RolloutSummary
 from swarmstrap_server.site.yamlfile import nearest
@@ -35,6 +36,7 @@ class Rollouts:
         self._deployments = deployments
         self._switchboard = switchboard
         self._kept = Kept(deployments.store)
+        self.lent = Lent(deployments.store)
         self._switching: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._live = {rollout.id: rollout for rollout in self._kept.under_way()}
@@ -44,7 +46,7 @@ class Rollouts:
 
     # What operators ask for
 
-    def plan(self, order: Order) -> Rollout:
+    def plan(self, order: Order, by: str) -> Rollout:
         """The rollout that `start` would begin, with no identifier; raises what that raises."""
         now = self._deployments.clock()
         self._deployments.reload()
@@ -54,16 +56,17 @@ class Rollouts:
         members = tuple(
             Member(node=node, switched=order.power and self._switchboard.switches(node), since=now)
             for node in nodes
+        self.lent.check_free(nodes, by)
         )
-        return Rollout(id="", order=exact, created=now, members=members)
+        return Rollout(id="", by=by, order=exact, created=now, members=members)
 
-    def start(self, order: Order) -> Rollout:
-        """Begins at once; raises BadInput or Refused, with nothing done, when a node cannot be
-        armed.
+    def start(self, order: Order, by: str) -> Rollout:
+        """Begins at once, for `by`; raises BadInput or Refused, with nothing done, when a node
+        cannot be armed, or is reserved by another.
         """
-        rollout = replace(self.plan(order), id=secrets.token_hex(_ID_BYTES))
+        rollout = replace(self.plan(order, by), id=secrets.token_hex(_ID_BYTES))
         self._put(rollout)
-        log.info("rollout %s: %s", rollout.id, rollout.title)
+        log.info("rollout %s: %s, by %s", rollout.id, rollout.title, by)
         self._advance(rollout)
         return self.rollout(rollout.id)
 
@@ -76,7 +79,7 @@ class Rollouts:
         self._advance(self._live[key])
         return self.rollout(key)
 
-    def retry(self, key: str) -> Rollout:
+    def retry(self, key: str, by: str) -> Rollout:
         """A new rollout of those that failed; raises Refused when nobody did."""
         rollout = self.rollout(key)
         failed = tuple(member.node for member in rollout.failed)
@@ -84,7 +87,7 @@ class Rollouts:
             what = "has not ended" if rollout.ended is None else "has nobody who failed"
             raise Refused(f"rollout {key} {what}", hint=f"see swarmstrap rollout show {key}")
         order = rollout.order
-        return self.start(replace(order, arm=replace(order.arm, nodes=failed)))
+        return self.start(replace(order, arm=replace(order.arm, nodes=failed)), by)
 
     def rollout(self, key: str) -> Rollout:
         """Raises BadInput when there is none."""
@@ -154,9 +157,10 @@ class Rollouts:
 
     def _arm(self, key: str, nodes: Sequence[str]) -> list[Deployment]:
         """Those that could be; one that cannot is no reason to leave the others."""
-        order = replace(self._live[key].order.arm, nodes=tuple(nodes))
+        rollout = self._live[key]
+        order = replace(rollout.order.arm, nodes=tuple(nodes))
         try:
-            return self._deployments.arm(order, rollout=key)
+            return self._deployments.arm(order, by=rollout.by, rollout=key)
         except SwarmstrapError as error:
             if len(nodes) > 1:
                 return [one for node in nodes for one in self._arm(key, [node])]

@@ -62,11 +62,13 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`order` has one version of the image, and the names of nodes. `switchings` are when nodes
-    were switched, as far back as the pace looks; `ended` is when the last member came to its end.
+    """Ordered `by` whom; `order` has one version of the image, and the names of nodes.
+    `switchings` are when nodes were switched, as far back as the pace looks; `ended` is when the
+    last member came to its end.
     """
 
     id: str
+    by: str = ""
     order: Order
     created: float
     members: tuple[Member, ...]
@@ -88,6 +90,7 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         arm = self.order.arm
         return RolloutSummary(
             id=self.id,
+            by=self.by,
             image=arm.image,
             version=arm.version,
             mode=arm.mode,
@@ -102,6 +105,7 @@ class RolloutSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """A rollout as lists have it: `states` counts its members."""
 
     id: str
+    by: str
     image: str
     version: str
     mode: Mode
