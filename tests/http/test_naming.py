@@ -9,6 +9,7 @@ from tests.http.conftest import Live, register
 
 from swarmstrap_server import cli
 from swarmstrap_server.control.operator_wire import Arm, NodeView
+from swarmstrap_server.rollouts.values import Order
 
 Capture = pytest.CaptureFixture[str]
 STRANGER, OTHER = "52:54:00:aa:bb:cc", "52:54:00:aa:bb:dd"
@@ -84,6 +85,24 @@ async def test_an_operator_names_it_and_its_history_goes_along(live: Live, capsy
     assert "server/not-armed" in [record.event.name for record in document.events]
     assert await run(live, "node", "name", "web1", "web2") == 0
     assert list(await strangers(live)) == ["web2"]
+
+
+async def test_a_rollout_goes_along_with_a_new_name(live: Live) -> None:
+    old = (await live.api.register(register(STRANGER), patience=0)).node
+    assert await run(live, "node", "name", old, "web1") == 0
+    order = Order(arm=Arm(nodes=("web1",), image="tiny"), power=False)
+    begun = await asyncio.to_thread(live.operator.deploy, order)
+    assert await run(live, "node", "name", "web1", "web2") == 0
+    assert [member.node for member in live.services.rollouts.rollout(begun.id).members] == ["web2"]
+    live.services.rollouts.tick()
+    found = live.services.rollouts.latest_of("web2")
+    assert found is not None
+    (member,) = found.members
+    assert (member.node, member.state, member.deployment) == (
+        *("web2", "booting"),
+        begun.members[0].deployment,
+    )
+    assert live.services.rollouts.latest_of("web1") is None
 
 
 async def test_what_is_exported_may_go_into_the_site(live: Live, capsys: Capture) -> None:

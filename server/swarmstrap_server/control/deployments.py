@@ -75,8 +75,14 @@ class Deployments:
         self.images = images
         self.clock = clock
         self._since = clock()
+        # Who keeps in memory what the store says of nodes by their names reads it again.
+        self.readers: list[Callable[[], None]] = []
         self.feed = Feed(store, self.view, self.grants)
         self._adopt()
+
+    def _renamed(self) -> None:
+        for reader in self.readers:
+            reader()
 
     def view(self, node: str) -> NodeView:
         return views.node_view(self.site, self.store, node)
@@ -102,6 +108,7 @@ class Deployments:
             name = self._directory.identify(seen.marks)
             if name is not None and self.store.node(name) is None:
                 self.store.rename_node(seen.name, name)
+                self._renamed()
 
     def _settle(self, site: Site) -> None:
         self.site = site
@@ -130,6 +137,7 @@ class Deployments:
 
     def _name(self, seen: SeenNode, wish: Naming, by: str) -> None:
         self._settle(naming.give(self.site, self.store, seen, wish, by))
+        self._renamed()
         groups = f", in {', '.join(wish.groups)}" if wish.groups else ""
         said = f"{seen.name} is called {wish.name}{groups}, by {by}"
         self.feed.note(wish.name, "named", said, self.clock())

@@ -39,10 +39,14 @@ class Rollouts:
         self.lent = Lent(deployments.store)
         self._switching: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
-        self._live = {rollout.id: rollout for rollout in self._kept.under_way()}
+        self._recall()
+        deployments.readers.append(self._recall)
         for rollout in list(self._live.values()):
             now = deployments.clock()
             self._put(machine.interrupted(rollout, self._seen(rollout), now))
+
+    def _recall(self) -> None:
+        self._live = {rollout.id: rollout for rollout in self._kept.under_way()}
 
     # What operators ask for
 
@@ -52,11 +56,11 @@ class Rollouts:
         self._deployments.reload()
         would = self._deployments.would_arm(order.arm)
         nodes = tuple(deployment.node for deployment in would)
+        self.lent.check_free(nodes, by)
         exact = replace(order, arm=replace(order.arm, nodes=nodes, version=would[0].version))
         members = tuple(
             Member(node=node, switched=order.power and self._switchboard.switches(node), since=now)
             for node in nodes
-        self.lent.check_free(nodes, by)
         )
         return Rollout(id="", by=by, order=exact, created=now, members=members)
 
@@ -125,8 +129,10 @@ class Rollouts:
             await asyncio.gather(*self._switching.values(), return_exceptions=True)
 
     def tick(self) -> None:
-        for rollout in list(self._live.values()):
-            self._advance(rollout)
+        for key in list(self._live):
+            # One before it may have read the site, and a node may have another name by now.
+            if key in self._live:
+                self._advance(self._live[key])
 
     def _advance(self, before: Rollout) -> None:
         now = self._deployments.clock()
