@@ -25,6 +25,7 @@ from swarmstrap_server.site import pki
 from swarmstrap_server.site.hooks import is_signed, sign_hooks
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import Site, examine_site, read_site
+from swarmstrap_server.site.secretfiles import secret_file_problems
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -94,7 +95,7 @@ def _check(args: argparse.Namespace) -> int:
     site, problems = examine_site(args.site)
     lines = [str(problem) for problem in problems]
     if site is not None:
-        lines += _key_problems(site)
+        lines += [*secret_file_problems(site), *_key_problems(site)]
     if args.json:
         print(json.dumps({"problems": lines}, indent=2))
     elif lines or site is None:
