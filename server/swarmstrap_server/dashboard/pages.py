@@ -30,6 +30,7 @@ _MENU = (
     ("/swarm", "Swarm"),
     ("/deployments", "Deployments"),
     ("/images", "Images"),
+    ("/api/", "API"),
 )
 
 
@@ -96,6 +97,7 @@ def _fleet(look: Look) -> Values:
     return {
         "fleet": fleet(nodes.values(), look.watch.groups_of, look.now),
         "pressed": chosen,
+        "switched": any(map(look.services.switchboard.switches, look.watch.nodes)),
         "swarms": _swarms(look),
     }
 
