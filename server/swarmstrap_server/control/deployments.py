@@ -137,7 +137,8 @@ class Deployments:
 
     def _name(self, seen: SeenNode, wish: Naming, by: str) -> None:
         self._settle(naming.give(self.site, self.store, seen, wish, by))
-        self._renamed()
+        if seen.name != wish.name:
+            self._renamed()
         groups = f", in {', '.join(wish.groups)}" if wish.groups else ""
         said = f"{seen.name} is called {wish.name}{groups}, by {by}"
         self.feed.note(wish.name, "named", said, self.clock())
