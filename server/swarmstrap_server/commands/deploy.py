@@ -6,14 +6,16 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from typing import TypeAlias, get_args
+from typing import get_args
 
 import msgspec
 from rich.console import Console
 
 from swarmstrap.wire import Finish, Mode, Verify
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.following import exit_of, wait
 from swarmstrap_server.commands.reaching import operator
+from swarmstrap_server.commands.telling import add_json, print_json, tell
 from swarmstrap_server.commands.watch import follow
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.images.names import split
@@ -23,7 +25,6 @@ from swarmstrap_server.site import ranges
 from swarmstrap_server.site.hooks import sign_hooks
 from swarmstrap_server.site.reading import Site, read_site
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 _DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)?")
 _MINUTES = {"": 1, "m": 1, "h": 60, "d": 24 * 60}
 _WINDOW = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,4})s?")
@@ -51,7 +52,7 @@ def add_commands(commands: Commands) -> None:
     )
     add_choices(deploy)
     add_pace(deploy)
-    deploy.add_argument("--json", action="store_true", help="for machines")
+    add_json(deploy)
     deploy.set_defaults(run=_deploy, remote=True)
 
 
@@ -133,15 +134,12 @@ def _deploy(args: argparse.Namespace) -> int:
         return 0
     ended = wait(server, rollout.id, Console(), quiet=args.json or args.watch)
     if args.json and not args.watch:
-        print(msgspec.json.encode(ended).decode())
+        print_json(ended)
     return exit_of(ended)
 
 
 def _show(args: argparse.Namespace, rollout: Rollout) -> None:
-    if args.json:
-        print(msgspec.json.encode(rollout).decode())
-    else:
-        print("\n".join(_lines(rollout)))
+    tell(args, rollout, *_lines(rollout))
 
 
 def _lines(rollout: Rollout) -> Iterator[str]:

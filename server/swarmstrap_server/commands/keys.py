@@ -3,13 +3,11 @@
 
 import argparse
 from pathlib import Path
-from typing import TypeAlias
 
-import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column
 
-from swarmstrap_server.commands.telling import add_json, tell
+from swarmstrap_server.commands import Commands
+from swarmstrap_server.commands.telling import add_json, print_json, print_table, tell
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.resign import signed_by
 from swarmstrap_server.site.hooks import is_signed
@@ -17,8 +15,6 @@ from swarmstrap_server.site.keyring import Keyring
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import read_site
 from swarmstrap_server.site.secrets import read_secret
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _NEXT = "nodes learn it from their initramfs: swarmstrap initramfs"
 
@@ -57,14 +53,10 @@ def _ls(args: argparse.Namespace) -> int:
             {"fingerprint": k.fingerprint, "role": k.role, "key": k.key, "comment": k.comment}
             for k in keys
         ]
-        print(msgspec.json.encode(said).decode())
+        print_json(said)
         return 0
-    table = Table(box=None, pad_edge=False)
-    for title in ("key", "role", "comment"):
-        table.add_column(title, no_wrap=True)
-    for key in keys:
-        table.add_row(key.fingerprint, key.role, key.comment)
-    Console().print(table)
+    titles = [Column(title, no_wrap=True) for title in ("key", "role", "comment")]
+    print_table(titles, ((key.fingerprint, key.role, key.comment) for key in keys))
     return 0
 
 

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import TypeAlias, get_args
+from typing import get_args
 
 from swarmstrap.errors import BadInput
 from swarmstrap.units import human
 from swarmstrap_server import logform
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.installer.baked import baked, is_current
@@ -26,8 +27,6 @@ from swarmstrap_server.site.hooks import is_signed, sign_hooks
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import Site, examine_site, read_site
 from swarmstrap_server.site.secretfiles import secret_file_problems
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
