@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
+from tests.unit.making import deployment
 from tests.unit.test_rollouts import T0, rollout
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.hardware import Boot, Cpu, Inventory, Memory, SystemVendor
 from swarmstrap.wire import Event, PlanReport
 from swarmstrap_server.control.identity import marks
-from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.schema import MIGRATIONS
 from swarmstrap_server.control.store import SeenNode, Store, Token
 from swarmstrap_server.rollouts.keeping import Kept
@@ -31,21 +31,6 @@ INVENTORY = Inventory(
 
 def seen(name: str, mac: str = "52:54:00:00:00:01") -> SeenNode:
     return SeenNode(name, marks("", [mac]), "192.0.2.7", 5.0)
-
-
-def deployment(key: str, node: str, armed_at: float) -> Deployment:
-    return Deployment(
-        id=key,
-        node=node,
-        image="debian",
-        version="1",
-        infohash="00",
-        payload=1,
-        layout="default",
-        finish="reboot",
-        armed_at=armed_at,
-        until=armed_at + 60,
-    )
 
 
 @pytest.fixture
