@@ -84,10 +84,10 @@ async def test_an_operator_names_it_and_its_history_goes_along(live: Live, capsy
 
 async def test_a_rollout_goes_along_with_a_new_name(live: Live) -> None:
     old = (await live.api.register(register(STRANGER), patience=0)).node
-    assert await run(live, "node", "name", old, "web1") == 0
+    assert await live.command("node", "name", old, "web1") == 0
     order = Order(arm=Arm(nodes=("web1",), image="tiny"), power=False)
     begun = await asyncio.to_thread(live.operator.deploy, order)
-    assert await run(live, "node", "name", "web1", "web2") == 0
+    assert await live.command("node", "name", "web1", "web2") == 0
     assert [member.node for member in live.services.rollouts.rollout(begun.id).members] == ["web2"]
     live.services.rollouts.tick()
     found = live.services.rollouts.latest_of("web2")
@@ -100,17 +100,20 @@ async def test_a_rollout_goes_along_with_a_new_name(live: Live) -> None:
     assert live.services.rollouts.latest_of("web1") is None
 
 
-async def test_what_is_exported_may_go_into_the_site(live: Live, capsys: Capture) -> None:
+@pytest.mark.parametrize("name", ["web1", "100", "true"])
+async def test_what_is_exported_may_go_into_the_site(
+    live: Live, name: str, capsys: Capture
+) -> None:
     old = (await live.api.register(register(STRANGER), patience=0)).node
-    assert await live.command("node", "name", old, "web1") == 0
+    assert await live.command("node", "name", old, name) == 0
     capsys.readouterr()
     assert await live.command("node", "export") == 0
     (live.paths.root / "nodes" / "found.yaml").write_text(capsys.readouterr().out)
     await read(live)
-    assert list(await strangers(live)) == ["web1"]
+    assert list(await strangers(live)) == [name]
     assert await asyncio.to_thread(live.operator.names) == []
-    assert await live.command("node", "name", "web1", "web2") == 1
-    assert "web1 has its name from nodes/found.yaml:2" in capsys.readouterr().err
+    assert await live.command("node", "name", name, "web2") == 1
+    assert f"{name} has its name from nodes/found.yaml:2" in capsys.readouterr().err
 
 
 async def test_a_file_that_calls_it_otherwise_goes_before(live: Live) -> None:
