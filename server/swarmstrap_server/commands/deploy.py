@@ -4,7 +4,6 @@
 import argparse
 import re
 import sys
-import time
 from collections.abc import Iterator
 from typing import get_args
 
@@ -24,6 +23,7 @@ from swarmstrap_server.rollouts.values import Order, Pace, Rollout
 from swarmstrap_server.site import ranges
 from swarmstrap_server.site.hooks import sign_hooks
 from swarmstrap_server.site.reading import Site, read_site
+from swarmstrap_server.times import time_of_day
 
 _DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)?")
 _MINUTES = {"": 1, "m": 1, "h": 60, "d": 24 * 60}
@@ -160,7 +160,7 @@ def _lines(rollout: Rollout) -> Iterator[str]:
     for switched in (False, True):
         names = [m.node for m in armed if m.switched == switched]
         if names:
-            until = time.strftime("%H:%M:%S", time.localtime(min(m.until for m in armed)))
+            until = time_of_day(min(m.until for m in armed))
             begins = ", and switched on" if switched else ""
             are = "is" if len(names) == 1 else "are"
             yield f"{ranges.fold(names)} {are} armed for {image} until {until}{begins}"

@@ -28,6 +28,7 @@ from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.images.names import split
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.site.yamlfile import nearest
+from swarmstrap_server.times import time_of_day
 
 
 def add_commands(commands: Commands) -> None:
@@ -79,7 +80,7 @@ def _remark(node: NodeView) -> str:
         case "failed" | "planned" if deployment:
             return deployment.reason
         case "armed" if deployment:
-            return f"until {time.strftime('%H:%M:%S', time.localtime(deployment.until))}"
+            return f"until {time_of_day(deployment.until)}"
         case "deploying" if deployment:
             return deployment.phase
         case "discovered":
@@ -109,7 +110,7 @@ def _show(args: argparse.Namespace) -> int:
     if node.events:
         print("\nlast events")
     for record in node.events:
-        clock = time.strftime("%H:%M:%S", time.localtime(record.received))
+        clock = time_of_day(record.received)
         result = f" [{record.event.result}]" if record.event.result else ""
         text = indent(with_hint(record.event.description, record.event.hint), " " * 11).lstrip()
         print(f"  {clock} {record.event.name}{result}: {text}")

@@ -16,6 +16,7 @@ from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.images.names import split
 from swarmstrap_server.rollouts.values import NewReservation, Reservation
 from swarmstrap_server.site import ranges
+from swarmstrap_server.times import clock_time
 
 
 def add_commands(commands: Commands) -> None:
@@ -71,7 +72,7 @@ def _ls(args: argparse.Namespace) -> int:
 def _row(one: Reservation) -> tuple[str, ...]:
     remark = "returned" if one.ended else one.reason
     image = f"{one.order.arm.image}:{one.order.arm.version}"
-    return one.id, one.by, ranges.fold(one.nodes), image, _clock(one.until), remark
+    return one.id, one.by, ranges.fold(one.nodes), image, clock_time(one.until), remark
 
 
 def _end(args: argparse.Namespace) -> int:
@@ -83,7 +84,7 @@ def _tell(args: argparse.Namespace, one: Reservation) -> None:
     if args.json:
         print_json(one)
     elif one.tried is None:
-        print(f"reservation {one.id}: {ranges.fold(one.nodes)} until {_clock(one.until)}")
+        print(f"reservation {one.id}: {ranges.fold(one.nodes)} until {clock_time(one.until)}")
     else:
         left = f"{ranges.fold(one.left)} cannot be returned: {one.reason}" if one.left else ""
         print(f"reservation {one.id}: {left or f'{ranges.fold(one.nodes)} returns to the pool'}")
@@ -95,7 +96,3 @@ def _time(text: str) -> float:
     except ValueError:
         message = f"{text!r} is not a time, as in '2026-11-30 18:00'"
         raise argparse.ArgumentTypeError(message) from None
-
-
-def _clock(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -2,7 +2,6 @@
 """Commands about rollouts: rollout ls, show, cancel, retry."""
 
 import argparse
-import time
 
 from rich.console import Console
 
@@ -13,6 +12,7 @@ from swarmstrap_server.commands.reaching import operator
 from swarmstrap_server.commands.telling import add_json, print_json, print_table, tell
 from swarmstrap_server.control.client import Operator
 from swarmstrap_server.rollouts.values import Member, Rollout, RolloutSummary
+from swarmstrap_server.times import clock_time, time_of_day
 
 _LATEST = 20
 
@@ -44,7 +44,7 @@ def _ls(args: argparse.Namespace) -> int:
 
 
 def _row(one: RolloutSummary) -> tuple[str, ...]:
-    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created))
+    began = clock_time(one.created)
     took = duration(one.ended - one.created) if one.ended else "under way"
     return one.id, began, one.title, progress(one.states), took
 
@@ -55,7 +55,7 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         print_json(rollout)
         return 0
-    ordered = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(rollout.created))
+    ordered = clock_time(rollout.created)
     print(f"rollout {rollout.id}, ordered by {rollout.by} at {ordered}")
     print_table(("node", "state", "since", "tries"), map(_member, rollout.members))
     Console().print(result(rollout))
@@ -63,7 +63,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _member(member: Member) -> tuple[str, ...]:
-    since = time.strftime("%H:%M:%S", time.localtime(member.since))
+    since = time_of_day(member.since)
     return member.node, member.state, since, str(member.tries)
 
 

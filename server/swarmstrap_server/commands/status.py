@@ -2,7 +2,6 @@
 """`swarmstrap status`: what the server is doing, and how near its runs came to their limit."""
 
 import argparse
-import time
 from collections.abc import Iterator
 
 from swarmstrap.units import human
@@ -11,6 +10,7 @@ from swarmstrap_server.commands.reaching import operator
 from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.control.limits import Run
 from swarmstrap_server.control.operator_wire import Status
+from swarmstrap_server.times import clock_time
 
 
 def add_commands(commands: Commands) -> None:
@@ -38,7 +38,7 @@ def _lines(status: Status) -> Iterator[str]:
 
 def _run(run: Run) -> Iterator[str]:
     """Its copies are what the seeder sent of the image."""
-    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.began))
+    began = clock_time(run.began)
     doing = "runs" if run.running else "done"
     copies = run.from_seeder / run.payload
     yield f"{began}  {run.title}, {doing}: {human(run.payload)}, sent {copies:.2f} times"

@@ -45,6 +45,7 @@ from swarmstrap_server.control.store import SeenNode, Store, Token
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.site.secrets import node_secrets
+from swarmstrap_server.times import clock_time
 
 TOKEN_SECONDS = 600.0
 # An agent that got no answer tries again for a minute, and a try ends after half of one.
@@ -355,10 +356,6 @@ def _answered_before(token: Token, deployment: Deployment, claim: str, now: floa
 
 def digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
-
-
-def clock_time(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _why_not(name: str, latest: Deployment | None) -> str:

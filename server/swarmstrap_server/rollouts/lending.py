@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import msgspec
 
 from swarmstrap.errors import Refused
-from swarmstrap_server.control.deployments import clock_time
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.rollouts.values import Reservation
 from swarmstrap_server.site import ranges
+from swarmstrap_server.times import clock_time
 
 _LATEST = 100
 

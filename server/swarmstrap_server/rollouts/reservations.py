@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from swarmstrap.errors import BadInput, SwarmstrapError
-from swarmstrap_server.control.deployments import Deployments, clock_time
+from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.images.names import split
 from swarmstrap_server.rollouts.runner import Rollouts
 from swarmstrap_server.rollouts.values import NewReservation, Order, Reservation
 from swarmstrap_server.site.yamlfile import nearest
+from swarmstrap_server.times import clock_time
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What happened to a node and what to do, in a few lines, from all that is known of it. Pure."""
 
-import time
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
@@ -11,6 +10,7 @@ from swarmstrap.errors import with_hint
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import NodeView, Record
 from swarmstrap_server.rollouts.values import Member, Reservation, Rollout
+from swarmstrap_server.times import clock_time
 
 # More is `swarmstrap node show`.
 _MOST_EVENTS = 4
@@ -48,7 +48,7 @@ def why(
     return Why(
         node=view.name,
         state=_state(view, member, now),
-        happened=tuple(f"{_clock(at)}  {text}" for at, text in lines),
+        happened=tuple(f"{clock_time(at)}  {text}" for at, text in lines),
         to_do=_to_do(view, member),
     )
 
@@ -59,7 +59,7 @@ def _state(view: NodeView, member: Member | None, now: float) -> str:
         heard = round(now - (deployment.heard or now))
         return f"deploying {deployment.title}, phase {deployment.phase}, last heard {heard} s ago"
     if member is not None and not member.ended:
-        return f"{view.state}, {member.state} since {_clock(member.since)}"
+        return f"{view.state}, {member.state} since {clock_time(member.since)}"
     return view.state
 
 
@@ -88,7 +88,7 @@ def _by(name: str) -> str:
 
 def _of_reservation(lent: Reservation | None) -> Iterator[tuple[float, str]]:
     if lent is not None:
-        yield lent.begins, f"reserved by {lent.by} until {_clock(lent.until)}"
+        yield lent.begins, f"reserved by {lent.by} until {clock_time(lent.until)}"
 
 
 def _of_rollout(rollout: Rollout | None, member: Member | None) -> Iterator[tuple[float, str]]:
@@ -136,7 +136,3 @@ def _to_do(view: NodeView, member: Member | None) -> str:
 def _member(rollout: Rollout | None, node: str) -> Member | None:
     members = rollout.members if rollout else ()
     return next((member for member in members if member.node == node), None)
-
-
-def _clock(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
