@@ -83,6 +83,7 @@ def test_files_are_root_s_unless_the_table_says_otherwise(root: Path) -> None:
     [
         ("base/etc/motd.tmpl", "", r"overlays/base/etc/motd.tmpl: there is a template for /etc/mo"),
         ("base/etc/fstab", "", r"overlays/base/etc/fstab: /etc/fstab is written by the deployment"),
+        ("bsae.yaml", "files: {}\n", r"overlays/bsae.yaml: no overlay 'bsae', did you mean 'base'"),
         ("-a/etc/x", "", r"overlays/-a: not an overlay's name"),
         ("base.yaml", "files:\n  /etc/mtod: {}\n", r"overlays/base.yaml:2: no file /etc/mtod, did"),
         ("base.yaml", "files:\n  /etc/motd: {mode: u=rw}\n", r"overlays/base.yaml:2: 'u=rw' is no"),
@@ -108,7 +109,6 @@ def test_what_is_neither_file_nor_link(root: Path) -> None:
 
 def test_words_that_name_overlays_are_checked_where_they_stand(root: Path) -> None:
     put(root, "large/a", "x" * (MOST_BYTES - 100))
-    put(root, "nodes.yaml", "")
     (root / "nodes.yaml").write_text(
         "nodes:\n- name: n1\n  serial: a1\n  overlays: [bsae]\n"
         "- name: n2\n  serial: a2\n  overlays: [large, large]\n"

@@ -46,6 +46,12 @@ def read_overlays(paths: SitePaths, problems: list[BadInput]) -> dict[str, Overl
     if not paths.overlays.is_dir():
         return {}
     folders = sorted(path for path in paths.overlays.iterdir() if path.is_dir())
+    names = [folder.name for folder in folders]
+    for table in sorted(paths.overlays.glob("*.yaml")):
+        if table.is_file() and table.stem not in names:
+            # Owners and modes that nobody gets, of files that may be secret.
+            message = f"overlays/{table.name}: no overlay {table.stem!r}"
+            problems.append(BadInput(f"{message}{nearest(table.stem, names)}"))
     return {folder.name: _read(paths, folder, problems) for folder in folders}
 
 
@@ -61,17 +67,14 @@ def _read(paths: SitePaths, folder: Path, problems: list[BadInput]) -> Overlay:
         return Overlay(name=folder.name, files=())
     files: dict[str, OverlayFile] = {}
     for path, status in found:
-        shown = f"{place}/{path.relative_to(folder)}"
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-            problems.append(BadInput(f"{shown}: neither a file nor a symbolic link"))
-            continue
-        file = _file(path, status, folder)
-        if complaint := unfit(file):
-            problems.append(BadInput(f"{shown}: {complaint}"))
-        elif file.path in files:
-            problems.append(BadInput(f"{shown}: there is a template for {file.path} too"))
-        else:
+        try:
+            file = _file(path, status, folder)
+            if file.path in files:
+                raise BadInput(f"there is a template for {file.path} too")
             files[file.path] = file
+        except BadInput as error:
+            shown = f"{place}/{path.relative_to(folder)}"
+            problems.append(BadInput(f"{shown}: {error.message}"))
     owned = _owned(paths, folder.name, files, problems)
     signature = _signature(paths, folder.name)
     return Overlay(
@@ -91,6 +94,19 @@ def _found(folder: Path) -> list[tuple[Path, os.stat_result]]:
 
 
 def _file(path: Path, status: os.stat_result, folder: Path) -> OverlayFile:
+    """Raises BadInput when it cannot be laid."""
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+        raise BadInput("neither a file nor a symbolic link")
+    try:
+        file = _as_it_is(path, status, folder)
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}") from error
+    if complaint := unfit(file):
+        raise BadInput(complaint)
+    return file
+
+
+def _as_it_is(path: Path, status: os.stat_result, folder: Path) -> OverlayFile:
     name = f"/{path.relative_to(folder)}"
     if stat.S_ISLNK(status.st_mode):
         return OverlayFile(path=name, kind="link", content=os.readlink(os.fsencode(path)))
