@@ -135,6 +135,20 @@ def test_signing_signs_what_changed(root: Path) -> None:
     assert sign(read_site(root), key) == []
 
 
+def test_keys_of_a_site_from_before_are_told_from_a_bad_signature(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = SitePaths(root)
+    sign(read_site(root), paths.publisher)
+    allowed = paths.allowed_signers.read_text()
+    paths.allowed_signers.write_text(allowed.replace(",swarmstrap-overlay", ""))
+    with pytest.raises(Untrusted) as refused:
+        check_overlay_signed(read_site(root).overlays["base"], paths)
+    assert refused.value.hint.startswith("add swarmstrap-overlay to the namespaces in keys/all")
+    assert cli.main(["--site", str(root), "check"]) == 1
+    assert "overlays/base: not signed as it is now (add swarmst" in capsys.readouterr().err
+
+
 def test_diff_says_whose_files_changed(root: Path, tmp_path: Path) -> None:
     before = tmp_path / "before"
     for name in ("site.yaml", "nodes.yaml", "groups.yaml"):

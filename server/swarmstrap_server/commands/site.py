@@ -23,7 +23,7 @@ from swarmstrap_server.netboot import dhcp
 from swarmstrap_server.site import making as newsite
 from swarmstrap_server.site import pki
 from swarmstrap_server.site.hooks import is_signed, sign_hooks
-from swarmstrap_server.site.overlays import SIGN_HINT, sign_overlays, unsigned_overlays
+from swarmstrap_server.site.overlays import sign_hint, sign_overlays, unsigned_overlays
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import Site, examine_site, read_site
 
@@ -133,7 +133,7 @@ def _key_problems(site: Site) -> Iterator[str]:
             name = hook.path.relative_to(paths.root)
             yield f"{name}: not signed as it is now (run swarmstrap hook sign)"
     for overlay in unsigned_overlays(site.overlays.values(), paths):
-        yield f"overlays/{overlay.name}: not signed as it is now ({SIGN_HINT})"
+        yield f"overlays/{overlay.name}: not signed as it is now ({sign_hint(paths)})"
     if paths.initramfs.exists() and not is_current(baked(site), paths.initramfs):
         yield "boot/initramfs.img: keys or floors changed since (run swarmstrap initramfs)"
 

@@ -180,7 +180,18 @@ def check_overlay_signed(overlay: Overlay, paths: SitePaths) -> None:
             signers=paths.signers,
         )
     except Untrusted as error:
-        raise Untrusted(f"overlay {overlay.name}: {error.message}", hint=SIGN_HINT) from error
+        hint = sign_hint(paths)
+        raise Untrusted(f"overlay {overlay.name}: {error.message}", hint=hint) from error
+
+
+def sign_hint(paths: SitePaths) -> str:
+    """What to do about an overlay that is not signed: in a site whose keys were allowed before
+    there were overlays, signing is not enough.
+    """
+    allowed = paths.allowed_signers.read_text()
+    if "namespaces=" in allowed and OVERLAY_NAMESPACE not in allowed:
+        return f"add {OVERLAY_NAMESPACE} to the namespaces in keys/allowed_signers; {SIGN_HINT}"
+    return SIGN_HINT
 
 
 def unsigned_overlays(overlays: Iterable[Overlay], paths: SitePaths) -> Iterator[Overlay]:
