@@ -22,6 +22,7 @@ from swarmstrap_server.images.signing import Key
 from swarmstrap_server.rollouts.values import Order, Pace, Rollout
 from swarmstrap_server.site import ranges
 from swarmstrap_server.site.hooks import sign_hooks
+from swarmstrap_server.site.overlays import sign_overlays
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.times import time_of_day
 
@@ -106,7 +107,7 @@ def order_of(args: argparse.Namespace, arm: Arm) -> Order:
 
 def _deploy(args: argparse.Namespace) -> int:
     if not args.elsewhere:
-        _sign_hooks(read_site(args.site))
+        _sign(read_site(args.site))
     name, version = split(args.image)
     server = operator(args)
     arm = Arm(
@@ -169,10 +170,14 @@ def _lines(rollout: Rollout) -> Iterator[str]:
         yield f"to follow: {ranges.fold(waiting)}"
 
 
-def _sign_hooks(site: Site) -> None:
-    if site.paths.publisher.exists():
-        for hook in sign_hooks(site, Key(site.paths.publisher)):
+def _sign(site: Site) -> None:
+    paths = site.paths
+    if paths.publisher.exists():
+        key = Key(paths.publisher)
+        for hook in sign_hooks(site, key):
             print(f"signed hook {hook.name}", file=sys.stderr)
+        for path in sign_overlays(site.overlays.values(), paths, key):
+            print(f"signed overlay {path.stem}", file=sys.stderr)
 
 
 def minutes(text: str) -> int:

@@ -18,7 +18,7 @@ from swarmstrap.errors import Refused, SwarmstrapError, Untrusted
 from swarmstrap.hardware import Inventory
 from swarmstrap.wire import Job, Register, Registered
 from swarmstrap_server.control import naming, views
-from swarmstrap_server.control.admission import check_hooks, check_image
+from swarmstrap_server.control.admission import check_hooks, check_image, check_overlays
 from swarmstrap_server.control.events import Feed
 from swarmstrap_server.control.identity import (
     Directory,
@@ -172,6 +172,7 @@ class Deployments:
         check_image(self.site, image)
         nodes = self.targets(order.nodes)
         check_hooks(self.site, nodes)
+        check_overlays(self.site, nodes, image)
         return [self._arming(name, image, order, now) for name in nodes]
 
     def disarm(self, nodes: Sequence[str]) -> None:
