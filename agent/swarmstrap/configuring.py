@@ -9,6 +9,7 @@ from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Facts, Kernel, Manifest
 from swarmstrap.networks.files import network_files
+from swarmstrap.overlays import overlay_steps, words_of
 from swarmstrap.placing import Identity, PlacedVolume
 from swarmstrap.render import (
     check_hostname,
@@ -85,7 +86,9 @@ def remove_clones() -> RemoveFiles:
 def configuration(
     inventory: Inventory, job: Job, manifest: Manifest, system: System
 ) -> Iterator[Step]:
-    """Every file that is this node's and not the image's; raises BadInput for a bad host name."""
+    """Every file that is this node's and not the image's; raises BadInput for a bad host name,
+    Unplannable for a template that names what nobody said.
+    """
     name = check_hostname(job.hostname or job.node)
     facts = manifest.facts
     yield WriteFile("/etc/fstab", fstab(system.placed.volumes), 0o644)
@@ -105,6 +108,7 @@ def configuration(
     if facts.systemd_boot:
         yield WriteFile("/etc/kernel/cmdline", f"{system.arguments}\n", 0o644)
     yield MakeHostKeys()
+    yield from overlay_steps(job.overlays, words_of(job))
 
 
 def hooks(job: Job) -> Iterator[Step]:

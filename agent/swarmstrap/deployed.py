@@ -13,7 +13,7 @@ from swarmstrap.render import grub_cfg, holder, kernel_arguments, newest
 from swarmstrap.stackfiles import assembling
 from swarmstrap.stacking import Placed
 from swarmstrap.steps import Step
-from swarmstrap.steps.system import WriteFile
+from swarmstrap.steps.system import LayOverlay, WriteFile
 from swarmstrap.wire import Job
 
 FOLDER = "/var/lib/swarmstrap"
@@ -68,7 +68,7 @@ def record(
         version=manifest.version,
         created=manifest.created,
         infohash=manifest.infohash,
-        own=tuple(step.path for step in steps if isinstance(step, WriteFile)),
+        own=own_paths(steps),
         hooks=tuple(hook.name for hook in job.hooks if hook.where == "chroot"),
         preserve=job.preserve,
         kernel_arguments=" ".join(
@@ -77,6 +77,17 @@ def record(
         volumes=placed.volumes,
     )
     return write_record(deployed)
+
+
+def own_paths(steps: Iterable[Step]) -> tuple[str, ...]:
+    """What `steps` write in place of the image's files."""
+    paths: list[str] = []
+    for step in steps:
+        if isinstance(step, WriteFile):
+            paths.append(step.path)
+        elif isinstance(step, LayOverlay):
+            paths += (file.path for file in step.files)
+    return tuple(dict.fromkeys(paths))
 
 
 def write_record(deployed: Deployed) -> WriteFile:

@@ -18,6 +18,7 @@ MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "manifest.json.sig"
 SIGNATURE_NAMESPACE = "swarmstrap-image"
 HOOK_NAMESPACE = "swarmstrap-hook"
+OVERLAY_NAMESPACE = "swarmstrap-overlay"
 SIGNER = "publisher"
 FORMAT = 2
 

@@ -105,6 +105,11 @@ def _check_wishes(job: Job, manifest: Manifest) -> None:
             f"{image}, which hook {entering[0]} cannot run in",
             hint="list the node's other hooks in `hooks:`, or move it to hooks/initramfs",
         )
+    if job.overlays:
+        raise Unplannable(
+            f"{image}, which overlay {job.overlays[0].name} cannot be laid over",
+            hint="say `overlays: []` for the node, or deploy a tree",
+        )
 
 
 def _staging(

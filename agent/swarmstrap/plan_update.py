@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from swarmstrap.booting import boot_steps
 from swarmstrap.configuring import configuration, finish, hooks, make_system
-from swarmstrap.deployed import record
+from swarmstrap.deployed import own_paths, record
 from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
@@ -26,7 +26,7 @@ from swarmstrap.steps.storage import (
     ProveTable,
     ReleaseDisks,
 )
-from swarmstrap.steps.system import EndUpdate, InstallGrub, RefreshGrub, WriteFile
+from swarmstrap.steps.system import EndUpdate, InstallGrub, RefreshGrub
 from swarmstrap.wire import Job
 
 
@@ -44,8 +44,8 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
     staging = choose_staging(inventory, manifest, system)
     configured = list(configuration(inventory, job, manifest, system))
     sealed = list(sealing_steps(inventory, job, manifest, placed))
-    own = tuple(step.path for step in configured if isinstance(step, WriteFile))
-    preserve = (*(check_pattern(pattern) for pattern in job.preserve), *own)
+    kept = (check_pattern(pattern) for pattern in job.preserve)
+    preserve = (*kept, *own_paths(configured))
     for disk in placed.disks:
         yield ProveTable(disk.id, disk.uuid, disk.partitions)
     if placed.making:

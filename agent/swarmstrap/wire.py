@@ -76,6 +76,29 @@ class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     timeout: float = 300.0
 
 
+class OverlayFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`path` is absolute in the installed system, without the suffix of a template; `content` of a
+    link is what it points to. Owners are numbers.
+    """
+
+    path: str
+    kind: Literal["file", "template", "link"] = "file"
+    content: bytes
+    mode: int = 0o644
+    owner: int = 0
+    group: int = 0
+
+
+class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Files laid over the image; `signature` is the SSHSIG (namespace swarmstrap-overlay) of the
+    list that `swarmstrap.overlays.listing` makes of them.
+    """
+
+    name: str
+    files: tuple[OverlayFile, ...]
+    signature: bytes = b""
+
+
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the node does when a deployment fails; `retry` gives up as `then` after `attempts`."""
 
@@ -96,7 +119,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     No disk that fits an entry of `skip_block_devices` is chosen, whatever the layout says.
     `secrets` are passphrases of LUKS volumes by name: known to nothing but memory and the volumes.
     A node that `passes_on` asks what, by `Passing`. `groups` and `variables` are the site's words
-    for hooks.
+    for hooks and templates; of two `overlays` that have a path the later one holds.
     """
 
     deployment: str
@@ -116,6 +139,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     groups: tuple[str, ...] = ()
     variables: dict[str, str] = {}
     hooks: tuple[Hook, ...] = ()
+    overlays: tuple[Overlay, ...] = ()
     authorized_keys: tuple[str, ...] = ()
     finish: Finish = "reboot"
     failure: Failure = Failure()

@@ -6,7 +6,7 @@ Counts and times are taken as things happen; all the rest is read when somebody 
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client import Counter as Count
@@ -26,9 +26,6 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _ANSWER = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _PHASE = (0.1, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300, 600, 1800)
 _DEPLOYMENT = (30, 60, 90, 120, 180, 240, 300, 420, 600, 900, 1800, 3600)
-_STATES: tuple[State, ...] = (
-    "discovered", "ready", "armed", "deploying", "deployed", "planned", "failed",
-)  # fmt: skip
 
 
 class Metrics:
@@ -118,7 +115,7 @@ class _State(Collector):
         }
         count = Counter(states.values())
         nodes = GaugeMetricFamily("swarmstrap_nodes", "Nodes by their state", labels=("state",))
-        for state in _STATES:
+        for state in get_args(State):
             nodes.add_metric((state,), count[state])
         yield nodes
         active = deployments.store.active()

@@ -11,7 +11,8 @@ from swarmstrap_server.rollouts.runner import Rollouts
 from swarmstrap_server.site.reading import Site
 from swarmstrap_server.webhooks import Webhooks
 
-_LATEST_ROLLOUTS = 5
+# Rollouts that ended so long ago were told of, or ended before anybody wanted to hear.
+_LATE_SECONDS = 600.0
 
 
 class Upkeep:
@@ -27,6 +28,7 @@ class Upkeep:
         self._site = site
         self._clock = clock
         self._rollouts = rollouts
+        self._told: set[str] = set()
         self._webhooks = webhooks
         self._endings = Endings(store, [metrics.ended, webhooks.ended])
         self._retention = Retention(store)
@@ -35,6 +37,12 @@ class Upkeep:
         settings = self._site().settings
         self._endings.tick()
         if settings.webhooks:
-            self._webhooks.rollouts_ended(self._rollouts.latest(_LATEST_ROLLOUTS))
+            self._tell_of_rollouts()
         self._webhooks.tick()
         self._retention.tick(settings.events, self._clock())
+
+    def _tell_of_rollouts(self) -> None:
+        """After a restart again: to a hook that was told, the same letter is not written twice."""
+        ended = self._rollouts.ended_since(self._clock() - _LATE_SECONDS)
+        self._webhooks.rollouts_ended(map(self._rollouts.rollout, ended - self._told))
+        self._told = ended

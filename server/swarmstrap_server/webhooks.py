@@ -3,7 +3,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 _SECONDS = aiohttp.ClientTimeout(total=10.0)
 _ALL = 16
 _KEPT_SECONDS = 30 * 86400.0
-# Rollouts that ended so long ago were told of, or ended before anybody wanted to hear.
-_LATE_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +58,10 @@ class Webhooks:
         for deployment in deployments:
             self._write(of_deployment(deployment))
 
-    def rollouts_ended(self, rollouts: Sequence[Rollout]) -> None:
+    def rollouts_ended(self, rollouts: Iterable[Rollout]) -> None:
         """Also those that were told of before."""
         for rollout in rollouts:
-            if rollout.ended is not None and rollout.ended > self._clock() - _LATE_SECONDS:
+            if rollout.ended is not None:
                 self._write(of_rollout(rollout, rollout.ended))
 
     def _write(self, message: Message | None) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A real site in a folder and a real server on loopback; only the clock is the test's."""
 
+import asyncio
 import contextlib
 import shutil
 import socket
@@ -16,6 +17,7 @@ from tests.trees import ELF_X86_64
 from swarmstrap.effects.http import NodeApi, tls
 from swarmstrap.hardware import Boot, Cpu, Disk, Inventory, Memory, Nic, SystemVendor
 from swarmstrap.wire import Register
+from swarmstrap_server import cli
 from swarmstrap_server.app import Services
 from swarmstrap_server.control.client import Operator
 from swarmstrap_server.control.store import Store
@@ -145,6 +147,10 @@ class Live:
     def operator(self) -> Operator:
         """Blocking: call it through asyncio.to_thread."""
         return Operator(self.paths.socket)
+
+    async def command(self, *arguments: str) -> int:
+        """`swarmstrap` on this site; its exit status."""
+        return await asyncio.to_thread(cli.main, ["--site", str(self.paths.root), *arguments])
 
 
 @contextlib.asynccontextmanager

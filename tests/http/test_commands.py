@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands of an operator against a live server: what they print, and how they end."""
 
-import asyncio
 import json
 
 import pytest
@@ -15,14 +14,10 @@ from swarmstrap_server.commands.exits import Exit
 Capture = pytest.CaptureFixture[str]
 
 
-async def run(live: Live, *arguments: str) -> int:
-    return await asyncio.to_thread(cli.main, ["--site", str(live.paths.root), *arguments])
-
-
 async def test_deploy_arms_and_node_ls_says_so(live: Live, capsys: Capture) -> None:
-    assert await run(live, "deploy", "tiny", "--to", "n1", "n3", "--for", "5m") == 0
+    assert await live.command("deploy", "tiny", "--to", "n1", "n3", "--for", "5m") == 0
     assert "n[1,3] are armed for tiny:1 until " in capsys.readouterr().out
-    assert await run(live, "node", "ls") == 0
+    assert await live.command("node", "ls") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows[1][:5] == ["n1", "armed", "tiny:1", MAC, "until"]
     assert rows[2][:2] == ["n2", "ready"]
@@ -30,7 +25,7 @@ async def test_deploy_arms_and_node_ls_says_so(live: Live, capsys: Capture) -> N
 
 async def test_deploy_signs_the_hooks_where_the_key_is(live: Live, capsys: Capture) -> None:
     (live.paths.root / "hooks" / "chroot" / "10-a").write_text("#!/bin/sh\n")
-    assert await run(live, "deploy", "tiny", "--to", "n1", "--json") == 0
+    assert await live.command("deploy", "tiny", "--to", "n1", "--json") == 0
     captured = capsys.readouterr()
     assert captured.err == "signed hook 10-a\n"
     assert [member["state"] for member in json.loads(captured.out)["members"]] == ["booting"]
@@ -39,9 +34,9 @@ async def test_deploy_signs_the_hooks_where_the_key_is(live: Live, capsys: Captu
 async def test_the_plan_on_the_server_is_the_nodes_own(live: Live, capsys: Capture) -> None:
     registered = await live.api.register(register(), patience=0)
     assert registered.token == ""
-    assert await run(live, "deploy", "tiny", "--to", "n1") == 0
+    assert await live.command("deploy", "tiny", "--to", "n1") == 0
     capsys.readouterr()
-    assert await run(live, "plan", "n1", "--json") == 0
+    assert await live.command("plan", "n1", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     token = (await live.api.register(register(), patience=0)).token
     job = await live.api.job(token, patience=0)
@@ -52,7 +47,7 @@ async def test_the_plan_on_the_server_is_the_nodes_own(live: Live, capsys: Captu
     assert (entry["id"], verdict["disk"]["name"]) == ("system", "/dev/vda")
     assert verdict["reason"] == "the smallest of 1 that fit: size >= 4GiB"
     assert any(line.startswith("write a GPT to /dev/vda") for line in printed["lines"])
-    assert await run(live, "plan", "n1") == 0
+    assert await live.command("plan", "n1") == 0
     first, taken, *_ = capsys.readouterr().out.splitlines()
     assert first == "disk system:"
     assert taken.startswith("* /dev/vda ")
@@ -60,7 +55,7 @@ async def test_the_plan_on_the_server_is_the_nodes_own(live: Live, capsys: Captu
 
 async def test_node_show(live: Live, capsys: Capture) -> None:
     await live.api.register(register(), patience=0)
-    assert await run(live, "node", "show", "n1") == 0
+    assert await live.command("node", "show", "n1") == 0
     shown = capsys.readouterr().out
     assert shown.startswith("n1: ready\n")
     assert "/dev/vda: 20 GiB" in shown
@@ -68,10 +63,10 @@ async def test_node_show(live: Live, capsys: Capture) -> None:
 
 
 async def test_disarm_takes_it_back(live: Live, capsys: Capture) -> None:
-    assert await run(live, "deploy", "tiny", "--to", "n1") == 0
-    assert await run(live, "disarm", "n1") == 0
+    assert await live.command("deploy", "tiny", "--to", "n1") == 0
+    assert await live.command("disarm", "n1") == 0
     capsys.readouterr()
-    assert await run(live, "node", "ls", "--json") == 0
+    assert await live.command("node", "ls", "--json") == 0
     states = {node["name"]: node["state"] for node in json.loads(capsys.readouterr().out)}
     assert states["n1"] == "ready"
 
@@ -93,7 +88,7 @@ async def test_disarm_takes_it_back(live: Live, capsys: Capture) -> None:
 async def test_what_cannot_be_done_is_one_line(
     live: Live, capsys: Capture, arguments: list[str], message: str
 ) -> None:
-    assert await run(live, *arguments) == 1
+    assert await live.command(*arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("swarmstrap: ")
     assert message in error

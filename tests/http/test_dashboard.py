@@ -142,6 +142,26 @@ async def test_a_fleet_changes_cell_by_cell(live: Live) -> None:
     assert parts == ["counts"]
 
 
+async def test_a_stream_ends_with_its_token(live: Live) -> None:
+    async with Visitor(live, "viewer").follow("/") as messages:
+        await anext(messages)
+        live.services.access.revoke("the-viewer")
+        live.services.deployments.arm(Arm(nodes=("n2",), image="tiny"))
+        said = [name async for name, data in messages if "n2" in data and "armed" in data]
+    assert said == []
+
+
+async def test_power_is_offered_where_something_switches(live: Live) -> None:
+    visitor = Visitor(live, "operator")
+    _, text = await visitor.get("/")
+    assert "Power on" not in text
+    (live.paths.root / "groups.yaml").write_text("groups:\n- {name: all, power: {driver: wol}}\n")
+    live.services.deployments.reload()
+    _, text = await visitor.get("/")
+    assert "Power on" in text
+    assert '<a href="/api/">API</a>' in text
+
+
 async def test_a_node_page_follows_its_deployment(live: Live) -> None:
     deployments = live.services.deployments
     deployments.arm(Arm(nodes=("n1",), image="tiny"))

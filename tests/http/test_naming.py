@@ -7,16 +7,12 @@ import json
 import pytest
 from tests.http.conftest import Live, register
 
-from swarmstrap_server import cli
 from swarmstrap_server.control.operator_wire import Arm, NodeView
+from swarmstrap_server.rollouts.values import Order
 
 Capture = pytest.CaptureFixture[str]
 STRANGER, OTHER = "52:54:00:aa:bb:cc", "52:54:00:aa:bb:dd"
 GROUPS = "groups:\n- {name: pool, rack: r7}\n"
-
-
-async def run(live: Live, *arguments: str) -> int:
-    return await asyncio.to_thread(cli.main, ["--site", str(live.paths.root), *arguments])
 
 
 async def strangers(live: Live) -> dict[str, NodeView]:
@@ -49,7 +45,7 @@ async def test_a_rule_names_what_registers_and_knows_it_again(live: Live, capsys
     armed = await asyncio.to_thread(live.operator.arm, Arm(nodes=("pool",), image="tiny"))
     assert [deployment.node for deployment in armed] == ["p01", "p02"]
     assert (await live.api.register(register(OTHER), patience=0)).token
-    assert await run(live, "show", "p02", "--json") == 0
+    assert await live.command("show", "p02", "--json") == 0
     words = {word["key"]: word for word in json.loads(capsys.readouterr().out)["words"]}
     assert words["rack"]["place"] == "groups.yaml:2"
     assert words["mac"]["place"] == "given by rule 1 of discovery.yaml"
@@ -76,32 +72,53 @@ async def test_an_operator_names_it_and_its_history_goes_along(live: Live, capsy
     (live.paths.root / "groups.yaml").write_text(GROUPS)
     await read(live)
     old = (await live.api.register(register(STRANGER), patience=0)).node
-    assert await run(live, "node", "name", old, "web1", "--groups", "pool") == 0
+    assert await live.command("node", "name", old, "web1", "--groups", "pool") == 0
     assert capsys.readouterr().out == f"{old} is web1, in pool, all\n"
     ((name, node),) = (await strangers(live)).items()
     assert (name, node.state, node.has_inventory) == ("web1", "ready", True)
     document = await asyncio.to_thread(live.operator.node, "web1")
     assert "server/not-armed" in [record.event.name for record in document.events]
-    assert await run(live, "node", "name", "web1", "web2") == 0
+    assert await live.command("node", "name", "web1", "web2") == 0
     assert list(await strangers(live)) == ["web2"]
 
 
-async def test_what_is_exported_may_go_into_the_site(live: Live, capsys: Capture) -> None:
+async def test_a_rollout_goes_along_with_a_new_name(live: Live) -> None:
     old = (await live.api.register(register(STRANGER), patience=0)).node
-    assert await run(live, "node", "name", old, "web1") == 0
+    assert await live.command("node", "name", old, "web1") == 0
+    order = Order(arm=Arm(nodes=("web1",), image="tiny"), power=False)
+    begun = await asyncio.to_thread(live.operator.deploy, order)
+    assert await live.command("node", "name", "web1", "web2") == 0
+    assert [member.node for member in live.services.rollouts.rollout(begun.id).members] == ["web2"]
+    live.services.rollouts.tick()
+    found = live.services.rollouts.latest_of("web2")
+    assert found is not None
+    (member,) = found.members
+    assert (member.node, member.state, member.deployment) == (
+        *("web2", "booting"),
+        begun.members[0].deployment,
+    )
+    assert live.services.rollouts.latest_of("web1") is None
+
+
+@pytest.mark.parametrize("name", ["web1", "100", "true"])
+async def test_what_is_exported_may_go_into_the_site(
+    live: Live, name: str, capsys: Capture
+) -> None:
+    old = (await live.api.register(register(STRANGER), patience=0)).node
+    assert await live.command("node", "name", old, name) == 0
     capsys.readouterr()
-    assert await run(live, "node", "export") == 0
+    assert await live.command("node", "export") == 0
     (live.paths.root / "nodes" / "found.yaml").write_text(capsys.readouterr().out)
     await read(live)
-    assert list(await strangers(live)) == ["web1"]
+    assert list(await strangers(live)) == [name]
     assert await asyncio.to_thread(live.operator.names) == []
-    assert await run(live, "node", "name", "web1", "web2") == 1
-    assert "web1 has its name from nodes/found.yaml:2" in capsys.readouterr().err
+    assert await live.command("node", "name", name, "web2") == 1
+    assert f"{name} has its name from nodes/found.yaml:2" in capsys.readouterr().err
 
 
 async def test_a_file_that_calls_it_otherwise_goes_before(live: Live) -> None:
     old = (await live.api.register(register(STRANGER), patience=0)).node
-    assert await run(live, "node", "name", old, "web1") == 0
+    assert await live.command("node", "name", old, "web1") == 0
     with (live.paths.root / "nodes" / "lab.yaml").open("a") as nodes:
         nodes.write(f"- {{name: db1, mac: {STRANGER}}}\n")
     await read(live)
@@ -123,5 +140,5 @@ async def test_names_that_are_refused(
     live: Live, capsys: Capture, arguments: list[str], complaint: str
 ) -> None:
     await live.api.register(register(STRANGER), patience=0)
-    assert await run(live, "node", "name", *arguments) == 1
+    assert await live.command("node", "name", *arguments) == 1
     assert complaint in capsys.readouterr().err

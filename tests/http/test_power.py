@@ -16,7 +16,7 @@ from tests.http.conftest import ADDRESS, Live, free_ports, serving
 from swarmstrap.errors import BadInput, Refused
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.power.commands import by_exec, by_ipmi, by_ssh
-from swarmstrap_server.power.driver import PowerFailed
+from swarmstrap_server.power.driver import Driver, PowerFailed
 from swarmstrap_server.power.orders import PowerOrder
 from swarmstrap_server.power.redfish import RedfishMachine
 from swarmstrap_server.power.switching import Waits, start_anew, turn_off, turn_on
@@ -55,9 +55,8 @@ async def over_ipmi(site: SitePaths, tmp_path: Path) -> AsyncIterator[tuple[Toy,
         yield toy, replace(IPMI, port=port)
 
 
-async def test_redfish(site: SitePaths, by_redfish: tuple[Toy, Redfish]) -> None:
-    toy, words = by_redfish
-    machine = RedfishMachine(words, site.root)
+async def check_switching(machine: Driver, toy: Toy) -> None:
+    """On from the network, and off against the system's will."""
     assert await machine.state() == "off"
     await start_anew(machine, WAITS)
     assert await machine.state() == "on"
@@ -65,6 +64,12 @@ async def test_redfish(site: SitePaths, by_redfish: tuple[Toy, Redfish]) -> None
     toy.stops = False
     await turn_off(machine, WAITS)
     assert toy.asked[2:] == ["off", "kill"]
+
+
+async def test_redfish(site: SitePaths, by_redfish: tuple[Toy, Redfish]) -> None:
+    toy, words = by_redfish
+    machine = RedfishMachine(words, site.root)
+    await check_switching(machine, toy)
     named = RedfishMachine(replace(words, system=redfish.SYSTEM), site.root)
     assert await named.state() == "off"
 
@@ -80,13 +85,7 @@ async def test_redfish(site: SitePaths, by_redfish: tuple[Toy, Redfish]) -> None
 async def test_ipmi(site: SitePaths, over_ipmi: tuple[Toy, Ipmi]) -> None:
     toy, words = over_ipmi
     machine = by_ipmi(words, site.root)
-    assert await machine.state() == "off"
-    await start_anew(machine, WAITS)
-    assert await machine.state() == "on"
-    assert toy.asked == ["network", "on"]
-    toy.stops = False
-    await turn_off(machine, WAITS)
-    assert toy.asked[2:] == ["off", "kill"]
+    await check_switching(machine, toy)
 
     wrong = by_ipmi(replace(words, username="nobody"), site.root)
     with pytest.raises(PowerFailed, match=f"the BMC {ADDRESS}") as refused:

@@ -3,14 +3,16 @@
 
 import asyncio
 
+import msgspec
 import pytest
+from tests.http.api import make_api
 from tests.http.conftest import CLAIM, MAC, Live, register
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server import cli
-from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.control.operator_wire import Arm, ProblemDetails
 from swarmstrap_server.rollouts.reservations import AGAIN_SECONDS
-from swarmstrap_server.rollouts.values import NewReservation, Order, Reservation
+from swarmstrap_server.rollouts.values import NewReservation, Order, Reservation, Rollout
 
 HOUR = 3600.0
 GROUPS = """\
@@ -83,10 +85,37 @@ async def test_what_cannot_be_reserved(pool: Live) -> None:
         await reserve(pool, "all")
     with pytest.raises(SwarmstrapError, match="is past"):
         await asyncio.to_thread(pool.operator.reserve, wanted(pool, "n1", hours=0))
-    assert await asyncio.to_thread(pool.operator.rollouts) == []
+    assert await asyncio.to_thread(pool.operator.rollouts, 9) == ()
     await reserve(pool, "n1")
     with pytest.raises(SwarmstrapError, match="n1 is reserved by the socket until 20"):
         await reserve(pool, "n2", "n1")
+
+
+async def test_what_is_lent_is_deployed_by_who_has_it_alone(pool: Live) -> None:
+    order = Order(arm=Arm(nodes=("n[1-3]",), image="tiny"))
+    api = make_api(pool)
+    made = await reserve(pool, "n1", "n2")
+    refused = await api.ask("POST", "/rollouts", "operator", order)
+    assert refused.status == 409
+    detail = msgspec.convert(refused.value, ProblemDetails)
+    assert detail.detail.startswith("n[1-2] is reserved by the socket until 20")
+    assert detail.hint == f"wait, or end it: swarmstrap reservation end {made.id}"
+    assert (await api.ask("POST", "/deployments", "operator", order.arm)).status == 409
+    own = await asyncio.to_thread(pool.operator.deploy, order)
+    assert own.by == "the socket"
+    told = await asyncio.to_thread(pool.operator.why, "n1")
+    assert any("reserved by the socket until 20" in line for line in told.happened)
+    bearer = {"Authorization": f"Bearer {api.tokens['viewer']}"}
+    async with pool.http.get(f"{api.url}/deployments", headers=bearer) as page:
+        assert "<td>n[1-2]</td><td>the socket</td>" in await page.text()
+    await asyncio.to_thread(pool.operator.end_reservation, made.id)
+    freed = await api.ask("POST", "/rollouts", "operator", order)
+    assert freed.status == 201
+    begun = msgspec.convert(freed.value, Rollout)
+    assert begun.by == "the-operator"
+    armed = pool.services.deployments.view("n1").deployment
+    assert armed is not None
+    assert (armed.by, armed.rollout) == ("the-operator", begun.id)
 
 
 async def test_a_reservation_by_command_ended_early(

@@ -7,20 +7,24 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.http.api import make_api
 from tests.http.conftest import CLAIM, MAC, Live, register, serving
 
+from swarmstrap import wire
 from swarmstrap.errors import SwarmstrapError
-from swarmstrap.wire import Event, Events
+from swarmstrap.wire import Event
 from swarmstrap_server import cli
 from swarmstrap_server.commands.exits import Exit
 from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.control.retention import Retention
 from swarmstrap_server.power.orders import PowerOrder
 from swarmstrap_server.power.switching import Waits
 from swarmstrap_server.rollouts.runner import Rollouts
-from swarmstrap_server.rollouts.values import Order, Pace, Rollout
+from swarmstrap_server.rollouts.values import Order, Pace, Rollout, RolloutsPage
 from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.settings import Events
 
 Capture = pytest.CaptureFixture[str]
 SECONDS = 20.0
@@ -118,7 +122,7 @@ def install(live: Live, node: str, result: str = "success") -> None:
         description="no disk matches" if result == "fail" else "",
         result="fail" if result == "fail" else "success",
     )
-    deployments.feed.take(deployment, Events(events=(event,)), live.clock.now)
+    deployments.feed.take(deployment, wire.Events(events=(event,)), live.clock.now)
 
 
 async def test_nodes_are_armed_switched_on_and_followed_to_the_end(
@@ -195,11 +199,11 @@ async def test_a_node_that_nobody_switches_is_armed_and_awaited(
 async def test_an_order_that_cannot_be_followed_begins_nothing(live: Live) -> None:
     with pytest.raises(SwarmstrapError, match="no node 'n9'"):
         await asyncio.to_thread(live.operator.deploy, order("n1", "n9"))
-    assert await asyncio.to_thread(live.operator.rollouts) == []
+    assert await asyncio.to_thread(live.operator.rollouts, 9) == ()
     planned = await asyncio.to_thread(live.operator.plan_rollout, order("all"))
     assert [member.node for member in planned.members] == ["n1", "n2", "n3"]
     assert planned.order.arm.version == "1"
-    assert await asyncio.to_thread(live.operator.rollouts) == []
+    assert await asyncio.to_thread(live.operator.rollouts, 9) == ()
     assert live.services.deployments.view("n1").state == "ready"
 
 
@@ -253,9 +257,37 @@ async def test_a_repeated_request_is_one_rollout(live: Live) -> None:
     assert (first.status, again.status) == (201, 201)
     assert first.value == again.value
     listed = (await api.ask("GET", "/rollouts", "viewer")).value
-    assert isinstance(listed, list)
-    assert len(listed) == 1
+    (only,) = msgspec.convert(listed, RolloutsPage).items
+    assert only.states == {"booting": 1}
     assert (await api.ask("GET", "/rollouts/nothing", "viewer")).status == 404
+
+
+async def test_a_list_of_rollouts_comes_in_pages_without_members(live: Live) -> None:
+    api = make_api(live)
+    begun = []
+    for node in ("n1", "n2", "n3"):
+        live.clock.now += 1
+        begun.append(await asyncio.to_thread(live.operator.deploy, order(node, power=False)))
+    newest_first = [one.id for one in reversed(begun)]
+    answered = await api.ask("GET", "/rollouts?limit=2", "viewer")
+    first = msgspec.convert(answered.value, RolloutsPage)
+    assert [one.id for one in first.items] == newest_first[:2]
+    answered = await api.ask("GET", f"/rollouts?limit=2&after={first.next}", "viewer")
+    last = msgspec.convert(answered.value, RolloutsPage)
+    assert ([one.id for one in last.items], last.next) == (newest_first[2:], "")
+    assert (await api.ask("GET", "/rollouts?after=nothing", "viewer")).status == 400
+
+
+async def test_a_rollout_is_forgotten_with_its_nodes(live: Live) -> None:
+    begun = await asyncio.to_thread(live.operator.deploy, order("n1", "n2", power=False))
+    await asyncio.to_thread(live.operator.cancel, begun.id)
+    store, retention = live.services.deployments.store, Retention(live.services.deployments.store)
+    retention.tick(Events(keep_days=1), live.clock.now + 86400)
+    assert now(live, begun.id).members
+    retention.tick(Events(keep_days=1), live.clock.now + 86401)
+    assert store.execute("SELECT COUNT(*) FROM rollout_members").fetchone() == (0,)
+    with pytest.raises(SwarmstrapError, match="no rollout"):
+        now(live, begun.id)
 
 
 async def test_power_by_hand(live: Live, machines: Machines) -> None:
@@ -308,11 +340,14 @@ async def test_deploy_waits_and_says_who_failed_and_why(
     ]
     assert await command(live, "rollout", "ls") == 0
     assert "1 deployed, 1 failed" in capsys.readouterr().out
+    assert await command(live, "rollout", "show") == 0
+    assert ", ordered by the socket at 2027-" in capsys.readouterr().out
     assert await command(live, "why", "n3") == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "n3 is failed"
     assert [line.split("  ")[-1] for line in told[1:]] == [
-        f"rollout {(await asyncio.to_thread(live.operator.rollouts))[0].id}: tiny:1 to 2 nodes",
+        f"rollout {(await asyncio.to_thread(live.operator.rollouts, 1))[0].id}: tiny:1 to 2 nodes"
+        ", by the socket",
         "switched on by exec",
         "armed for tiny:1",
         "took its job",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The figure that an operator wants, from events of nodes to what commands print."""
 
-import asyncio
 import json
 from contextlib import closing
 
@@ -10,7 +9,6 @@ from tests.http.conftest import ADDRESS, Live, register
 
 from swarmstrap.effects.http import NodeApi
 from swarmstrap.wire import Event, Events, Usage
-from swarmstrap_server import cli
 from swarmstrap_server.control.limits import node_limit
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.site.settings import FurtherSeeder, Settings, Swarm
@@ -19,10 +17,6 @@ from swarmstrap_server.swarm.uplink import uplink
 Capture = pytest.CaptureFixture[str]
 MACS = {"n1": "52:54:00:12:34:56", "n3": "52:54:00:00:00:03"}
 GIGABIT = 125_000_000
-
-
-async def run(live: Live, *arguments: str) -> int:
-    return await asyncio.to_thread(cli.main, ["--site", str(live.paths.root), *arguments])
 
 
 async def begun(live: Live, name: str) -> NodeApi:
@@ -53,13 +47,13 @@ DONE = Event(sequence=9, time=0.0, kind="finish", name="do/image/1", result="suc
 
 
 async def test_two_nodes_from_their_first_byte_to_the_record(live: Live, capsys: Capture) -> None:
-    assert await run(live, "deploy", "tiny", "--to", *MACS) == 0
+    assert await live.command("deploy", "tiny", "--to", *MACS) == 0
     first = await begun(live, "n1")
     live.clock.now += 5.0
     await first.send(Events(events=(progress(2, 0.5, 5.0),)))
     second = await begun(live, "n3")
     capsys.readouterr()
-    assert await run(live, "status") == 0
+    assert await live.command("status") == 0
     shown = capsys.readouterr().out
     assert "site test: boot http://" in shown
     assert "  tiny:1 to 1 node, runs: " in shown
@@ -72,13 +66,13 @@ async def test_two_nodes_from_their_first_byte_to_the_record(live: Live, capsys:
     await first.send(Events(events=(progress(3, 1.0, 10.0), DONE)))
     for api in (first, second):
         await api.close()
-    assert await run(live, "status", "--json") == 0
+    assert await live.command("status", "--json") == 0
     (told,) = json.loads(capsys.readouterr().out)["runs"]
     assert (told["nodes"], told["running"], told["seconds"]) == (["n1", "n3"], False, 14.0)
     # The second could not be served before the thirteenth second.
     assert (told["limit"]["bound"], told["limit"]["resource"]) == (13.0, "node link")
 
-    assert await run(live, "node", "show", "n3") == 0
+    assert await live.command("node", "show", "n3") == 0
     shown = capsys.readouterr().out
     assert "its last fetch: 9.0 s, 1.12 x node link: node link 8.0 s, processor 2.2 s" in shown
     with closing(Store(live.paths.database)) as store:

@@ -17,6 +17,8 @@ from tests.http.test_node_api import begin
 
 from swarmstrap.wire import Event, Events
 from swarmstrap_server.control.announcing import DELAYS, next_try
+from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.rollouts.values import Order
 
 SECRET = b"the word of the hook"
 DEADLINE = 20.0
@@ -139,6 +141,27 @@ async def test_a_hook_that_always_refuses_is_given_up(live: Live, ear: Ear) -> N
     assert outcomes(live) == [(len(DELAYS) + 1, "answered 500", False)]
     assert len({headers["webhook-id"] for headers, _ in ear.told}) == 1
     assert b'_deliveries_total{result="failed"} 6.0' in live.services.metrics.page()
+
+
+async def test_the_end_of_a_rollout_is_told_once(live: Live) -> None:
+    (port,) = free_ports(1)
+    (live.paths.root / "keys" / "hook").write_bytes(SECRET)
+    hook = (
+        f"{{url: 'http://{ADDRESS}:{port}/hook', secret_file: keys/hook, events: [rollout.ended]}}"
+    )
+    with live.paths.settings.open("a") as settings:
+        settings.write(f"webhooks: [{hook}]\n")
+    rollouts = live.services.rollouts
+    begun = rollouts.start(Order(arm=Arm(nodes=("n1", "n2"), image="tiny"), power=False), "ann")
+    live.services.upkeep.tick()
+    assert outcomes(live) == []
+    rollouts.cancel(begun.id)
+    live.services.upkeep.tick()
+    live.services.upkeep.tick()
+    ((body,),) = live.services.deployments.store.execute("SELECT body FROM deliveries").fetchall()
+    told = msgspec.json.decode(body)
+    assert (told["type"], told["data"]["id"]) == ("rollout.ended", begun.id)
+    assert [member["state"] for member in told["data"]["members"]] == ["cancelled"] * 2
 
 
 async def test_what_a_hook_did_not_ask_for_it_is_not_told(live: Live, ear: Ear) -> None:

@@ -17,13 +17,15 @@ from swarmstrap.layout import Layout
 from swarmstrap.manifest import (
     HOOK_NAMESPACE,
     MANIFEST_FILE,
+    OVERLAY_NAMESPACE,
     SIGNATURE_FILE,
     SIGNATURE_NAMESPACE,
     TORRENT_FILE,
     parse_manifest,
 )
+from swarmstrap.overlays import listing
 from swarmstrap.sshsig import Signers
-from swarmstrap.wire import Hook, Job
+from swarmstrap.wire import Hook, Job, Overlay, OverlayFile
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.publish import publish
 from swarmstrap_server.images.signing import Key
@@ -79,6 +81,16 @@ def with_hook(job: Job, **changes: object) -> Job:
     return msgspec.structs.replace(job, hooks=(hook,))
 
 
+def with_overlay(job: Job, key: Key, namespace: str = OVERLAY_NAMESPACE, path: str = "") -> Job:
+    """Signed, and then with another `path` if one is given."""
+    file = OverlayFile(path="/etc/motd", content=b"Welcome\n")
+    overlay = Overlay(name="base", files=(file,))
+    signature = key.sign(listing(overlay), namespace)
+    files = (msgspec.structs.replace(file, path=path or file.path),)
+    overlay = msgspec.structs.replace(overlay, files=files, signature=signature)
+    return msgspec.structs.replace(job, overlays=(overlay,))
+
+
 def another_size(job: Job, key: Key) -> Job:
     manifest = parse_manifest(job.manifest)
     index = msgspec.structs.replace(manifest.index, size=manifest.index.size + 1)
@@ -97,7 +109,7 @@ def another_torrent(job: Job, key: Key) -> Job:
 
 
 def test_what_the_publisher_signed_is_admitted(job: Job, key: Key, place: Path) -> None:
-    manifest, torrent = admit(NODE, job, signers(place), Floors())
+    manifest, torrent = admit(NODE, with_overlay(job, key), signers(place), Floors())
     assert (manifest.name, manifest.version) == ("small", "1")
     assert [Path(path).name for path, _ in torrent.files] == ["index.zst", "root.tar.zst"]
 
@@ -137,6 +149,21 @@ CHANGES: dict[str, tuple[Change, type[SwarmstrapError], str]] = {
         lambda job, key: with_hook(job, name="10-../../bin/sh"),
         BadInput,
         "hook name '10-../../bin/sh' is not usable",
+    ),
+    "a changed overlay": (
+        lambda job, key: with_overlay(job, key, path="/etc/shadow"),
+        Untrusted,
+        r"overlay base: the overlay's signature does not hold.*\(run swarmstrap overlay sign\)",
+    ),
+    "an overlay signed as a hook": (
+        lambda job, key: with_overlay(job, key, HOOK_NAMESPACE),
+        Untrusted,
+        "overlay base: the overlay's signature does not hold",
+    ),
+    "an overlay for a path outside": (
+        lambda job, key: with_overlay(job, key, path="/../etc/shadow"),
+        BadInput,
+        r"overlay base: '/\.\./etc/shadow' is not a path to lay a file at",
     ),
 }
 

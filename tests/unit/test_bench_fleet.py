@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from tests.bench.fleet.script import Script
 from tests.bench.fleet.server import lost
-from tests.unit.test_store import deployment
+from tests.unit.making import deployment
 
 from swarmstrap_server.control.nodes import after_event, started
 from swarmstrap_server.control.store import Store

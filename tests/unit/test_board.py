@@ -5,25 +5,21 @@ import io
 
 from msgspec.structs import replace
 from rich.console import Console, RenderableType
+from tests.unit.making import deployment, node_view
 
 from swarmstrap.wire import Event, Usage
 from swarmstrap_server.commands.board import Board, line, live, result
 from swarmstrap_server.control.limits import node_limit
-from swarmstrap_server.control.nodes import Deployment, State
+from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import NodeView, Record, Snapshot
 
 MIB = 1 << 20
-RUNNING = Deployment(
-    id="d",
-    node="n1",
-    image="debian",
+RUNNING = deployment(
+    "d",
+    "n1",
+    0.0,
     version="12.1",
-    infohash="00",
     payload=200 * MIB,
-    layout="default",
-    finish="reboot",
-    armed_at=0.0,
-    until=60.0,
     state="active",
     started=10.0,
     phase="image",
@@ -41,20 +37,6 @@ FAILED = replace(
     reason="hook 20-x exited 3",
     hint="look at the hook's output",
 )
-
-
-def view(name: str, state: State, deployment: Deployment | None = None) -> NodeView:
-    return NodeView(
-        name=name,
-        state=state,
-        in_site=True,
-        uuid="",
-        macs=(),
-        address="",
-        seen=None,
-        has_inventory=True,
-        deployment=deployment,
-    )
 
 
 def record(view: NodeView, received: float = 0.0, **event: object) -> Record:
@@ -84,9 +66,9 @@ def board(*messages: Snapshot | Record, only: frozenset[str] = frozenset()) -> B
 
 SNAPSHOT = Snapshot(
     nodes=(
-        view("n1", "deploying", RUNNING),
-        view("n2", "failed", FAILED),
-        view("n3", "ready"),
+        node_view("n1", "deploying", RUNNING),
+        node_view("n2", "failed", FAILED),
+        node_view("n3", "ready"),
     )
 )
 
@@ -107,7 +89,7 @@ def test_a_row_a_node_and_failures_below_with_what_to_do() -> None:
 def test_the_rate_is_that_of_the_last_seconds() -> None:
     records = [
         record(
-            view("n1", "deploying", replace(RUNNING, from_peers=peers * MIB)),
+            node_view("n1", "deploying", replace(RUNNING, from_peers=peers * MIB)),
             received,
             kind="progress",
             from_peers=peers * MIB,
@@ -118,7 +100,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 
 
 def test_progress_does_not_hide_the_last_event() -> None:
-    node = view("n1", "deploying", RUNNING)
+    node = node_view("n1", "deploying", RUNNING)
     shown = text(
         live(
             board(
@@ -135,7 +117,9 @@ USED_TOO = replace(USED, id="e", node="n2", began=6.0)
 
 
 def fetching(deployment: Deployment) -> NodeView:
-    return replace(view(deployment.node, "deploying", deployment), limit=node_limit(deployment))
+    return replace(
+        node_view(deployment.node, "deploying", deployment), limit=node_limit(deployment)
+    )
 
 
 def test_how_near_the_limit_each_node_is_and_all_are() -> None:
@@ -154,20 +138,20 @@ def test_how_near_the_limit_each_node_is_and_all_are() -> None:
 
 
 def test_it_fits_a_narrow_terminal() -> None:
-    node = view("n1", "deploying", RUNNING)
+    node = node_view("n1", "deploying", RUNNING)
     rows = text(live(board(record(node, description="x" * 300))), width=80)
     assert len(rows) == 2
     assert all(len(row) <= 80 for row in rows)
 
 
 def test_text_of_a_node_is_no_markup() -> None:
-    node = view("n1", "failed", replace(FAILED, node="n1", reason="[bold]no[/] disk"))
+    node = node_view("n1", "failed", replace(FAILED, node="n1", reason="[bold]no[/] disk"))
     assert "n1 failed: [bold]no[/] disk" in text(live(board(Snapshot(nodes=(node,)))))
 
 
 def test_the_end_is_when_all_that_were_at_work_have_ended() -> None:
     done = replace(RUNNING, state="deployed", ended=99.0)
-    last = record(view("n1", "deployed", done), kind="finish")
+    last = record(node_view("n1", "deployed", done), kind="finish")
     assert [board().done, board(SNAPSHOT).done, board(SNAPSHOT, last).done] == [False, False, True]
     assert board(SNAPSHOT, last).failed == []
 
@@ -184,13 +168,13 @@ def test_nodes_that_were_named_and_ended_before_are_part_of_the_result() -> None
 
 def test_a_dry_run_is_an_end_and_no_failure() -> None:
     planned = replace(RUNNING, state="planned", ended=12.0, reason="planned, nothing was written")
-    watched = board(Snapshot(nodes=(view("n1", "planned", planned),)), only=frozenset({"n1"}))
+    watched = board(Snapshot(nodes=(node_view("n1", "planned", planned),)), only=frozenset({"n1"}))
     assert (watched.done, watched.failed) == (True, [])
     assert text(result(watched))[1].split()[:3] == ["n1", "debian:12.1", "planned"]
 
 
 def test_lines_for_a_log() -> None:
-    node = view("n1", "deploying", RUNNING)
+    node = node_view("n1", "deploying", RUNNING)
     assert line(record(node, description="wipe it")) == "n1  do/image/1  wipe it"
     ended = record(node, kind="finish", result="success", description="wipe it")
     assert line(ended) == "n1  do/image/1  done: wipe it"
@@ -205,7 +189,7 @@ TABLE = "2 disks match system\n  /dev/sda  matches\n  /dev/sdb  matches"
 
 
 def test_a_table_of_reasons_stays_a_table() -> None:
-    node = view("n1", "failed", replace(FAILED, node="n1", reason=TABLE))
+    node = node_view("n1", "failed", replace(FAILED, node="n1", reason=TABLE))
     failed = record(node, kind="finish", name="decide", result="fail", description=TABLE, hint="h")
     assert line(failed) == f"n1  decide  FAILED {TABLE}\n(h)"
     rows = text(live(board(failed)))
@@ -214,7 +198,7 @@ def test_a_table_of_reasons_stays_a_table() -> None:
 
 
 def test_a_nodes_log_is_kept_for_the_node_and_not_shown_to_all() -> None:
-    node = view("n1", "failed", replace(FAILED, node="n1"))
+    node = node_view("n1", "failed", replace(FAILED, node="n1"))
     failed = record(node, kind="finish", result="fail", description="no disk")
     excerpt = record(node, kind="log", name="log", description="run: lsblk\nran: lsblk")
     assert line(excerpt) is None
@@ -222,9 +206,9 @@ def test_a_nodes_log_is_kept_for_the_node_and_not_shown_to_all() -> None:
 
 
 def test_an_arming_that_expired_is_told_at_the_end() -> None:
-    armed = record(view("n1", "armed"), kind="log", name="server/armed", description="armed")
+    armed = record(node_view("n1", "armed"), kind="log", name="server/armed", description="armed")
     expired = record(
-        view("n1", "ready"),
+        node_view("n1", "ready"),
         kind="log",
         name="server/expired",
         result="fail",
@@ -240,8 +224,8 @@ def test_an_arming_that_expired_is_told_at_the_end() -> None:
 
 
 def test_events_that_come_together_are_all_shown_before_the_end() -> None:
-    deploying = view("n1", "deploying", RUNNING)
-    failed = view("n1", "failed", replace(FAILED, node="n1"))
+    deploying = node_view("n1", "deploying", RUNNING)
+    failed = node_view("n1", "failed", replace(FAILED, node="n1"))
     reason = replace(record(deploying, kind="finish", result="fail"), view=None)
     watched = board(Snapshot(nodes=(deploying,)), reason)
     assert not watched.done

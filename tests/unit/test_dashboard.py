@@ -7,11 +7,12 @@ from typing import get_args
 
 import pytest
 from msgspec.structs import replace
+from tests.unit import making
 
 from swarmstrap.steps import Phase
 from swarmstrap.wire import Event
 from swarmstrap_server import dashboard
-from swarmstrap_server.control.nodes import PHASES, Deployment
+from swarmstrap_server.control.nodes import PHASES, Deployment, node_state
 from swarmstrap_server.control.operator_wire import NodeView, Record
 from swarmstrap_server.dashboard.cells import KINDS, LETTERS, MEANINGS, cell_of, kind_of_phase
 from swarmstrap_server.dashboard.charts import area, bars
@@ -27,38 +28,13 @@ ROOM = Path(dashboard.__path__[0])
 
 
 def deployment(node: str = "n1", **words: object) -> Deployment:
-    plain = Deployment(
-        id=f"id-{node}",
-        node=node,
-        image="debian",
-        version="12",
-        infohash="00" * 32,
-        payload=1000,
-        layout="default",
-        finish="reboot",
-        armed_at=NOW - 100,
-        until=NOW + 1000,
-        state="active",
-        started=NOW - 90,
-        heard=NOW,
-        phase="image",
-    )
-    return replace(plain, **words)
+    given = {"version": "12", "payload": 1000, "state": "active", "phase": "image"}
+    times = {"until": NOW + 1000, "started": NOW - 90, "heard": NOW}
+    return replace(making.deployment(f"id-{node}", node, NOW - 100, **given, **times), **words)
 
 
 def view(latest: Deployment | None, name: str = "n1") -> NodeView:
-    state = {"active": "deploying"}.get(latest.state, latest.state) if latest else "ready"
-    return NodeView(
-        name=name,
-        state=state,  # type: ignore[arg-type]
-        in_site=True,
-        uuid="",
-        macs=(),
-        address="",
-        seen=None,
-        has_inventory=False,
-        deployment=latest,
-    )
+    return making.node_view(name, node_state(True, latest), latest)
 
 
 def test_every_kind_has_a_letter_a_meaning_and_a_colour() -> None:

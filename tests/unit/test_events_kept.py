@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.test_store import deployment
+from tests.unit.making import deployment
 
 from swarmstrap.wire import Event, NodeLog, PlanReport
 from swarmstrap_server.control import logs

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.unit.making import deployment
 
 from swarmstrap.limits import Demand, Limit, Resource, limit, node_demands
 from swarmstrap.wire import Event, Usage
@@ -14,18 +15,7 @@ from swarmstrap_server.control.nodes import Deployment, after_event, started
 
 MB = 10**6
 GIGABIT = 125 * MB
-ARMED = Deployment(
-    id="n1",
-    node="n1",
-    image="debian",
-    version="12",
-    infohash="00",
-    payload=1000 * MB,
-    layout="default",
-    finish="reboot",
-    armed_at=0.0,
-    until=60.0,
-)
+ARMED = deployment("n1", "n1", 0.0, payload=1000 * MB)
 
 
 def fetched(name: str = "n1", began: float = 1000.0, /, **usage: float) -> Deployment:

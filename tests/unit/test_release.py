@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 
 import pytest
+from tests.unit import making
 
 from swarmstrap.wire import Release
 from swarmstrap_server.control.nodes import ABSENCE_SECONDS, Deployment
@@ -13,24 +14,9 @@ NOW = 1000.0
 
 
 def deployment(number: int, phase: str, **more: object) -> Deployment:
-    given = {
-        "id": f"d{number:04}",
-        "node": f"n{number}",
-        "image": "debian",
-        "version": "12",
-        "infohash": "ab",
-        "payload": 1 << 30,
-        "layout": "default",
-        "finish": "reboot",
-        "armed_at": 0.0,
-        "until": 60.0,
-        "state": "active",
-        "started": float(number),
-        "heard": NOW,
-        "phase": phase,
-        "fetched": phase == "seed",
-    }
-    return Deployment(**{**given, **more})  # type: ignore[arg-type]
+    given = {"state": "active", "started": float(number), "heard": NOW, "payload": 1 << 30}
+    words = {**given, "phase": phase, "fetched": phase == "seed", **more}
+    return making.deployment(f"d{number:04}", f"n{number}", 0.0, **words)
 
 
 def fetching(first: int, count: int, progress: float | None = 0.0) -> list[Deployment]:

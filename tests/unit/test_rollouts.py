@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.unit.making import deployment
 
 from swarmstrap_server.control.nodes import SILENCE_SECONDS, Deployment
 from swarmstrap_server.control.operator_wire import Arm
@@ -39,18 +40,7 @@ def rollout(count: int, pace: Pace, retries: int = 1, switched: bool = True) -> 
 
 
 def armed(key: str, node: str, now: float) -> Deployment:
-    return Deployment(
-        id=key,
-        node=node,
-        image="debian",
-        version="1",
-        infohash="00",
-        payload=1,
-        layout="default",
-        finish="reboot",
-        armed_at=now,
-        until=now + 1800,
-    )
+    return deployment(key, node, now, until=now + 1800)
 
 
 @dataclass
@@ -91,9 +81,9 @@ class World:
         if fate == "refused":
             self.rollout = machine.not_started(self.rollout, node, self.now, "no", "", final=True)
             return
-        deployment = armed(f"{node}-{len(self.seen)}", node, self.now)
-        self.seen[deployment.id] = deployment
-        self.rollout = machine.armed(self.rollout, [deployment])
+        begun = armed(f"{node}-{len(self.seen)}", node, self.now)
+        self.seen[begun.id] = begun
+        self.rollout = machine.armed(self.rollout, [begun])
         if fate == "no answer":
             self.rollout = machine.not_started(self.rollout, node, self.now, "no answer", "")
         elif member.switched and fate != "hangs":

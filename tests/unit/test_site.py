@@ -185,6 +185,27 @@ def test_check_tells_everything_at_once_and_exits_1(
     ]
 
 
+def test_check_looks_at_files_of_passwords(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (root / "site.yaml").open("a") as settings:
+        settings.write("webhooks:\n- url: https://192.0.2.9/\n  secret_file: keys/hook\n")
+    power = "{driver: redfish, address: 'https://192.0.2.8', username: a, password_file: keys/bmc}"
+    (root / "groups.yaml").write_text(f"groups:\n- name: all\n  power: {power}\n")
+    nodes(root, "- {name: n1, mac: 52:54:00:00:00:01}\n- {name: n2, mac: 52:54:00:00:00:02}\n")
+    (root / "keys" / "bmc").write_text("secret")
+    (root / "keys" / "bmc").chmod(0o640)
+    assert swarmstrap(root, "check") == 1
+    line = (root / "site.yaml").read_text().count("\n")
+    assert capsys.readouterr().err.splitlines() == [
+        f"site.yaml:{line}: keys/hook cannot be read: No such file or directory"
+        " (write the password into it)",
+        "groups.yaml:3: keys/bmc has mode 640, so others may read it (chmod 600 keys/bmc)",
+    ]
+    (root / "keys" / "bmc").chmod(0o600)
+    (root / "keys" / "hook").write_text("secret")
+    (root / "keys" / "hook").chmod(0o600)
+    assert swarmstrap(root, "check") == 0
+
+
 def test_one_wrong_file_is_one_line_for_every_other_command(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

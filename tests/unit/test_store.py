@@ -6,15 +6,20 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
+from tests.unit.making import deployment
+from tests.unit.test_rollouts import T0, rollout
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.hardware import Boot, Cpu, Inventory, Memory, SystemVendor
 from swarmstrap.wire import Event, PlanReport
 from swarmstrap_server.control.identity import marks
-from swarmstrap_server.control.nodes import Deployment
-from swarmstrap_server.control.store import _MIGRATIONS, SeenNode, Store, Token
+from swarmstrap_server.control.schema import MIGRATIONS
+from swarmstrap_server.control.store import SeenNode, Store, Token
+from swarmstrap_server.rollouts.keeping import Kept
+from swarmstrap_server.rollouts.values import Pace
 
 INVENTORY = Inventory(
     boot=Boot(current_boot_mode="bios"),
@@ -26,21 +31,6 @@ INVENTORY = Inventory(
 
 def seen(name: str, mac: str = "52:54:00:00:00:01") -> SeenNode:
     return SeenNode(name, marks("", [mac]), "192.0.2.7", 5.0)
-
-
-def deployment(key: str, node: str, armed_at: float) -> Deployment:
-    return Deployment(
-        id=key,
-        node=node,
-        image="debian",
-        version="1",
-        infohash="00",
-        payload=1,
-        layout="default",
-        finish="reboot",
-        armed_at=armed_at,
-        until=armed_at + 60,
-    )
 
 
 @pytest.fixture
@@ -105,11 +95,28 @@ def test_a_deployment_has_one_session(store: Store) -> None:
 def test_a_database_of_an_older_version_is_brought_forward(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        raw.executescript(_MIGRATIONS[0])
+        raw.executescript(MIGRATIONS[0])
         raw.execute("INSERT INTO tokens (hash, deployment, expires) VALUES (x'00', 'd1', 5.0)")
         raw.execute("PRAGMA user_version = 1")
     with closing(Store(path)) as store:
         assert store.token(b"\0") == Token("d1", 5.0, used=None, claim=None)
+
+
+def test_rollouts_of_an_older_version_are_counted_by_state(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begun = replace(rollout(3, Pace()), ended=T0)
+    before = next(i for i, script in enumerate(MIGRATIONS) if "ADD COLUMN state" in script)
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        for script in MIGRATIONS[:before]:
+            raw.executescript(script)
+        raw.execute(f"PRAGMA user_version = {before}")
+        body = msgspec.json.encode(replace(begun, members=()))
+        raw.execute("INSERT INTO rollouts VALUES ('r', 1.0, 2.0, ?)", (body,))
+        for place, member in enumerate(begun.members):
+            row = ("r", place, member.node, msgspec.json.encode(member))
+            raw.execute("INSERT INTO rollout_members VALUES (?, ?, ?, ?)", row)
+    with closing(Store(path)) as store:
+        assert Kept(store).summaries(9) == [begun.summary]
 
 
 def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:

@@ -1,17 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What `swarmstrap why` says of nodes in each state."""
 
+import time
+
 import pytest
 from msgspec.structs import replace
 from tests.unit.test_rollouts import T0, armed, rollout
 
 from swarmstrap.wire import Event
 from swarmstrap_server.control.nodes import State
-from swarmstrap_server.control.operator_wire import NodeView, Record
-from swarmstrap_server.rollouts.values import Pace, Rollout
+from swarmstrap_server.control.operator_wire import Arm, NodeView, Record
+from swarmstrap_server.rollouts.values import Order, Pace, Reservation, Rollout
 from swarmstrap_server.rollouts.why import why
 
-ARMED = armed("d1", "n0", T0)
+ARMED = replace(armed("d1", "n0", T0), by="eve")
+ORDER = Order(arm=Arm(nodes=("n0",), image="debian"))
+LENT = Reservation(
+    id="l",
+    by="bob",
+    nodes=("n0",),
+    order=ORDER,
+    rollout="r",
+    begins=T0 - 10,
+    until=T0 + 3600,
+    left=("n0",),
+)
+UNTIL = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(T0 + 3600))
 DEPLOYING = replace(ARMED, state="active", started=T0 + 60, heard=T0 + 70, phase="image", begun=2)
 FAILED = replace(DEPLOYING, state="failed", ended=T0 + 80, reason="no disk", hint="add one")
 
@@ -56,23 +70,26 @@ def said(name: str, text: str, at: float, *, fails: bool = False) -> Record:
     ],
 )
 def test_what_to_do(state: State, switched: bool, to_do: str) -> None:
-    told = why(view(state), rollout(1, Pace(), switched=switched), [], T0 + 90)
+    told = why(view(state), rollout(1, Pace(), switched=switched), None, [], T0 + 90)
     assert told.to_do.startswith(to_do)
 
 
 def test_what_happened_is_in_order_and_said_once() -> None:
     begun = rollout(1, Pace())
-    tried = replace(begun, members=(replace(begun.members[0], tries=2, state="deploying"),))
+    tried = replace(
+        begun, by="ann", members=(replace(begun.members[0], tries=2, state="deploying"),)
+    )
     events = [
         said("server/armed", "armed for debian:1", T0),
         said("server/power", "switched on by ipmi", T0 + 10),
         said("do/disks/1", "no disk", T0 + 80, fails=True),
     ]
-    told = why(view("failed"), tried, events, T0 + 90)
+    told = why(view("failed"), tried, LENT, events, T0 + 90)
     assert [line.split("  ")[1] for line in told.happened] == [
-        "rollout r: debian:1 to 1 node",
+        f"reserved by bob until {UNTIL}",
+        "rollout r: debian:1 to 1 node, by ann",
         "deploying, try number 2",
-        "armed for debian:1",
+        "armed for debian:1, by eve",
         "switched on by ipmi",
         "took its job, its boot number 2",
         "failed in phase image: no disk",
@@ -80,7 +97,7 @@ def test_what_happened_is_in_order_and_said_once() -> None:
 
 
 def test_a_node_at_work_says_when_it_was_heard() -> None:
-    told = why(view("deploying"), None, [], T0 + 90)
+    told = why(view("deploying"), None, None, [], T0 + 90)
     assert told.state == "deploying debian:1, phase image, last heard 20 s ago"
 
 
@@ -89,5 +106,5 @@ def test_a_node_that_was_given_up_says_what_its_rollout_found() -> None:
     given_up = replace(
         begun.members[0], state="failed", reason="not heard of", hint="look at its console"
     )
-    told = why(view("ready"), replace(begun, members=(given_up,)), [], T0)
+    told = why(view("ready"), replace(begun, members=(given_up,)), None, [], T0)
     assert told.to_do == "look at its console"

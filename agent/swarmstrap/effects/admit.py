@@ -11,14 +11,16 @@ from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import (
     HOOK_NAMESPACE,
     INDEX_FILE,
+    OVERLAY_NAMESPACE,
     PAYLOAD_FILE,
     SIGNATURE_NAMESPACE,
     Manifest,
     check_architecture,
     parse_manifest,
 )
+from swarmstrap.overlays import check_overlay, listing
 from swarmstrap.sshsig import Signers
-from swarmstrap.wire import Hook, Job
+from swarmstrap.wire import Hook, Job, Overlay
 
 _HOOK_NAME = re.compile(r"\d\d-[A-Za-z0-9._-]+")
 
@@ -29,7 +31,7 @@ def admit(
     """The image's manifest and torrent; raises Untrusted or BadInput unless all of it holds.
 
     The manifest is the publisher's, is not too old, is for this architecture and names the torrent,
-    and every hook is the publisher's. Blocking.
+    and every hook and overlay is the publisher's. Blocking.
     """
     verify_signature(
         job.manifest,
@@ -44,6 +46,8 @@ def admit(
     check_files(torrent, manifest)
     for hook in job.hooks:
         _admit_hook(hook, signers)
+    for overlay in job.overlays:
+        _admit_overlay(overlay, signers)
     return manifest, torrent
 
 
@@ -70,4 +74,19 @@ def _admit_hook(hook: Hook, signers: Signers) -> None:
     except Untrusted as error:
         raise Untrusted(
             f"hook {hook.name}: {error.message}", hint="run swarmstrap hook sign"
+        ) from error
+
+
+def _admit_overlay(overlay: Overlay, signers: Signers) -> None:
+    check_overlay(overlay)
+    try:
+        verify_signature(
+            listing(overlay),
+            overlay.signature,
+            namespace=OVERLAY_NAMESPACE,
+            signers=signers,
+        )
+    except Untrusted as error:
+        raise Untrusted(
+            f"overlay {overlay.name}: {error.message}", hint="run swarmstrap overlay sign"
         ) from error

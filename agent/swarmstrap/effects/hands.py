@@ -18,7 +18,16 @@ from swarmstrap.effects import log as logs
 from swarmstrap.effects.departure import Departure
 from swarmstrap.effects.disks import clones, disk, filesystems, grow, stack
 from swarmstrap.effects.images.imaging import Imaging
-from swarmstrap.effects.system import bootloader, chroot, efi, hooks, initramfs, records, sealing
+from swarmstrap.effects.system import (
+    bootloader,
+    chroot,
+    efi,
+    hooks,
+    initramfs,
+    overlays,
+    records,
+    sealing,
+)
 from swarmstrap.effects.telling import lines_from_thread
 from swarmstrap.effects.transfer.download import Download, Source
 from swarmstrap.errors import StepFailed, SwarmstrapError
@@ -46,6 +55,7 @@ from swarmstrap.steps.system import (
     EndUpdate,
     FillEsps,
     InstallGrub,
+    LayOverlay,
     MakeHostKeys,
     ReadyInitramfs,
     RefreshGrub,
@@ -145,6 +155,8 @@ class Deployer:
                     await self._make_bootable(step.install)
             case EndUpdate():
                 await asyncio.to_thread(records.end, self._root)
+            case LayOverlay():
+                await asyncio.to_thread(overlays.lay, step, self._root)
             case RunHook():
                 await self._run_hook(step)
             case _:

@@ -44,6 +44,7 @@ from swarmstrap.steps.system import (
     EndUpdate,
     FillEsps,
     InstallGrub,
+    LayOverlay,
     MakeHostKeys,
     ReadyInitramfs,
     RefreshGrub,
@@ -84,7 +85,7 @@ def phase(step: Step) -> Phase:
             return "image"
         case ClearRest() | GrowDisk() | CheckClones():
             return "configure"
-        case WriteFile() | RemoveFiles() | MakeHostKeys() | SealKey() | TidyTree():
+        case WriteFile() | RemoveFiles() | LayOverlay() | MakeHostKeys() | SealKey() | TidyTree():
             return "configure"
         case RunHook():
             return "hooks"

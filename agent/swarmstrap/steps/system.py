@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from swarmstrap.manifest import Tpm2Unlocker
 from swarmstrap.volumes import CryptVolume, DiskId, PartitionVolume, Volume
-from swarmstrap.wire import BootOrder
+from swarmstrap.wire import BootOrder, OverlayFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,18 @@ class EndUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class LayOverlay:
+    """No template is among `files` any more."""
+
+    name: str
+    files: tuple[OverlayFile, ...]
+
+    def __str__(self) -> str:
+        count = len(self.files)
+        return f"lay overlay {self.name} ({count} file{'' if count == 1 else 's'})"
+
+
+@dataclass(frozen=True, slots=True)
 class RunHook:
     """`index` is the hook's place in the job, which carries its content."""
 
@@ -173,7 +185,15 @@ class RunHook:
 
 BootStep = ReadyInitramfs | InstallGrub | FillEsps | AddBootEntries
 SystemStep = (
-    WriteFile | RemoveFiles | MakeHostKeys | SealKey | RunHook | BootStep | RefreshGrub | EndUpdate
+    WriteFile
+    | RemoveFiles
+    | MakeHostKeys
+    | SealKey
+    | LayOverlay
+    | RunHook
+    | BootStep
+    | RefreshGrub
+    | EndUpdate
 )
 
 

@@ -44,8 +44,11 @@ async def show_deployment(call: Call) -> Deployment:
 
 async def arm(call: Call) -> list[Deployment]:
     order = await call.body(Arm)
-    call.services.publish()
-    return call.services.deployments.arm(order)
+    services, by = call.services, call.principal.name
+    services.publish()
+    services.deployments.reload()
+    services.reservations.lent.check_free(services.deployments.targets(order.nodes), by)
+    return services.deployments.arm(order, by=by)
 
 
 async def disarm(call: Call) -> None:

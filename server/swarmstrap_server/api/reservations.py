@@ -6,7 +6,7 @@ from swarmstrap_server.rollouts.values import NewReservation, Reservation
 
 
 async def list_reservations(call: Call) -> list[Reservation]:
-    return call.services.reservations.latest()
+    return call.services.reservations.lent.latest()
 
 
 async def reserve(call: Call) -> Reservation:

@@ -8,15 +8,23 @@ import msgspec
 from swarmstrap.errors import BadInput
 from swarmstrap_server.api.problems import NotFound
 from swarmstrap_server.api.route import Call, Route
-from swarmstrap_server.rollouts.values import Order, Rollout
+from swarmstrap_server.rollouts.values import Order, Rollout, RolloutsPage
 
 
 class RolloutsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+    """`after` is the `next` of the page before."""
+
+    after: str = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
 
 
-async def list_rollouts(call: Call) -> list[Rollout]:
-    return call.services.rollouts.latest(call.query(RolloutsQuery).limit)
+async def list_rollouts(call: Call) -> RolloutsPage:
+    query, rollouts = call.query(RolloutsQuery), call.services.rollouts
+    if query.after:
+        rollouts.rollout(query.after)  # refuses one to go on from that is none
+    found = rollouts.summaries(query.limit + 1, query.after)
+    shown = tuple(found[: query.limit])
+    return RolloutsPage(items=shown, next=shown[-1].id if len(found) > len(shown) else "")
 
 
 async def show_rollout(call: Call) -> Rollout:
@@ -26,11 +34,11 @@ async def show_rollout(call: Call) -> Rollout:
 async def start_rollout(call: Call) -> Rollout:
     order = await call.body(Order)
     call.services.publish()
-    return call.services.rollouts.start(order)
+    return call.services.rollouts.start(order, call.principal.name)
 
 
 async def plan_rollout(call: Call) -> Rollout:
-    return call.services.rollouts.plan(await call.body(Order))
+    return call.services.rollouts.plan(await call.body(Order), call.principal.name)
 
 
 async def cancel_rollout(call: Call) -> Rollout:
@@ -38,7 +46,7 @@ async def cancel_rollout(call: Call) -> Rollout:
 
 
 async def retry_rollout(call: Call) -> Rollout:
-    return call.services.rollouts.retry(_known(call).id)
+    return call.services.rollouts.retry(_known(call).id, call.principal.name)
 
 
 def _known(call: Call) -> Rollout:
@@ -53,12 +61,12 @@ ROUTES = (
         "GET",
         "/rollouts",
         "viewer",
-        "The last rollouts, newest first",
+        "Rollouts, newest first, without their nodes",
         list_rollouts,
-        list[Rollout],
+        RolloutsPage,
         query=RolloutsQuery,
     ),
-    Route("GET", "/rollouts/{rollout}", "viewer", "One rollout", show_rollout, Rollout),
+    Route("GET", "/rollouts/{rollout}", "viewer", "One, node by node", show_rollout, Rollout),
     Route(
         "POST",
         "/rollouts",

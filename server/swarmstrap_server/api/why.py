@@ -16,6 +16,7 @@ async def explain_node(call: Call) -> Why:
     return why(
         deployments.view(name),
         call.services.rollouts.latest_of(name),
+        call.services.reservations.lent.holder(name),
         deployments.store.events(name),
         deployments.clock(),
     )

@@ -6,13 +6,13 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias, get_args
-
-import msgspec
+from typing import get_args
 
 from swarmstrap.manifest import ImageKind, Manifest
 from swarmstrap.units import human
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.meter import Meter
+from swarmstrap_server.commands.telling import print_json
 from swarmstrap_server.images import strip
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.names import split
@@ -20,8 +20,6 @@ from swarmstrap_server.images.publish import Progress, Published, publish
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.images.sources.choose import Room, Wishes, chosen
 from swarmstrap_server.site.paths import SitePaths
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
@@ -66,7 +64,7 @@ def _capture(args: argparse.Namespace) -> int:
     published = _publish(args)
     manifest = published.manifest
     if args.json:
-        print(msgspec.json.encode(manifest).decode())
+        print_json(manifest)
         return 0
     _tell(manifest)
     print(

@@ -3,7 +3,7 @@
 
 import argparse
 from collections.abc import Iterable
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, get_args
 
 import argcomplete
 from argcomplete.completers import BaseCompleter, FilesCompleter
@@ -11,10 +11,10 @@ from argcomplete.shell_integration import shellcode
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.manifest import MANIFEST_FILE
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import read_site
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Shell = Literal["bash", "zsh", "fish"]
 _PROGRAM = "swarmstrap"
 

@@ -4,16 +4,17 @@
 import argparse
 import re
 import sys
-import time
 from collections.abc import Iterator
-from typing import TypeAlias, get_args
+from typing import get_args
 
 import msgspec
 from rich.console import Console
 
 from swarmstrap.wire import Finish, Mode, Verify
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.following import exit_of, wait
 from swarmstrap_server.commands.reaching import operator
+from swarmstrap_server.commands.telling import add_json, print_json, tell
 from swarmstrap_server.commands.watch import follow
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.images.names import split
@@ -21,9 +22,10 @@ from swarmstrap_server.images.signing import Key
 from swarmstrap_server.rollouts.values import Order, Pace, Rollout
 from swarmstrap_server.site import ranges
 from swarmstrap_server.site.hooks import sign_hooks
+from swarmstrap_server.site.overlays import sign_overlays
 from swarmstrap_server.site.reading import Site, read_site
+from swarmstrap_server.times import time_of_day
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 _DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)?")
 _MINUTES = {"": 1, "m": 1, "h": 60, "d": 24 * 60}
 _WINDOW = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,4})s?")
@@ -51,7 +53,7 @@ def add_commands(commands: Commands) -> None:
     )
     add_choices(deploy)
     add_pace(deploy)
-    deploy.add_argument("--json", action="store_true", help="for machines")
+    add_json(deploy)
     deploy.set_defaults(run=_deploy, remote=True)
 
 
@@ -105,7 +107,7 @@ def order_of(args: argparse.Namespace, arm: Arm) -> Order:
 
 def _deploy(args: argparse.Namespace) -> int:
     if not args.elsewhere:
-        _sign_hooks(read_site(args.site))
+        _sign(read_site(args.site))
     name, version = split(args.image)
     server = operator(args)
     arm = Arm(
@@ -133,15 +135,12 @@ def _deploy(args: argparse.Namespace) -> int:
         return 0
     ended = wait(server, rollout.id, Console(), quiet=args.json or args.watch)
     if args.json and not args.watch:
-        print(msgspec.json.encode(ended).decode())
+        print_json(ended)
     return exit_of(ended)
 
 
 def _show(args: argparse.Namespace, rollout: Rollout) -> None:
-    if args.json:
-        print(msgspec.json.encode(rollout).decode())
-    else:
-        print("\n".join(_lines(rollout)))
+    tell(args, rollout, *_lines(rollout))
 
 
 def _lines(rollout: Rollout) -> Iterator[str]:
@@ -162,7 +161,7 @@ def _lines(rollout: Rollout) -> Iterator[str]:
     for switched in (False, True):
         names = [m.node for m in armed if m.switched == switched]
         if names:
-            until = time.strftime("%H:%M:%S", time.localtime(min(m.until for m in armed)))
+            until = time_of_day(min(m.until for m in armed))
             begins = ", and switched on" if switched else ""
             are = "is" if len(names) == 1 else "are"
             yield f"{ranges.fold(names)} {are} armed for {image} until {until}{begins}"
@@ -171,10 +170,14 @@ def _lines(rollout: Rollout) -> Iterator[str]:
         yield f"to follow: {ranges.fold(waiting)}"
 
 
-def _sign_hooks(site: Site) -> None:
-    if site.paths.publisher.exists():
-        for hook in sign_hooks(site, Key(site.paths.publisher)):
+def _sign(site: Site) -> None:
+    paths = site.paths
+    if paths.publisher.exists():
+        key = Key(paths.publisher)
+        for hook in sign_hooks(site, key):
             print(f"signed hook {hook.name}", file=sys.stderr)
+        for path in sign_overlays(site.overlays.values(), paths, key):
+            print(f"signed overlay {path.stem}", file=sys.stderr)
 
 
 def minutes(text: str) -> int:

@@ -2,18 +2,16 @@
 """`swarmstrap diff`: what the site folder means for whom that it did not mean before."""
 
 import argparse
-from typing import TypeAlias
 
-import msgspec
 from rich.console import Console
 
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.show import spoken
+from swarmstrap_server.commands.telling import add_json, print_json
 from swarmstrap_server.site.differing import Difference, differences
 from swarmstrap_server.site.ranges import fold
 from swarmstrap_server.site.reading import read_site
 from swarmstrap_server.site.versions import read_version
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
@@ -25,14 +23,14 @@ def add_commands(commands: Commands) -> None:
         metavar="REVISION|DIR",
         help="compare with a revision in git, or another folder (default: HEAD, what is committed)",
     )
-    diff.add_argument("--json", action="store_true", help="for machines")
+    add_json(diff)
     diff.set_defaults(run=_diff)
 
 
 def _diff(args: argparse.Namespace) -> int:
     found = differences(read_version(args.site, args.before), read_site(args.site))
     if args.json:
-        print(msgspec.json.encode(found).decode())
+        print_json(found)
         return 0
     console = Console(highlight=False)
     for difference in found:

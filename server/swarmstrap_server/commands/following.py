@@ -2,12 +2,20 @@
 """A rollout on a terminal: how far it is, and at its end who failed and why."""
 
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from rich.console import Console, Group, RenderableType
-from rich.status import Status
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +25,8 @@ from swarmstrap_server.control.client import Operator
 from swarmstrap_server.rollouts.values import MemberState, Rollout
 
 _POLL_SECONDS = 1.0
+# Nodes come to their end minutes apart, or all at a time.
+_RATE_SECONDS = 900.0
 _STATES: tuple[MemberState, ...] = (
     "waiting",
     "powering",
@@ -31,36 +41,70 @@ _STATES: tuple[MemberState, ...] = (
 def wait(server: Operator, key: str, console: Console, *, quiet: bool = False) -> Rollout:
     """Until the rollout ends, which it does: each of its phases has a deadline.
 
-    On a terminal a line that changes in place, otherwise one for each change; unless it is to be
-    `quiet`, the result at the end.
+    On a terminal a bar of the nodes that have ended, otherwise a line for each change; unless it is
+    to be `quiet`, the result at the end.
     """
     if quiet:
-        return _followed(server, key, None, console)
-    with console.status("") if console.is_terminal else nullcontext() as status:
-        rollout = _followed(server, key, status, console)
+        return _followed(server, key, lambda _: None)
+    if console.is_terminal:
+        with _bar(console) as bar:
+            task = bar.add_task("", total=None)
+            rollout = _followed(server, key, partial(_draw, bar, task))
+    else:
+        rollout = _followed(server, key, _Lines(console).tell)
     console.print(result(rollout))
     return rollout
 
 
-def _followed(server: Operator, key: str, status: Status | None, console: Console) -> Rollout:
-    shown = ""
+def _followed(server: Operator, key: str, tell: Callable[[Rollout], None]) -> Rollout:
     while True:
         rollout = server.rollout(key)
-        text = progress(rollout)
-        if status is not None:
-            status.update(text)
-        elif text != shown and not console.quiet:
-            console.print(text, highlight=False)
-        shown = text
+        tell(rollout)
         if rollout.ended is not None:
             return rollout
         time.sleep(_POLL_SECONDS)
 
 
-def progress(rollout: Rollout) -> str:
+class _Lines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told = ""
+
+    def tell(self, rollout: Rollout) -> None:
+        text = progress(rollout.summary.states)
+        if text != self._told:
+            self._console.print(text, highlight=False)
+        self._told = text
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{60 * speed:.1f} nodes/min" if speed else "")
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        speed_estimate_period=_RATE_SECONDS,
+    )
+
+
+def _draw(bar: Progress, task: TaskID, rollout: Rollout) -> None:
+    ended = sum(member.ended for member in rollout.members)
+    said = progress(rollout.summary.states)
+    bar.update(task, description=said, completed=ended, total=len(rollout.members), refresh=True)
+
+
+def progress(states: Mapping[MemberState, int]) -> str:
     """`12 deploying, 3 booting`, in the order in which a node goes through them."""
-    count = Counter(member.state for member in rollout.members)
-    return ", ".join(f"{count[state]} {state}" for state in _STATES if count[state])
+    return ", ".join(f"{states[state]} {state}" for state in _STATES if state in states)
 
 
 def result(rollout: Rollout) -> RenderableType:
@@ -72,7 +116,7 @@ def headline(rollout: Rollout) -> str:
     good = sum(member.state == "deployed" for member in rollout.members)
     total = len(rollout.members)
     if rollout.ended is None:
-        return f"{rollout.title}: {progress(rollout)}"
+        return f"{rollout.title}: {progress(rollout.summary.states)}"
     spent = duration(rollout.ended - rollout.created)
     return f"{rollout.title}: {'all' if good == total else f'{good} of {total}'} done in {spent}"
 

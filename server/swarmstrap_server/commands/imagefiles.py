@@ -5,14 +5,12 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
-
-import msgspec
 
 from swarmstrap.index import shown
 from swarmstrap.units import human
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.meter import Meter
-from swarmstrap_server.commands.telling import add_json, tell
+from swarmstrap_server.commands.telling import add_json, print_json, tell
 from swarmstrap_server.images.diff import Changed, Difference, compare
 from swarmstrap_server.images.exchange import (
     export_file,
@@ -26,13 +24,11 @@ from swarmstrap_server.images.names import split
 from swarmstrap_server.images.verify import Check, read_index, verify
 from swarmstrap_server.site.paths import SitePaths
 
-Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
 # Instead of a file: what is piped in or out.
 _PIPE = "-"
 
 
-def add_actions(actions: Actions) -> None:
+def add_actions(actions: Commands) -> None:
     check = actions.add_parser("verify", help="check everything that nodes and tar rely on")
     check.set_defaults(run=_verify)
     whole = actions.add_parser("fsck", help="look for what is wrong in the whole store")
@@ -66,7 +62,7 @@ def _verify(args: argparse.Namespace) -> int:
         show = partial(meter.show, f"verifying {image.label}")
         checks = verify(image, paths.signers, progress=show, tell=tell)
     if args.json:
-        print(msgspec.json.encode({"image": image.label, "checks": checks}).decode())
+        print_json({"image": image.label, "checks": checks})
     else:
         print(f"{image.label} is what the publisher signed")
     return 0
@@ -79,7 +75,7 @@ def _fsck(args: argparse.Namespace) -> int:
         show = partial(meter.show, "reading the store")
         findings = list(fsck(store, paths.signers, full=args.full, progress=show))
     if args.json:
-        print(msgspec.json.encode(findings).decode())
+        print_json(findings)
     for finding in findings if not args.json else ():
         print(f"{finding.path}: {finding.problem} ({finding.advice})")
     if not findings and not args.json:
@@ -92,7 +88,7 @@ def _diff(args: argparse.Namespace) -> int:
     old, new = store.get(*split(args.old)), store.get(*split(args.new))
     found = compare(read_index(old), read_index(new))
     if args.json:
-        print(msgspec.json.encode(_readable(old, new, found)).decode())
+        print_json(_readable(old, new, found))
         return 0
     if args.files:
         for sign, paths in (("+", found.added), ("-", found.removed)):

@@ -4,26 +4,21 @@
 import argparse
 import sys
 from datetime import UTC, datetime
-from typing import TypeAlias
 
-import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column
 
 from swarmstrap.errors import BadInput, Refused
 from swarmstrap.manifest import DiskFacts, Facts
 from swarmstrap.units import human
-from swarmstrap_server.commands import imagefiles, imagetrust
-from swarmstrap_server.commands.telling import add_json, tell
+from swarmstrap_server.commands import Commands, imagefiles, imagetrust
+from swarmstrap_server.commands.telling import add_json, print_json, print_table, tell
 from swarmstrap_server.control.usage import uses
 from swarmstrap_server.images.library import ImageStore
-from swarmstrap_server.images.listing import listed
+from swarmstrap_server.images.listing import Listed, listed
 from swarmstrap_server.images.names import check_name, split
 from swarmstrap_server.images.retention import judge
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import read_floors, read_site
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
@@ -62,21 +57,23 @@ def _ls(args: argparse.Namespace) -> int:
     for error in found.broken:
         print(f"not usable: {error}", file=sys.stderr)
     if args.json:
-        print(msgspec.json.encode(shown).decode())
+        print_json(shown)
         return 0
-    table = Table(box=None, pad_edge=False)
-    titles = ("image", "remarks", "architecture", "created", "system", "unpacked", "payload")
-    for title in titles:
-        right = title in ("unpacked", "payload")
-        table.add_column(title, justify="right" if right else "left", no_wrap=title != "system")
-    for one in shown:
-        m = one.manifest
-        sizes = (human(m.unpacked), human(m.payload.size))
-        about = (m.architecture, m.created[:10], m.facts.os_name)
-        remarks = ", ".join([*one.tags, *(["refused"] if one.refused else [])])
-        table.add_row(one.image, remarks, *about, *sizes)
-    Console().print(table)
+    columns = [
+        *(Column(title, no_wrap=True) for title in ("image", "remarks", "architecture", "created")),
+        Column("system"),
+        *(Column(title, no_wrap=True, justify="right") for title in ("unpacked", "payload")),
+    ]
+    print_table(columns, map(_row, shown))
     return 0
+
+
+def _row(one: Listed) -> tuple[str, ...]:
+    m = one.manifest
+    sizes = (human(m.unpacked), human(m.payload.size))
+    about = (m.architecture, m.created[:10], m.facts.os_name)
+    remarks = ", ".join([*one.tags, *(["refused"] if one.refused else [])])
+    return one.image, remarks, *about, *sizes
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -85,7 +82,7 @@ def _show(args: argparse.Namespace) -> int:
     image = store.get(*split(args.image))
     shown = listed(image, store.tags.of(image.manifest.name), read_floors(paths))
     if args.json:
-        print(msgspec.json.encode(shown).decode())
+        print_json(shown)
         return 0
     m = image.manifest
     rows = {
@@ -182,7 +179,7 @@ def _prune(args: argparse.Namespace) -> int:
             store.rm(verdict.image.manifest.name, verdict.image.manifest.version)
     if args.json:
         said = [{"image": v.image.label, "stays": v.stays, "reason": v.reason} for v in verdicts]
-        print(msgspec.json.encode(said).decode())
+        print_json(said)
         return 0
     freed = sum(v.image.manifest.payload.size for v in verdicts if not v.stays)
     for verdict in verdicts:

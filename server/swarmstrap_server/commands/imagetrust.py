@@ -3,9 +3,9 @@
 
 import argparse
 from pathlib import Path
-from typing import TypeAlias
 
 from swarmstrap.errors import BadInput
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.names import split
@@ -14,12 +14,10 @@ from swarmstrap_server.images.signing import Key
 from swarmstrap_server.site.floors import raise_floor, revoke_version
 from swarmstrap_server.site.paths import SitePaths
 
-Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
 _NEXT = "nodes learn it from their initramfs: swarmstrap initramfs"
 
 
-def add_actions(actions: Actions) -> None:
+def add_actions(actions: Commands) -> None:
     sign = actions.add_parser("sign", help="sign with the current key what an earlier one signed")
     sign.add_argument("image", metavar="NAME[:VERSION]", nargs="*")
     sign.add_argument("--signed-by", metavar="KEY", help="all that the key of this name signed")

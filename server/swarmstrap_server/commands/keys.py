@@ -3,22 +3,19 @@
 
 import argparse
 from pathlib import Path
-from typing import TypeAlias
 
-import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column
 
-from swarmstrap_server.commands.telling import add_json, tell
+from swarmstrap_server.commands import Commands
+from swarmstrap_server.commands.telling import add_json, print_json, print_table, tell
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.resign import signed_by
 from swarmstrap_server.site.hooks import is_signed
 from swarmstrap_server.site.keyring import Keyring
+from swarmstrap_server.site.overlays import SIGN_HINT, unsigned_overlays
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import read_site
 from swarmstrap_server.site.secrets import read_secret
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _NEXT = "nodes learn it from their initramfs: swarmstrap initramfs"
 
@@ -57,14 +54,10 @@ def _ls(args: argparse.Namespace) -> int:
             {"fingerprint": k.fingerprint, "role": k.role, "key": k.key, "comment": k.comment}
             for k in keys
         ]
-        print(msgspec.json.encode(said).decode())
+        print_json(said)
         return 0
-    table = Table(box=None, pad_edge=False)
-    for title in ("key", "role", "comment"):
-        table.add_column(title, no_wrap=True)
-    for key in keys:
-        table.add_row(key.fingerprint, key.role, key.comment)
-    Console().print(table)
+    titles = [Column(title, no_wrap=True) for title in ("key", "role", "comment")]
+    print_table(titles, ((key.fingerprint, key.role, key.comment) for key in keys))
     return 0
 
 
@@ -85,6 +78,7 @@ def _rotate(args: argparse.Namespace) -> int:
             f"what {old} signed counts until it is revoked; to sign it again:",
             f"  swarmstrap image sign --signed-by {old}",
             f"  swarmstrap hook sign --signed-by {old}",
+            f"  swarmstrap overlay sign --signed-by {old}",
         ]
     tell(args, {"signs": current.fingerprint, "before": old}, *lines)
     return 0
@@ -95,12 +89,15 @@ def _revoke(args: argparse.Namespace) -> int:
     revoked = Keyring(paths).revoke(args.key)
     store = ImageStore(paths.images)
     images = [i.label for i in store.ls() if signed_by(i) == revoked.fingerprint]
-    hooks = [hook.name for hook in read_site(args.site).hooks if not is_signed(hook, paths)]
+    site = read_site(args.site)
+    hooks = [hook.name for hook in site.hooks if not is_signed(hook, paths)]
+    overlays = [overlay.name for overlay in unsigned_overlays(site.overlays.values(), paths)]
     tell(
         args,
-        {"revoked": revoked.fingerprint, "images": images, "hooks": hooks},
+        {"revoked": revoked.fingerprint, "images": images, "hooks": hooks, "overlays": overlays},
         f"{revoked.fingerprint} is revoked; {_NEXT}",
         *(f"{label} was signed by it: swarmstrap image sign --force {label}" for label in images),
         *(f"hook {name} is not signed now: swarmstrap hook sign" for name in hooks),
+        *(f"overlay {name} is not signed now: {SIGN_HINT}" for name in overlays),
     )
     return 0

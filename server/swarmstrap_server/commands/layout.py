@@ -5,7 +5,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TypeAlias, get_args
+from typing import get_args
 
 import msgspec
 
@@ -13,6 +13,7 @@ from swarmstrap.errors import BadInput
 from swarmstrap.hardware import Inventory
 from swarmstrap.layout import Layout
 from swarmstrap.layoutcheck import check_layout
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.exits import Exit
 from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.control.store import Store
@@ -26,8 +27,6 @@ from swarmstrap_server.layouts.writing import layout_yaml
 from swarmstrap_server.site.checks import layout_problems
 from swarmstrap_server.site.reading import read_site
 from swarmstrap_server.site.yamlfile import load
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:

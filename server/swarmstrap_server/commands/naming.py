@@ -2,15 +2,12 @@
 """`node name` and `node export`: machines that registered, and that no file of the site has."""
 
 import argparse
-from typing import TypeAlias
 
-import msgspec
-
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.reaching import operator
+from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.control.naming import exported
 from swarmstrap_server.control.operator_wire import Naming
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_actions(actions: Commands) -> None:
@@ -21,21 +18,17 @@ def add_actions(actions: Commands) -> None:
     name.set_defaults(run=_name, remote=True)
     export = actions.add_parser("export", help="print machines with a name as a node file")
     export.set_defaults(run=_export, remote=True)
-    for action in (name, export):
-        action.add_argument("--json", action="store_true", help="for machines")
+    add_json(name, export)
 
 
 def _name(args: argparse.Namespace) -> int:
     groups = tuple(filter(None, args.groups.split(",")))
     view = operator(args).name_node(args.node, Naming(name=args.name, groups=groups))
-    if args.json:
-        print(msgspec.json.encode(view).decode())
-    else:
-        print(f"{args.node} is {view.name}, in {', '.join(view.groups)}")
+    tell(args, view, f"{args.node} is {view.name}, in {', '.join(view.groups)}")
     return 0
 
 
 def _export(args: argparse.Namespace) -> int:
     named = operator(args).names()
-    print(msgspec.json.encode(named).decode() if args.json else exported(named).rstrip("\n"))
+    tell(args, named, exported(named).rstrip("\n"))
     return 0

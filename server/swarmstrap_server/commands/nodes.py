@@ -5,20 +5,18 @@ import argparse
 import time
 from pathlib import Path
 from textwrap import indent
-from typing import TypeAlias
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from swarmstrap.describe import describe
 from swarmstrap.errors import BadInput, with_hint
 from swarmstrap.manifest import Manifest
 from swarmstrap.plan import choices, make_plan
 from swarmstrap.selectors import verdict_lines
-from swarmstrap_server.commands import naming, nodelog
+from swarmstrap_server.commands import Commands, naming, nodelog
 from swarmstrap_server.commands.deploy import add_choices
 from swarmstrap_server.commands.reaching import operator
+from swarmstrap_server.commands.telling import add_json, print_json, print_table, tell
 from swarmstrap_server.commands.watch import follow
 from swarmstrap_server.control import views
 from swarmstrap_server.control.jobs import make_job, new_deployment
@@ -30,8 +28,7 @@ from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.images.names import split
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.site.yamlfile import nearest
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from swarmstrap_server.times import time_of_day
 
 
 def add_commands(commands: Commands) -> None:
@@ -59,31 +56,22 @@ def add_commands(commands: Commands) -> None:
     watch = commands.add_parser("watch", help="show deployments until all have ended")
     watch.add_argument("node", nargs="*", help="default: every node")
     watch.set_defaults(run=_watch, remote=True)
-    for command in (ls, show, plan, watch):
-        command.add_argument("--json", action="store_true", help="for machines")
+    add_json(ls, show, plan, watch)
 
 
 def _ls(args: argparse.Namespace) -> int:
     nodes = operator(args).nodes() if args.elsewhere else views.node_views(*_open(args.site))
     nodes = tuple(node for node in nodes if args.group in ("", *node.groups))
     if args.json:
-        print(msgspec.json.encode(nodes).decode())
+        print_json(nodes)
         return 0
-    table = Table(box=None, pad_edge=False)
-    for title in ("node", "state", "image", "macs", "seen", "remarks"):
-        table.add_column(title)
-    for node in nodes:
-        deployment = node.deployment
-        table.add_row(
-            node.name,
-            node.state,
-            deployment.title if deployment else "",
-            " ".join(node.macs),
-            _ago(node.seen),
-            _remark(node),
-        )
-    Console().print(table)
+    print_table(("node", "state", "image", "macs", "seen", "remarks"), map(_row, nodes))
     return 0
+
+
+def _row(node: NodeView) -> tuple[str, ...]:
+    title = node.deployment.title if node.deployment else ""
+    return node.name, node.state, title, " ".join(node.macs), _ago(node.seen), _remark(node)
 
 
 def _remark(node: NodeView) -> str:
@@ -92,7 +80,7 @@ def _remark(node: NodeView) -> str:
         case "failed" | "planned" if deployment:
             return deployment.reason
         case "armed" if deployment:
-            return f"until {time.strftime('%H:%M:%S', time.localtime(deployment.until))}"
+            return f"until {time_of_day(deployment.until)}"
         case "deploying" if deployment:
             return deployment.phase
         case "discovered":
@@ -108,7 +96,7 @@ def _show(args: argparse.Namespace) -> int:
         site, store = _open(args.site)
         node = views.node_document(site, store, _known(site, store, args.node))
     if args.json:
-        print(msgspec.json.encode(node).decode())
+        print_json(node)
         return 0
     view = node.node
     print(f"{view.name}: {view.state}{', ' + _remark(view) if _remark(view) else ''}")
@@ -122,7 +110,7 @@ def _show(args: argparse.Namespace) -> int:
     if node.events:
         print("\nlast events")
     for record in node.events:
-        clock = time.strftime("%H:%M:%S", time.localtime(record.received))
+        clock = time_of_day(record.received)
         result = f" [{record.event.result}]" if record.event.result else ""
         text = indent(with_hint(record.event.description, record.event.hint), " " * 11).lstrip()
         print(f"  {clock} {record.event.name}{result}: {text}")
@@ -146,12 +134,8 @@ def _plan(args: argparse.Namespace) -> int:
         # Even when there is no plan for them, these are the disks.
         print("\n".join(verdict_lines(selections)))
     plan = make_plan(inventory, job, image.manifest)
-    if args.json:
-        told = {"digest": plan.digest, "disks": selections, "lines": plan.lines()}
-        print(msgspec.json.encode(told).decode())
-    else:
-        print("\n".join(plan.lines()))
-        print(f"digest {plan.digest}")
+    told = {"digest": plan.digest, "disks": selections, "lines": plan.lines()}
+    tell(args, told, *plan.lines(), f"digest {plan.digest}")
     return 0
 
 

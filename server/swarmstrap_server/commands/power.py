@@ -2,18 +2,14 @@
 """`swarmstrap power`: switch nodes by hand, and ask what their BMCs say."""
 
 import argparse
-from typing import TypeAlias, get_args
-
-import msgspec
-from rich.console import Console
-from rich.table import Table
+from typing import get_args
 
 from swarmstrap.errors import with_hint
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.exits import Exit
 from swarmstrap_server.commands.reaching import operator
+from swarmstrap_server.commands.telling import add_json, print_json, print_table
 from swarmstrap_server.power.orders import PowerAction, PowerOrder
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
@@ -21,7 +17,7 @@ def add_commands(commands: Commands) -> None:
     power.add_argument("action", choices=get_args(PowerAction))
     power.add_argument("node", nargs="+", metavar="NODE|GROUP|all")
     power.add_argument("--hard", action="store_true", help="off without asking the system first")
-    power.add_argument("--json", action="store_true", help="for machines")
+    add_json(power)
     power.set_defaults(run=_power, remote=True)
 
 
@@ -29,14 +25,12 @@ def _power(args: argparse.Namespace) -> int:
     order = PowerOrder(nodes=tuple(args.node), action=args.action, hard=args.hard)
     results = operator(args).power(order)
     if args.json:
-        print(msgspec.json.encode(results).decode())
+        print_json(results)
     else:
-        table = Table(box=None, pad_edge=False)
-        for title in ("node", "driver", "power", "remarks"):
-            table.add_column(title)
-        for one in results:
-            table.add_row(one.node, one.driver, one.state, with_hint(one.reason, one.hint))
-        Console().print(table)
+        print_table(
+            ("node", "driver", "power", "remarks"),
+            ((r.node, r.driver, r.state, with_hint(r.reason, r.hint)) for r in results),
+        )
     failed = sum(bool(one.reason) for one in results)
     if not failed:
         return Exit.DONE

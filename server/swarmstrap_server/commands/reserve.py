@@ -4,21 +4,19 @@
 import argparse
 import time
 from datetime import datetime
-from typing import TypeAlias
 
-import msgspec
 from rich.console import Console
-from rich.table import Table
 
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.deploy import add_choices, add_pace, minutes, order_of
 from swarmstrap_server.commands.following import exit_of, wait
 from swarmstrap_server.commands.reaching import operator
+from swarmstrap_server.commands.telling import add_json, print_json, print_table
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.images.names import split
 from swarmstrap_server.rollouts.values import NewReservation, Reservation
 from swarmstrap_server.site import ranges
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from swarmstrap_server.times import clock_time
 
 
 def add_commands(commands: Commands) -> None:
@@ -39,8 +37,7 @@ def add_commands(commands: Commands) -> None:
     early = actions.add_parser("end", help="return the nodes now")
     early.add_argument("reservation")
     early.set_defaults(run=_end, remote=True)
-    for command in (reserve, ls, early):
-        command.add_argument("--json", action="store_true", help="for machines")
+    add_json(reserve, ls, early)
 
 
 def _reserve(args: argparse.Namespace) -> int:
@@ -66,17 +63,16 @@ def _reserve(args: argparse.Namespace) -> int:
 def _ls(args: argparse.Namespace) -> int:
     found = operator(args).reservations()
     if args.json:
-        print(msgspec.json.encode(found).decode())
+        print_json(found)
         return 0
-    table = Table(box=None, pad_edge=False)
-    for title in ("reservation", "by", "nodes", "image", "until", "remarks"):
-        table.add_column(title)
-    for one in found:
-        remark = "returned" if one.ended else one.reason
-        image = f"{one.order.arm.image}:{one.order.arm.version}"
-        table.add_row(one.id, one.by, ranges.fold(one.nodes), image, _clock(one.until), remark)
-    Console().print(table)
+    print_table(("reservation", "by", "nodes", "image", "until", "remarks"), map(_row, found))
     return 0
+
+
+def _row(one: Reservation) -> tuple[str, ...]:
+    remark = "returned" if one.ended else one.reason
+    image = f"{one.order.arm.image}:{one.order.arm.version}"
+    return one.id, one.by, ranges.fold(one.nodes), image, clock_time(one.until), remark
 
 
 def _end(args: argparse.Namespace) -> int:
@@ -86,9 +82,9 @@ def _end(args: argparse.Namespace) -> int:
 
 def _tell(args: argparse.Namespace, one: Reservation) -> None:
     if args.json:
-        print(msgspec.json.encode(one).decode())
+        print_json(one)
     elif one.tried is None:
-        print(f"reservation {one.id}: {ranges.fold(one.nodes)} until {_clock(one.until)}")
+        print(f"reservation {one.id}: {ranges.fold(one.nodes)} until {clock_time(one.until)}")
     else:
         left = f"{ranges.fold(one.left)} cannot be returned: {one.reason}" if one.left else ""
         print(f"reservation {one.id}: {left or f'{ranges.fold(one.nodes)} returns to the pool'}")
@@ -100,7 +96,3 @@ def _time(text: str) -> float:
     except ValueError:
         message = f"{text!r} is not a time, as in '2026-11-30 18:00'"
         raise argparse.ArgumentTypeError(message) from None
-
-
-def _clock(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -2,20 +2,19 @@
 """Commands about rollouts: rollout ls, show, cancel, retry."""
 
 import argparse
-import time
-from typing import TypeAlias
 
-import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from swarmstrap.errors import BadInput
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.following import duration, exit_of, progress, result, wait
 from swarmstrap_server.commands.reaching import operator
+from swarmstrap_server.commands.telling import add_json, print_json, print_table, tell
 from swarmstrap_server.control.client import Operator
-from swarmstrap_server.rollouts.values import Rollout
+from swarmstrap_server.rollouts.values import Member, Rollout, RolloutSummary
+from swarmstrap_server.times import clock_time, time_of_day
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_LATEST = 20
 
 
 def add_commands(commands: Commands) -> None:
@@ -32,41 +31,40 @@ def add_commands(commands: Commands) -> None:
     retry.set_defaults(run=_retry, remote=True)
     for action in (show, cancel, retry):
         action.add_argument("rollout", nargs="?", default="", help="default: the newest")
-    for action in (ls, show, cancel, retry):
-        action.add_argument("--json", action="store_true", help="for machines")
+    add_json(ls, show, cancel, retry)
 
 
 def _ls(args: argparse.Namespace) -> int:
-    rollouts = operator(args).rollouts()
+    rollouts = operator(args).rollouts(_LATEST)
     if args.json:
-        print(msgspec.json.encode(rollouts).decode())
+        print_json(rollouts)
         return 0
-    table = Table(box=None, pad_edge=False)
-    for title in ("rollout", "began", "what", "nodes", "took"):
-        table.add_column(title)
-    for one in rollouts:
-        began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created))
-        took = duration(one.ended - one.created) if one.ended else "under way"
-        table.add_row(one.id, began, one.title, progress(one), took)
-    Console().print(table)
+    print_table(("rollout", "began", "what", "nodes", "took"), map(_row, rollouts))
     return 0
+
+
+def _row(one: RolloutSummary) -> tuple[str, ...]:
+    began = clock_time(one.created)
+    took = duration(one.ended - one.created) if one.ended else "under way"
+    return one.id, began, one.title, progress(one.states), took
 
 
 def _show(args: argparse.Namespace) -> int:
     server = operator(args)
     rollout = _named(server, args.rollout)
     if args.json:
-        print(msgspec.json.encode(rollout).decode())
+        print_json(rollout)
         return 0
-    table = Table(box=None, pad_edge=False)
-    for title in ("node", "state", "since", "tries"):
-        table.add_column(title)
-    for member in rollout.members:
-        since = time.strftime("%H:%M:%S", time.localtime(member.since))
-        table.add_row(member.node, member.state, since, str(member.tries))
-    Console().print(table)
+    ordered = clock_time(rollout.created)
+    print(f"rollout {rollout.id}, ordered by {rollout.by} at {ordered}")
+    print_table(("node", "state", "since", "tries"), map(_member, rollout.members))
     Console().print(result(rollout))
     return 0
+
+
+def _member(member: Member) -> tuple[str, ...]:
+    since = time_of_day(member.since)
+    return member.node, member.state, since, str(member.tries)
 
 
 def _cancel(args: argparse.Namespace) -> int:
@@ -83,21 +81,19 @@ def _retry(args: argparse.Namespace) -> int:
         return 0
     ended = wait(server, rollout.id, Console(), quiet=args.json)
     if args.json:
-        print(msgspec.json.encode(ended).decode())
+        print_json(ended)
     return exit_of(ended)
 
 
 def _tell(args: argparse.Namespace, rollout: Rollout) -> None:
-    if args.json:
-        print(msgspec.json.encode(rollout).decode())
-    else:
-        print(f"rollout {rollout.id}: {rollout.title}: {progress(rollout)}")
+    states = progress(rollout.summary.states)
+    tell(args, rollout, f"rollout {rollout.id}: {rollout.title}: {states}")
 
 
 def _named(server: Operator, key: str) -> Rollout:
     if key:
         return server.rollout(key)
-    latest = next(iter(server.rollouts()), None)
+    latest = next(iter(server.rollouts(1)), None)
     if latest is None:
         raise BadInput("nothing was deployed yet", hint="swarmstrap deploy IMAGE --to NODE")
-    return latest
+    return server.rollout(latest.id)

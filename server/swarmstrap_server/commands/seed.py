@@ -4,15 +4,13 @@
 import argparse
 import socket
 from pathlib import Path
-from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from swarmstrap.errors import BadInput
 from swarmstrap.sshsig import Signers
 from swarmstrap_server import logform
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.images.library import ImageStore
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:

@@ -3,26 +3,24 @@
 
 import argparse
 import contextlib
-from typing import TypeAlias
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column
 
 from swarmstrap.errors import BadInput
+from swarmstrap_server.commands import Commands
+from swarmstrap_server.commands.telling import add_json, print_json, print_table
 from swarmstrap_server.control.naming import with_names
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.site.holding import held
 from swarmstrap_server.site.reading import read_site
 from swarmstrap_server.site.yamlfile import Value, nearest
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
 
 def add_commands(commands: Commands) -> None:
     show = commands.add_parser("show", help="what the site says of a node, and where it says so")
     show.add_argument("node")
-    show.add_argument("--json", action="store_true", help="for machines")
+    add_json(show)
     show.set_defaults(run=_show)
 
 
@@ -38,15 +36,11 @@ def _show(args: argparse.Namespace) -> int:
     groups = site.nodes[name].groups
     if args.json:
         told = {"node": name, "groups": groups, "words": words}
-        print(msgspec.json.encode(told).decode())
+        print_json(told)
         return 0
     print(f"{name}, in {', '.join(groups)}")
-    table = Table(box=None, pad_edge=False)
-    for title in ("word", "value", "said by", "where"):
-        table.add_column(title, overflow="fold")
-    for word in words:
-        table.add_row(word.key, spoken(word.value), word.owner, word.place)
-    Console().print(table)
+    titles = [Column(title, overflow="fold") for title in ("word", "value", "said by", "where")]
+    print_table(titles, ((w.key, spoken(w.value), w.owner, w.place) for w in words))
     return 0
 
 

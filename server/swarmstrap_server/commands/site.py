@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about the site: init, check, serve, initramfs, dhcp, hook sign, rehearse."""
+"""Commands about the site: init, check, serve, initramfs, dhcp, rehearse, hook and overlay sign."""
 
 import argparse
 import json
@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import TypeAlias, get_args
+from typing import get_args
 
 from swarmstrap.errors import BadInput
 from swarmstrap.units import human
 from swarmstrap_server import logform
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.installer.baked import baked, is_current
@@ -23,10 +24,10 @@ from swarmstrap_server.netboot import dhcp
 from swarmstrap_server.site import making as newsite
 from swarmstrap_server.site import pki
 from swarmstrap_server.site.hooks import is_signed, sign_hooks
+from swarmstrap_server.site.overlays import sign_hint, sign_overlays, unsigned_overlays
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import Site, examine_site, read_site
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from swarmstrap_server.site.secretfiles import secret_file_problems
 
 
 def add_commands(commands: Commands) -> None:
@@ -74,7 +75,14 @@ def add_commands(commands: Commands) -> None:
     sign.add_argument("--signed-by", default="", metavar="KEY", help="and those of this key")
     sign.add_argument("--key", type=Path, help="the publisher's key (default: the site's)")
     sign.set_defaults(run=_sign_hooks)
-    add_json(init, initramfs, sign)
+
+    overlay = commands.add_parser("overlay", help="sign the site's overlays")
+    actions = overlay.add_subparsers(metavar="ACTION", required=True)
+    overlays = actions.add_parser("sign", help="sign every overlay that changed")
+    overlays.add_argument("--signed-by", default="", metavar="KEY", help="and those of this key")
+    overlays.add_argument("--key", type=Path, help="the publisher's key (default: the site's)")
+    overlays.set_defaults(run=_sign_overlays)
+    add_json(init, initramfs, sign, overlays)
 
 
 def _init(args: argparse.Namespace) -> int:
@@ -94,7 +102,7 @@ def _check(args: argparse.Namespace) -> int:
     site, problems = examine_site(args.site)
     lines = [str(problem) for problem in problems]
     if site is not None:
-        lines += _key_problems(site)
+        lines += [*secret_file_problems(site), *_key_problems(site)]
     if args.json:
         print(json.dumps({"problems": lines}, indent=2))
     elif lines or site is None:
@@ -124,6 +132,8 @@ def _key_problems(site: Site) -> Iterator[str]:
         if not is_signed(hook, paths):
             name = hook.path.relative_to(paths.root)
             yield f"{name}: not signed as it is now (run swarmstrap hook sign)"
+    for overlay in unsigned_overlays(site.overlays.values(), paths):
+        yield f"overlays/{overlay.name}: not signed as it is now ({sign_hint(paths)})"
     if paths.initramfs.exists() and not is_current(baked(site), paths.initramfs):
         yield "boot/initramfs.img: keys or floors changed since (run swarmstrap initramfs)"
 
@@ -174,6 +184,16 @@ def _sign_hooks(args: argparse.Namespace) -> int:
     signed = [str(hook.path.relative_to(site.paths.root)) for hook in hooks]
     lines = [f"signed {path}" for path in signed]
     tell(args, {"signed": signed}, *(lines or ["every hook is signed as it is now"]))
+    return 0
+
+
+def _sign_overlays(args: argparse.Namespace) -> int:
+    site = read_site(args.site)
+    key = Key(args.key or site.paths.publisher)
+    written = sign_overlays(site.overlays.values(), site.paths, key, instead_of=args.signed_by)
+    signed = [f"overlays/{path.stem}" for path in written]
+    lines = [f"signed {name}" for name in signed]
+    tell(args, {"signed": signed}, *(lines or ["every overlay is signed as it is now"]))
     return 0
 
 

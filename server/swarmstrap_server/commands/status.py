@@ -2,32 +2,26 @@
 """`swarmstrap status`: what the server is doing, and how near its runs came to their limit."""
 
 import argparse
-import time
 from collections.abc import Iterator
-from typing import TypeAlias
-
-import msgspec
 
 from swarmstrap.units import human
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.reaching import operator
+from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.control.limits import Run
 from swarmstrap_server.control.operator_wire import Status
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from swarmstrap_server.times import clock_time
 
 
 def add_commands(commands: Commands) -> None:
     status = commands.add_parser("status", help="what the server does, and how fast its runs were")
-    status.add_argument("--json", action="store_true", help="for machines")
+    add_json(status)
     status.set_defaults(run=_status, remote=True)
 
 
 def _status(args: argparse.Namespace) -> int:
     status = operator(args).status()
-    if args.json:
-        print(msgspec.json.encode(status).decode())
-    else:
-        print("\n".join(_lines(status)))
+    tell(args, status, *_lines(status))
     return 0
 
 
@@ -44,7 +38,7 @@ def _lines(status: Status) -> Iterator[str]:
 
 def _run(run: Run) -> Iterator[str]:
     """Its copies are what the seeder sent of the image."""
-    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.began))
+    began = clock_time(run.began)
     doing = "runs" if run.running else "done"
     copies = run.from_seeder / run.payload
     yield f"{began}  {run.title}, {doing}: {human(run.payload)}, sent {copies:.2f} times"

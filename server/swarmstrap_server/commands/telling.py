@@ -2,8 +2,11 @@
 """What a command has done, in lines for a person or in one line of JSON for a machine."""
 
 import argparse
+from collections.abc import Iterable, Sequence
 
 import msgspec
+from rich.console import Console
+from rich.table import Column, Table
 
 
 def add_json(*parsers: argparse.ArgumentParser) -> None:
@@ -13,4 +16,19 @@ def add_json(*parsers: argparse.ArgumentParser) -> None:
 
 def tell(args: argparse.Namespace, value: object, *lines: str) -> None:
     """`value` where --json was said, else the lines."""
-    print(msgspec.json.encode(value).decode() if args.json else "\n".join(lines))
+    if args.json:
+        print_json(value)
+    else:
+        print("\n".join(lines))
+
+
+def print_json(value: object) -> None:
+    print(msgspec.json.encode(value).decode())
+
+
+def print_table(titles: Iterable[str | Column], rows: Iterable[Sequence[str]]) -> None:
+    """Cells are shown as they are: a reason may have brackets, which rich takes for markup."""
+    table = Table(*titles, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False).print(table)

@@ -3,17 +3,11 @@
 
 import argparse
 import time
-from typing import TypeAlias
 
-import msgspec
-from rich.console import Console
-from rich.table import Table
-
+from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.reaching import operator
-from swarmstrap_server.commands.telling import add_json, tell
+from swarmstrap_server.commands.telling import add_json, print_json, print_table, tell
 from swarmstrap_server.control.operator_wire import ROLES, NewToken
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
@@ -41,14 +35,12 @@ def _add(args: argparse.Namespace) -> int:
 def _ls(args: argparse.Namespace) -> int:
     tokens = operator(args).tokens()
     if args.json:
-        print(msgspec.json.encode(tokens).decode())
+        print_json(tokens)
         return 0
-    table = Table(box=None, pad_edge=False)
-    for title in ("token", "role", "made", "expires", "last used"):
-        table.add_column(title)
-    for one in tokens:
-        table.add_row(one.name, one.role, _day(one.created), _day(one.expires), _day(one.used))
-    Console().print(table)
+    print_table(
+        ("token", "role", "made", "expires", "last used"),
+        ((t.name, t.role, _day(t.created), _day(t.expires), _day(t.used)) for t in tokens),
+    )
     return 0
 
 

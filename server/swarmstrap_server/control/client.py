@@ -34,7 +34,14 @@ from swarmstrap_server.control.operator_wire import (
     Token,
 )
 from swarmstrap_server.power.orders import PowerOrder, PowerResult
-from swarmstrap_server.rollouts.values import NewReservation, Order, Reservation, Rollout
+from swarmstrap_server.rollouts.values import (
+    NewReservation,
+    Order,
+    Reservation,
+    Rollout,
+    RolloutsPage,
+    RolloutSummary,
+)
 from swarmstrap_server.rollouts.why import Why
 
 T = TypeVar("T")
@@ -118,9 +125,9 @@ class Operator:
     def why(self, node: str) -> Why:
         return self._ask("GET", f"/nodes/{quote(node, safe='')}/why", Why)
 
-    def rollouts(self) -> list[Rollout]:
-        """Newest first."""
-        return self._ask("GET", "/rollouts", list[Rollout])
+    def rollouts(self, limit: int) -> tuple[RolloutSummary, ...]:
+        """The newest, newest first."""
+        return self._ask("GET", f"/rollouts?limit={limit}", RolloutsPage).items
 
     def rollout(self, key: str) -> Rollout:
         return self._ask("GET", f"/rollouts/{quote(key, safe='')}", Rollout)

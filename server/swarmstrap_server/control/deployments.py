@@ -18,7 +18,7 @@ from swarmstrap.errors import Refused, SwarmstrapError, Untrusted
 from swarmstrap.hardware import Inventory
 from swarmstrap.wire import Job, Register, Registered
 from swarmstrap_server.control import naming, views
-from swarmstrap_server.control.admission import check_hooks, check_image
+from swarmstrap_server.control.admission import check_hooks, check_image, check_overlays
 from swarmstrap_server.control.events import Feed
 from swarmstrap_server.control.identity import (
     Directory,
@@ -45,6 +45,7 @@ from swarmstrap_server.control.store import SeenNode, Store, Token
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.site.secrets import node_secrets
+from swarmstrap_server.times import clock_time
 
 TOKEN_SECONDS = 600.0
 # An agent that got no answer tries again for a minute, and a try ends after half of one.
@@ -75,8 +76,14 @@ class Deployments:
         self.images = images
         self.clock = clock
         self._since = clock()
+        # Who keeps in memory what the store says of nodes by their names reads it again.
+        self.readers: list[Callable[[], None]] = []
         self.feed = Feed(store, self.view, self.grants)
         self._adopt()
+
+    def _renamed(self) -> None:
+        for reader in self.readers:
+            reader()
 
     def view(self, node: str) -> NodeView:
         return views.node_view(self.site, self.store, node)
@@ -102,6 +109,7 @@ class Deployments:
             name = self._directory.identify(seen.marks)
             if name is not None and self.store.node(name) is None:
                 self.store.rename_node(seen.name, name)
+                self._renamed()
 
     def _settle(self, site: Site) -> None:
         self.site = site
@@ -130,15 +138,20 @@ class Deployments:
 
     def _name(self, seen: SeenNode, wish: Naming, by: str) -> None:
         self._settle(naming.give(self.site, self.store, seen, wish, by))
+        if seen.name != wish.name:
+            self._renamed()
         groups = f", in {', '.join(wish.groups)}" if wish.groups else ""
         said = f"{seen.name} is called {wish.name}{groups}, by {by}"
         self.feed.note(wish.name, "named", said, self.clock())
 
-    def arm(self, order: Arm) -> list[Deployment]:
-        """All of the nodes, or none: raises BadInput or Refused before anything is written."""
+    def arm(self, order: Arm, *, by: str = "", rollout: str = "") -> list[Deployment]:
+        """All of the nodes, or none: raises BadInput or Refused before anything is written.
+
+        `by` is who asks, `rollout` for what.
+        """
         now = self.clock()
         self.reload()
-        armed = self.would_arm(order)
+        armed = [replace(one, by=by, rollout=rollout) for one in self.would_arm(order)]
         with self.store.transaction():
             for deployment in armed:
                 self._take_back(deployment.node, "replaced by a new arming", now)
@@ -159,6 +172,7 @@ class Deployments:
         check_image(self.site, image)
         nodes = self.targets(order.nodes)
         check_hooks(self.site, nodes)
+        check_overlays(self.site, nodes, image)
         return [self._arming(name, image, order, now) for name in nodes]
 
     def disarm(self, nodes: Sequence[str]) -> None:
@@ -343,10 +357,6 @@ def _answered_before(token: Token, deployment: Deployment, claim: str, now: floa
 
 def digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
-
-
-def clock_time(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _why_not(name: str, latest: Deployment | None) -> str:

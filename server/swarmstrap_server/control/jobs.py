@@ -12,10 +12,12 @@ from swarmstrap.errors import BadInput, Refused
 from swarmstrap.layout import Layout, kind
 from swarmstrap.layoutcheck import check_fits
 from swarmstrap.manifest import MANIFEST_FILE, SIGNATURE_FILE, TORRENT_FILE, Manifest
+from swarmstrap.overlays import words
 from swarmstrap.preserving import check_pattern
-from swarmstrap.wire import Hook, Job
+from swarmstrap.wire import Hook, Job, Overlay
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.site.overlays import SIGN_HINT as OVERLAY_HINT
 from swarmstrap_server.site.reading import Site
 from swarmstrap_server.site.words import Node
 
@@ -79,7 +81,8 @@ def make_job(
     session: str,
     secrets: Mapping[str, str] = MappingProxyType({}),
 ) -> Job:
-    """`image` is the published image's directory. Raises Refused when a hook is not signed.
+    """`image` is the published image's directory. Raises Refused when a hook or an overlay is
+    not signed.
 
     A signature that is missing is sent as no bytes: whether to trust an image is the node's to say.
     """
@@ -104,6 +107,7 @@ def make_job(
         groups=spec.groups if spec else (),
         variables=_variables(spec) if spec else {},
         hooks=signed_hooks(site, deployment.node),
+        overlays=signed_overlays(site, deployment.node),
         authorized_keys=defaults.authorized_keys,
         finish=deployment.finish,
         failure=(spec.failure if spec else None) or defaults.failure,
@@ -125,6 +129,12 @@ def _variables(node: Node) -> dict[str, str]:
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in node.variables.items()
     }
+
+
+def template_words(site: Site, node: str) -> dict[str, str]:
+    """What the templates of `node` may name, as its job will have it."""
+    spec = site.nodes[node]
+    return words(node, spec.hostname, spec.groups, _variables(spec))
 
 
 def web_seed(site: Site, infohash: str) -> str:
@@ -153,10 +163,19 @@ def signed_hooks(site: Site, node: str) -> tuple[Hook, ...]:
     )
 
 
+def signed_overlays(site: Site, node: str) -> tuple[Overlay, ...]:
+    """The overlays of `node` in their order; raises Refused when one of them is not signed."""
+    overlays = site.overlays_of(node)
+    for overlay in overlays:
+        if not overlay.signature:
+            raise Refused(f"overlay {overlay.name} is not signed", hint=OVERLAY_HINT)
+    return overlays
+
+
 def _layout(site: Site, deployment: Deployment) -> Layout:
     layout = site.layout(deployment.layout)
     spec = site.nodes.get(deployment.node)
     if kind(layout) == "disk":
         return layout  # whose boot loader is the image's affair
-    words = f"{layout.kernel_arguments} {spec.kernel_arguments if spec else ''}".split()
-    return replace(layout, kernel_arguments=" ".join(words))
+    arguments = f"{layout.kernel_arguments} {spec.kernel_arguments if spec else ''}".split()
+    return replace(layout, kernel_arguments=" ".join(arguments))

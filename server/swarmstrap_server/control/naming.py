@@ -111,14 +111,12 @@ def by_rule(
 
 
 def exported(all_named: list[Named]) -> str:
-    """As a node file, for the site folder; the values are such as need no quotes in YAML, or have
-    them.
-    """
+    """As a node file, for the site folder."""
     if not all_named:
         return "nodes: []\n"
     lines = ["nodes:"]
     for named in all_named:
-        lines += [f"- name: {named.name}"]
+        lines += [f"- name: {_word(named.name)}"]
         lines += [f"  mac: {_listed(named.macs)}"] if named.macs else []
         lines += [f"  uuid: {named.uuid}"] if named.uuid else []
         lines += [f"  serial: {msgspec.json.encode(named.serial).decode()}"] if named.serial else []
@@ -127,7 +125,15 @@ def exported(all_named: list[Named]) -> str:
 
 
 def _listed(words: tuple[str, ...]) -> str:
-    return f"[{', '.join(words)}]"
+    return f"[{', '.join(map(_word, words))}]"
+
+
+def _word(text: str) -> str:
+    """In quotes where YAML would read a number, a truth value or nothing; names and MAC addresses
+    have no other character that means something to it.
+    """
+    other = text.isdigit() or text in ("true", "false", "null")
+    return f'"{text}"' if other else text
 
 
 def _declared(named: Named) -> Declared:

@@ -31,12 +31,13 @@ PHASES: tuple[str, ...] = (*STORY, *get_args(Phase))
 
 class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One node, one image, one permission. An update has as `origin` the deployment whose
-    identifiers are on the disks. `until` ends the arming; `begun` counts the boots that took the
-    job, and what follows is of the last one: `sequence` is the last event taken; `payload`,
-    `from_seeder` and `from_peers` are bytes; `phases` maps a phase to the seconds spent in it, by
-    the node's clock, and `step_began` is a time of that clock. The last fetch `began` at a time of
-    the server's clock, when others had the share `out` of the image, over a seeder's link of
-    `uplink` bytes a second (0: unknown); `usage` is what it has taken of the node.
+    identifiers are on the disks. It was armed `by` whom, for `rollout` or by itself. `until` ends
+    the arming; `begun` counts the boots that took the job, and what follows is of the last one:
+    `sequence` is the last event taken; `payload`, `from_seeder` and `from_peers` are bytes;
+    `phases` maps a phase to the seconds spent in it, by the node's clock, and `step_began` is a
+    time of that clock. The last fetch `began` at a time of the server's clock, when others had the
+    share `out` of the image, over a seeder's link of `uplink` bytes a second (0: unknown); `usage`
+    is what it has taken of the node.
     """
 
     id: str
@@ -51,6 +52,8 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     origin: str = ""
     preserve: tuple[str, ...] = ()
     allow_older: bool = False
+    by: str = ""
+    rollout: str = ""
     verify: Verify = "written"
     armed_at: float
     until: float

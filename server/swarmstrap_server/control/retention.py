@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the database forgets, a little with every tick: old events, and old deployments of a node
-with their plans and logs.
+"""What the database forgets, a little with every tick: old events, old rollouts, and old
+deployments of a node with their plans and logs.
 """
 
 from collections.abc import Sequence
@@ -9,9 +9,11 @@ from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.site.settings import Events
 
-# A tick may keep the event loop for some milliseconds: so many rows, so many nodes.
+# A tick may keep the event loop for some milliseconds: so many rows, so many nodes, and so many
+# rollouts, each with a row for a node.
 EVENTS_A_TICK = 1000
 NODES_A_TICK = 20
+ROLLOUTS_A_TICK = 2
 _DAY = 86400.0
 _BELONGS = ("plans", "logs", "sessions", "tokens", "endings")
 
@@ -35,8 +37,10 @@ class Retention:
         self._reached = ""
 
     def tick(self, words: Events, now: float) -> None:
-        self._forget_events(now - words.keep_days * _DAY)
+        oldest = now - words.keep_days * _DAY
+        self._forget_events(oldest)
         with self._store.transaction():
+            self._forget_rollouts(oldest)
             for node in self._next_nodes():
                 for deployment in superfluous(
                     self._store.deployments_of(node), words.keep_deployments
@@ -49,6 +53,12 @@ class Retention:
             oldest,
             EVENTS_A_TICK,
         )
+
+    def _forget_rollouts(self, oldest: float) -> None:
+        query = "SELECT id FROM rollouts WHERE ended < ? LIMIT ?"
+        for (key,) in self._store.execute(query, oldest, ROLLOUTS_A_TICK).fetchall():
+            self._store.execute("DELETE FROM rollout_members WHERE rollout = ?", key)
+            self._store.execute("DELETE FROM rollouts WHERE id = ?", key)
 
     def _next_nodes(self) -> list[str]:
         query = "SELECT DISTINCT node FROM deployments WHERE node > ? ORDER BY node LIMIT ?"

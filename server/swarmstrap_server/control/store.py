@@ -21,77 +21,13 @@ from swarmstrap_server.control.current import Current
 from swarmstrap_server.control.identity import Known, Marks
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Record
+from swarmstrap_server.control.schema import MIGRATIONS
 
-# One entry per version of the schema; `user_version` counts those that were applied.
-_MIGRATIONS = (
-    """
-    CREATE TABLE nodes (
-        name TEXT PRIMARY KEY, uuid TEXT NOT NULL, macs BLOB NOT NULL, address TEXT NOT NULL,
-        seen REAL NOT NULL, inventory BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE deployments (
-        id TEXT PRIMARY KEY, node TEXT NOT NULL, state TEXT NOT NULL, armed_at REAL NOT NULL,
-        body BLOB NOT NULL
-    ) STRICT;
-    CREATE INDEX deployments_of_node ON deployments (node, armed_at);
-    CREATE INDEX deployments_in_state ON deployments (state);
-    CREATE TABLE tokens (
-        hash BLOB PRIMARY KEY, deployment TEXT NOT NULL, expires REAL NOT NULL, used REAL
-    ) STRICT;
-    CREATE TABLE sessions (hash BLOB PRIMARY KEY, deployment TEXT NOT NULL) STRICT;
-    CREATE TABLE plans (deployment TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
-    CREATE TABLE events (
-        id INTEGER PRIMARY KEY, node TEXT NOT NULL, received REAL NOT NULL, body BLOB NOT NULL
-    ) STRICT;
-    CREATE INDEX events_of_node ON events (node, id);
-    """,
-    "ALTER TABLE tokens ADD COLUMN claim BLOB",
-    """
-    CREATE TABLE operators (
-        name TEXT PRIMARY KEY, hash BLOB NOT NULL, role TEXT NOT NULL, created REAL NOT NULL,
-        expires REAL, used REAL
-    ) STRICT;
-    CREATE TABLE logins (
-        id TEXT PRIMARY KEY, hash BLOB NOT NULL, operator TEXT NOT NULL, expires REAL NOT NULL
-    ) STRICT;
-    CREATE TABLE answers (
-        operator TEXT NOT NULL, key TEXT NOT NULL, request BLOB NOT NULL, status INTEGER NOT NULL,
-        body BLOB NOT NULL, made REAL NOT NULL, PRIMARY KEY (operator, key)
-    ) STRICT;
-    """,
-    """
-    CREATE TABLE rollouts (
-        id TEXT PRIMARY KEY, created REAL NOT NULL, ended REAL, body BLOB NOT NULL
-    ) STRICT;
-    CREATE INDEX rollouts_by_age ON rollouts (created);
-    CREATE TABLE rollout_members (
-        rollout TEXT NOT NULL, place INTEGER NOT NULL, node TEXT NOT NULL, body BLOB NOT NULL,
-        PRIMARY KEY (rollout, place)
-    ) STRICT;
-    CREATE INDEX rollouts_of_node ON rollout_members (node);
-    """,
-    "ALTER TABLE nodes ADD COLUMN serial TEXT NOT NULL DEFAULT ''",
-    """
-    CREATE TABLE endings (deployment TEXT PRIMARY KEY) STRICT;
-    CREATE TABLE logs (
-        deployment TEXT PRIMARY KEY, received REAL NOT NULL, body BLOB NOT NULL
-    ) STRICT;
-    CREATE INDEX events_by_age ON events (received);
-    CREATE TABLE deliveries (
-        id TEXT PRIMARY KEY, url TEXT NOT NULL, body BLOB NOT NULL, made REAL NOT NULL,
-        due REAL, attempts INTEGER NOT NULL, outcome TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX deliveries_due ON deliveries (due) WHERE due IS NOT NULL;
-    """,
-    "CREATE TABLE names (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT",
-    """
-    CREATE TABLE reservations (
-        id TEXT PRIMARY KEY, begins REAL NOT NULL, until REAL NOT NULL, ended REAL,
-        body BLOB NOT NULL
-    ) STRICT;
-    """,
-)
 _BUSY_MILLISECONDS = 5000
+_RENAME_MEMBERS = """
+    UPDATE rollout_members
+    SET node = ?, body = CAST(json_set(CAST(body AS TEXT), '$.node', ?) AS BLOB) WHERE node = ?
+"""
 _SELECT_NODE = "SELECT name, uuid, macs, serial, address, seen FROM nodes"
 
 Value = str | bytes | int | float | None
@@ -141,16 +77,16 @@ class Store:
         self._db.close()
 
     def execute(self, statement: str, *values: Value) -> sqlite3.Cursor:
-        """For the modules that keep tables of their own here; `_MIGRATIONS` makes those, too."""
+        """For the modules that keep tables of their own here; `MIGRATIONS` makes those, too."""
         return self._db.execute(statement, values)
 
     def _migrate(self, path: Path) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
+        if version > len(MIGRATIONS):
             raise SwarmstrapError(
                 f"the database {path} is of a newer Swarmstrap", hint="upgrade this server"
             )
-        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
 
     @contextlib.contextmanager
@@ -171,7 +107,7 @@ class Store:
     def prove_writable(self) -> None:
         """Raises SwarmstrapError unless a write goes through now."""
         try:
-            self._db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+            self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         except sqlite3.Error as error:
             raise SwarmstrapError(f"cannot write the database: {error}") from error
 
@@ -206,10 +142,11 @@ class Store:
             return None  # another version wrote it: as good as not seen
 
     def rename_node(self, old: str, new: str) -> None:
-        """Gives what was seen, deployed and said under `old` to `new`, which was never seen."""
+        """Gives what was seen, deployed, rolled out and said under `old` to `new`, never seen."""
         with self.transaction():
             self._db.execute("UPDATE nodes SET name = ? WHERE name = ?", (new, old))
             self._db.execute("UPDATE events SET node = ? WHERE node = ?", (new, old))
+            self._db.execute(_RENAME_MEMBERS, (new, new, old))
             for deployment in self._deployments("WHERE node = ?", (old,)):
                 self.save_deployment(msgspec.structs.replace(deployment, node=new))
 

@@ -47,14 +47,14 @@ class Asked:
     body: object
 
 
-def ordering(services: Services, wanted: Wanted) -> dict[str, object]:
-    """The values of deploy.html."""
+def ordering(services: Services, wanted: Wanted, by: str) -> dict[str, object]:
+    """The values of deploy.html, for whom `by` names."""
     site = services.deployments.site
     labels = [image.label for image in reversed(services.images.ls())]
     asked: Asked | None = None
     problem: SwarmstrapError | None = None
     try:
-        asked = _asked(services, wanted) if wanted.look else None
+        asked = _asked(services, wanted, by) if wanted.look else None
     except SwarmstrapError as error:
         problem = error
     return {
@@ -66,7 +66,7 @@ def ordering(services: Services, wanted: Wanted) -> dict[str, object]:
     }
 
 
-def _asked(services: Services, wanted: Wanted) -> Asked:
+def _asked(services: Services, wanted: Wanted, by: str) -> Asked:
     if not wanted.nodes.strip():
         raise BadInput("no node is named", hint="write names, groups or ranges, as n[001-016]")
     name, version = split(wanted.image)
@@ -77,7 +77,7 @@ def _asked(services: Services, wanted: Wanted) -> Asked:
         layout=wanted.layout,
         mode=wanted.mode,
     )
-    plan = services.rollouts.plan(Order(arm=arm, power=wanted.power == "on"))
+    plan = services.rollouts.plan(Order(arm=arm, power=wanted.power == "on"), by)
     order, nodes = plan.order, plan.order.arm.nodes
     image = services.images.get(name, order.arm.version)
     return Asked(

@@ -24,13 +24,13 @@ from swarmstrap_server.images.torrents import piece_length
 
 ACTING: Role = "operator"
 _CHART = (900, 170)
-# Each has up to some thousand members, all of them read for the list.
-_ROLLOUTS = 20
+_ROLLOUTS = 50
 _MENU = (
     ("/", "Fleet"),
     ("/swarm", "Swarm"),
     ("/deployments", "Deployments"),
     ("/images", "Images"),
+    ("/api/", "API"),
 )
 
 
@@ -97,6 +97,7 @@ def _fleet(look: Look) -> Values:
     return {
         "fleet": fleet(nodes.values(), look.watch.groups_of, look.now),
         "pressed": chosen,
+        "switched": any(map(look.services.switchboard.switches, look.watch.nodes)),
         "swarms": _swarms(look),
     }
 
@@ -138,8 +139,13 @@ def _swarms(look: Look) -> object:
 
 def _deployments(look: Look) -> Values:
     services = look.services
-    latest = services.rollouts.latest(_ROLLOUTS)
-    return {"history": history(latest, services.deployments.store.deployments(), look.now)}
+    page = history(
+        services.reservations.lent.running(),
+        services.rollouts.summaries(_ROLLOUTS),
+        services.deployments.store.deployments(),
+        look.now,
+    )
+    return {"history": page}
 
 
 def _deployment(look: Look) -> Values:

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.dashboard.timeline import Batch, Share, Timeline, batches, shares, timeline
-from swarmstrap_server.rollouts.values import Member, MemberState, Rollout
+from swarmstrap_server.rollouts.values import (
+    Member,
+    MemberState,
+    Reservation,
+    Rollout,
+    RolloutSummary,
+)
+from swarmstrap_server.site import ranges
 
 # In the order of a rollout's bar: what went well at the left, what did not at the right.
 STATES: tuple[MemberState, ...] = (
@@ -24,15 +31,24 @@ STATES: tuple[MemberState, ...] = (
 class Row:
     """A rollout in the list; `seconds` are until its end, or until now."""
 
-    rollout: Rollout
+    rollout: RolloutSummary
     seconds: float
     shares: tuple[Share, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """Rollouts, and below them what was armed without one; both the latest first."""
+class Loan:
+    """`nodes` are those that have not been returned, as `n[001-016]`."""
 
+    nodes: str
+    reservation: Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is lent now, rollouts, and what was armed without one; these the latest first."""
+
+    lent: tuple[Loan, ...]
     rollouts: tuple[Row, ...]
     batches: tuple[Batch, ...]
 
@@ -41,24 +57,27 @@ class History:
 class RolloutPage:
     """`failed` are the members that did not get the image; `timeline` is of those that began."""
 
+    rollout: Rollout
     row: Row
     failed: tuple[Member, ...]
     timeline: Timeline | None
 
 
-def history(rollouts: Sequence[Rollout], deployments: Iterable[Deployment], now: float) -> History:
-    """What `rollouts` have armed is not shown again among the batches."""
-    theirs = {member.deployment for rollout in rollouts for member in rollout.members}
-    others = (deployment for deployment in deployments if deployment.id not in theirs)
-    return History(tuple(row(rollout, now) for rollout in rollouts), batches(others, now))
+def history(
+    running: Iterable[Reservation],
+    rollouts: Sequence[RolloutSummary],
+    deployments: Iterable[Deployment],
+    now: float,
+) -> History:
+    """What a rollout has armed is not shown again among the batches."""
+    others = (deployment for deployment in deployments if not deployment.rollout)
+    lent = tuple(Loan(ranges.fold(one.left), one) for one in running)
+    return History(lent, tuple(row(rollout, now) for rollout in rollouts), batches(others, now))
 
 
-def row(rollout: Rollout, now: float) -> Row:
-    return Row(
-        rollout,
-        (rollout.ended or now) - rollout.created,
-        shares((member.state for member in rollout.members), STATES),
-    )
+def row(rollout: RolloutSummary, now: float) -> Row:
+    spent = (rollout.ended or now) - rollout.created
+    return Row(rollout, spent, shares(rollout.states, STATES))
 
 
 def rollout_page(
@@ -66,7 +85,8 @@ def rollout_page(
 ) -> RolloutPage:
     """`deployments` are those of its members that were armed."""
     return RolloutPage(
-        row=row(rollout, now),
+        rollout=rollout,
+        row=row(rollout.summary, now),
         failed=rollout.failed,
         timeline=timeline(deployments, now, whole=whole) if deployments else None,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import jinja2
 
 from swarmstrap.units import human
+from swarmstrap_server.times import time_of_day
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -28,14 +29,13 @@ def _environment() -> jinja2.Environment:
         auto_reload=False,
     )
     environment.filters.update(
-        clock=clock, date=date, duration=duration, human=lambda size: human(int(size)), share=share
+        clock=time_of_day,
+        date=date,
+        duration=duration,
+        human=lambda size: human(int(size)),
+        share=share,
     )
     return environment
-
-
-def clock(seconds: float) -> str:
-    """The time of day, for what happened lately."""
-    return time.strftime("%H:%M:%S", time.localtime(seconds))
 
 
 def date(seconds: float) -> str:

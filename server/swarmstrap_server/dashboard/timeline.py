@@ -2,14 +2,17 @@
 """The history: what was ordered together, what became of it, and where the time went. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
+from typing import TypeVar
 
 from swarmstrap_server.control.nodes import PHASES, Deployment, DeploymentState
 from swarmstrap_server.dashboard.cells import Kind, kind_of_phase
 from swarmstrap_server.dashboard.charts import Bar, bars, took
+
+S = TypeVar("S", bound=str)
 
 # In the order of a batch's bar: what went well at the left, what did not at the right.
 STATES: tuple[DeploymentState, ...] = (
@@ -43,6 +46,7 @@ class Batch:
     key: str
     title: str
     mode: str
+    by: str
     ordered: float
     nodes: int
     running: bool
@@ -115,21 +119,22 @@ def _batch(same: Sequence[Deployment], now: float) -> Batch:
         key=min(d.id for d in same),
         title=same[0].title,
         mode=same[0].mode,
+        by=same[0].by,
         ordered=same[0].armed_at,
         nodes=len(same),
         running=running,
         seconds=end - same[0].armed_at,
-        shares=shares((d.state for d in same), STATES),
+        shares=shares(Counter(d.state for d in same), STATES),
     )
 
 
-def shares(states: Iterable[str], order: Sequence[str]) -> tuple[Share, ...]:
-    """One for each word of `order` that is among `states`."""
-    numbers = Counter(states)
+def shares(numbers: Mapping[S, int], order: Sequence[S]) -> tuple[Share, ...]:
+    """One for each word of `order` that is among those that `numbers` has."""
+    total = sum(numbers.values())
     found, x = [], 0.0
     for state in order:
-        if number := numbers[state]:
-            width = 100 * number / numbers.total()
+        if number := numbers.get(state, 0):
+            width = 100 * number / total
             found.append(Share(state, number, round(x, 3), round(width, 3)))
             x += width
     return tuple(found)

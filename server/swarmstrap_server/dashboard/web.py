@@ -12,7 +12,7 @@ from aiohttp import web
 from swarmstrap.errors import BadInput, SwarmstrapError
 from swarmstrap_server.api.auth import demand
 from swarmstrap_server.api.login import LOGIN
-from swarmstrap_server.api.problems import Anonymous, problem_of
+from swarmstrap_server.api.problems import Anonymous, Forbidden, problem_of
 from swarmstrap_server.app import SERVICES
 from swarmstrap_server.control.access import Principal
 from swarmstrap_server.control.operator_wire import Role
@@ -101,10 +101,11 @@ def _streaming(page: Page) -> Handler:
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
-        # A browser leaves without a word; what it followed is let go of at once.
-        with contextlib.suppress(ConnectionResetError):
+        # A browser leaves without a word, and whose token is revoked is told nothing more.
+        with contextlib.suppress(ConnectionResetError, Anonymous, Forbidden):
             async with contextlib.aclosing(follow(page, frame, look, look.watch)) as messages:
                 async for message in messages:
+                    demand(request, "viewer")
                     await response.write(message)
         return response
 
@@ -124,7 +125,7 @@ async def _deploy(request: web.Request, principal: Principal) -> web.Response:
     except msgspec.ValidationError as error:
         raise BadInput(f"the form cannot be used: {error}") from error
     frame = frame_of(services, principal, "/deploy", "")
-    return _html(request, "deploy.html", frame, ordering(services, wanted))
+    return _html(request, "deploy.html", frame, ordering(services, wanted, principal.name))
 
 
 def _look(request: web.Request) -> Look:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from swarmstrap import sshsig
 from swarmstrap.errors import BadInput
-from swarmstrap.manifest import HOOK_NAMESPACE, SIGNATURE_NAMESPACE, SIGNER
+from swarmstrap.manifest import HOOK_NAMESPACE, OVERLAY_NAMESPACE, SIGNATURE_NAMESPACE, SIGNER
 from swarmstrap.sshsig import Signers
 from swarmstrap_server.run import run
 
@@ -63,8 +63,11 @@ class Key:
         return completed.stdout.encode()
 
     def allowed_signers(self) -> str:
-        """The line that makes this key the publisher's, for images and hooks and nothing else."""
-        return f'{SIGNER} namespaces="{SIGNATURE_NAMESPACE},{HOOK_NAMESPACE}" {self.public}\n'
+        """The line that makes this key the publisher's, for images, hooks and overlays, and nothing
+        else.
+        """
+        namespaces = ",".join((SIGNATURE_NAMESPACE, HOOK_NAMESPACE, OVERLAY_NAMESPACE))
+        return f'{SIGNER} namespaces="{namespaces}" {self.public}\n'
 
 
 def public_half(path: Path) -> Path:

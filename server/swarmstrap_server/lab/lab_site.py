@@ -27,8 +27,8 @@ from swarmstrap_server.installer.baked import baked
 from swarmstrap_server.lab.machines import VirtualNode
 from swarmstrap_server.lab.network import BRIDGE, Network
 from swarmstrap_server.site import pki
-from swarmstrap_server.site.paths import SitePaths
-from swarmstrap_server.site.reading import SIGNATURE_SUFFIX, Site, read_site
+from swarmstrap_server.site.paths import SIGNATURE_SUFFIX, SitePaths
+from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.site.settings import Defaults, Dhcp, Settings, Swarm
 from swarmstrap_server.site.words import NodeEntry, NodesFile
 

@@ -5,7 +5,7 @@ import msgspec
 from msgspec.structs import replace
 
 from swarmstrap_server.control.store import Store
-from swarmstrap_server.rollouts.values import Member, Rollout
+from swarmstrap_server.rollouts.values import Member, MemberState, Rollout, RolloutSummary
 
 
 class Kept:
@@ -29,11 +29,12 @@ class Kept:
         )
         for place, member in changed:
             self._store.execute(
-                "INSERT OR REPLACE INTO rollout_members VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO rollout_members VALUES (?, ?, ?, ?, ?)",
                 rollout.id,
                 place,
                 member.node,
                 msgspec.json.encode(member),
+                member.state,
             )
 
     def rollout(self, key: str) -> Rollout | None:
@@ -42,9 +43,19 @@ class Kept:
     def under_way(self) -> list[Rollout]:
         return self._rollouts("WHERE ended IS NULL ORDER BY created")
 
-    def latest(self, limit: int) -> list[Rollout]:
-        """The newest `limit` of all, newest first."""
-        return self._rollouts("ORDER BY created DESC, id LIMIT ?", limit)
+    def summaries(self, limit: int, after: str = "") -> list[RolloutSummary]:
+        """At most `limit`, newest first: those older than `after`, or the newest of all."""
+        where = "WHERE (created, id) < (SELECT created, id FROM rollouts WHERE id = ?) "
+        order = "ORDER BY created DESC, id DESC LIMIT ?"
+        if after:
+            bare = self._bare(where + order, after, limit)
+        else:
+            bare = self._bare(order, limit)
+        return [replace(one.summary, states=self._states(one.id)) for one in bare]
+
+    def ended_since(self, since: float) -> set[str]:
+        rows = self._store.execute("SELECT id FROM rollouts WHERE ended >= ?", since)
+        return {key for (key,) in rows.fetchall()}
 
     def latest_of(self, node: str) -> Rollout | None:
         """The newest that has this node."""
@@ -52,9 +63,17 @@ class Kept:
         return next(iter(self._rollouts(f"{having} ORDER BY created DESC LIMIT 1", node)), None)
 
     def _rollouts(self, clause: str, *values: str | int) -> list[Rollout]:
-        rows = self._store.execute(f"SELECT body FROM rollouts {clause}", *values).fetchall()
-        bare = [msgspec.json.decode(body, type=Rollout) for (body,) in rows]
+        bare = self._bare(clause, *values)
         return [replace(rollout, members=self._members(rollout.id)) for rollout in bare]
+
+    def _bare(self, clause: str, *values: str | int) -> list[Rollout]:
+        """Without their members."""
+        rows = self._store.execute(f"SELECT body FROM rollouts {clause}", *values).fetchall()
+        return [msgspec.json.decode(body, type=Rollout) for (body,) in rows]
+
+    def _states(self, key: str) -> dict[MemberState, int]:
+        query = "SELECT state, COUNT(*) FROM rollout_members WHERE rollout = ? GROUP BY state"
+        return dict(self._store.execute(query, key).fetchall())
 
     def _members(self, key: str) -> tuple[Member, ...]:
         """In the order in which the rollout was made."""

@@ -8,24 +8,22 @@ import logging
 import secrets
 from collections.abc import Mapping, Sequence
 
-import msgspec
 from msgspec.structs import replace
 
-from swarmstrap.errors import BadInput, Refused, SwarmstrapError
-from swarmstrap_server.control.deployments import Deployments, clock_time
+from swarmstrap.errors import BadInput, SwarmstrapError
+from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.images.names import split
 from swarmstrap_server.rollouts.runner import Rollouts
 from swarmstrap_server.rollouts.values import NewReservation, Order, Reservation
-from swarmstrap_server.site import ranges
 from swarmstrap_server.site.yamlfile import nearest
+from swarmstrap_server.times import clock_time
 
 log = logging.getLogger(__name__)
 
 # A node that cannot be returned, because somebody deploys it now, is asked for again.
 AGAIN_SECONDS = 60.0
 _ID_BYTES = 4
-_LATEST = 100
 
 
 class Reservations:
@@ -34,6 +32,7 @@ class Reservations:
     def __init__(self, deployments: Deployments, rollouts: Rollouts) -> None:
         self._deployments = deployments
         self._rollouts = rollouts
+        self.lent = rollouts.lent
 
     def reserve(self, new: NewReservation, by: str) -> Reservation:
         """Deploys at once. Raises BadInput for nodes with no image to return to and a time that is
@@ -42,11 +41,11 @@ class Reservations:
         now = self._deployments.clock()
         if new.until <= now:
             raise BadInput(f"{clock_time(new.until)} is past", hint="say when it ends")
-        planned = self._rollouts.plan(new.order)
+        planned = self._rollouts.plan(new.order, by)
         nodes = tuple(member.node for member in planned.members)
-        self._check_free(nodes)
+        self.lent.check_free(nodes)
         self._pools(nodes)
-        rollout = self._rollouts.start(new.order)
+        rollout = self._rollouts.start(new.order, by)
         made = Reservation(
             id=secrets.token_hex(_ID_BYTES),
             by=by,
@@ -57,25 +56,21 @@ class Reservations:
             until=new.until,
             left=nodes,
         )
-        self._save(made)
+        self.lent.save(made)
         return made
 
     def end(self, key: str) -> Reservation:
         """Before its time; raises BadInput when there is none that runs."""
-        running = {one.id: one for one in self._running()}
+        running = {one.id: one for one in self.lent.running()}
         if key not in running:
             near = nearest(key, list(running))
             raise BadInput(f"no reservation {key!r} is running{near}", hint="see reservation ls")
         return self._return(replace(running[key], until=self._deployments.clock()))
 
-    def latest(self) -> list[Reservation]:
-        """Newest first."""
-        return self._read("ORDER BY begins DESC LIMIT ?", _LATEST)
-
     def tick(self) -> None:
         """Returns what is due; to be called every few seconds."""
         now = self._deployments.clock()
-        for one in self._running():
+        for one in self.lent.running():
             if now >= one.until and now - (one.tried or 0.0) >= AGAIN_SECONDS:
                 self._return(one)
 
@@ -88,7 +83,8 @@ class Reservations:
             pools, reasons = {}, [error.message]
         for image, nodes in pools.items():
             try:
-                returns.append(self._rollouts.start(_back(one.order, image, nodes)).id)
+                back = _back(one.order, image, nodes)
+                returns.append(self._rollouts.start(back, one.by).id)
             except SwarmstrapError as error:
                 reasons.append(error.message)
             else:
@@ -103,7 +99,7 @@ class Reservations:
         )
         if reasons:
             log.warning("reservation %s cannot end: %s", one.id, after.reason)
-        self._save(after)
+        self.lent.save(after)
         return after
 
     def _pools(self, nodes: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
@@ -119,33 +115,6 @@ class Reservations:
                 )
             pools[image] = (*pools.get(image, ()), node)
         return pools
-
-    def _check_free(self, nodes: Sequence[str]) -> None:
-        for other in self._running():
-            both = [node for node in nodes if node in other.nodes]
-            if both:
-                until = clock_time(other.until)
-                raise Refused(
-                    f"{ranges.fold(both)} is reserved by {other.by} until {until}",
-                    hint=f"wait, or end it: swarmstrap reservation end {other.id}",
-                )
-
-    def _running(self) -> list[Reservation]:
-        return self._read("WHERE ended IS NULL ORDER BY until")
-
-    def _read(self, clause: str, *values: int) -> list[Reservation]:
-        rows = self._deployments.store.execute(f"SELECT body FROM reservations {clause}", *values)
-        return [msgspec.json.decode(body, type=Reservation) for (body,) in rows.fetchall()]
-
-    def _save(self, one: Reservation) -> None:
-        self._deployments.store.execute(
-            "INSERT OR REPLACE INTO reservations VALUES (?, ?, ?, ?, ?)",
-            one.id,
-            one.begins,
-            one.until,
-            one.ended,
-            msgspec.json.encode(one),
-        )
 
 
 def _back(order: Order, image: str, nodes: tuple[str, ...]) -> Order:

@@ -16,8 +16,9 @@ from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.power.switchboard import Switchboard
 from swarmstrap_server.rollouts import machine
 from swarmstrap_server.rollouts.keeping import Kept
+from swarmstrap_server.rollouts.lending import Lent
 from swarmstrap_server.rollouts.machine import Start, TakeBack
-from swarmstrap_server.rollouts.values import Member, Order, Rollout
+from swarmstrap_server.rollouts.values import Member, Order, Rollout, RolloutSummary
 from swarmstrap_server.site.yamlfile import nearest
 
 log = logging.getLogger(__name__)
@@ -35,35 +36,41 @@ class Rollouts:
         self._deployments = deployments
         self._switchboard = switchboard
         self._kept = Kept(deployments.store)
+        self.lent = Lent(deployments.store)
         self._switching: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
-        self._live = {rollout.id: rollout for rollout in self._kept.under_way()}
+        self._recall()
+        deployments.readers.append(self._recall)
         for rollout in list(self._live.values()):
             now = deployments.clock()
             self._put(machine.interrupted(rollout, self._seen(rollout), now))
 
+    def _recall(self) -> None:
+        self._live = {rollout.id: rollout for rollout in self._kept.under_way()}
+
     # What operators ask for
 
-    def plan(self, order: Order) -> Rollout:
+    def plan(self, order: Order, by: str) -> Rollout:
         """The rollout that `start` would begin, with no identifier; raises what that raises."""
         now = self._deployments.clock()
         self._deployments.reload()
         would = self._deployments.would_arm(order.arm)
         nodes = tuple(deployment.node for deployment in would)
+        self.lent.check_free(nodes, by)
         exact = replace(order, arm=replace(order.arm, nodes=nodes, version=would[0].version))
         members = tuple(
             Member(node=node, switched=order.power and self._switchboard.switches(node), since=now)
             for node in nodes
         )
-        return Rollout(id="", order=exact, created=now, members=members)
+        return Rollout(id="", by=by, order=exact, created=now, members=members)
 
-    def start(self, order: Order) -> Rollout:
-        """Begins at once; raises BadInput or Refused, with nothing done, when a node cannot be
-        armed.
+    def start(self, order: Order, by: str) -> Rollout:
+        """Begins at once, for `by`; raises BadInput or Refused, with nothing done, when a node
+        cannot be armed, or is reserved by another.
         """
-        rollout = replace(self.plan(order), id=secrets.token_hex(_ID_BYTES))
+        rollout = replace(self.plan(order, by), id=secrets.token_hex(_ID_BYTES))
         self._put(rollout)
-        log.info("rollout %s: %s", rollout.id, rollout.title)
+        log.info("rollout %s: %s, by %s", rollout.id, rollout.title, by)
         self._advance(rollout)
         return self.rollout(rollout.id)
 
@@ -76,7 +83,7 @@ class Rollouts:
         self._advance(self._live[key])
         return self.rollout(key)
 
-    def retry(self, key: str) -> Rollout:
+    def retry(self, key: str, by: str) -> Rollout:
         """A new rollout of those that failed; raises Refused when nobody did."""
         rollout = self.rollout(key)
         failed = tuple(member.node for member in rollout.failed)
@@ -84,19 +91,23 @@ class Rollouts:
             what = "has not ended" if rollout.ended is None else "has nobody who failed"
             raise Refused(f"rollout {key} {what}", hint=f"see swarmstrap rollout show {key}")
         order = rollout.order
-        return self.start(replace(order, arm=replace(order.arm, nodes=failed)))
+        return self.start(replace(order, arm=replace(order.arm, nodes=failed)), by)
 
     def rollout(self, key: str) -> Rollout:
         """Raises BadInput when there is none."""
         found = self._live.get(key) or self._kept.rollout(key)
         if found is None:
-            known = [rollout.id for rollout in self.latest(100)]
+            known = [rollout.id for rollout in self.summaries(100)]
             raise BadInput(f"no rollout {key!r}{nearest(key, known)}", hint="see rollout ls")
         return found
 
-    def latest(self, limit: int) -> list[Rollout]:
-        """Newest first."""
-        return self._kept.latest(limit)
+    def summaries(self, limit: int, after: str = "") -> list[RolloutSummary]:
+        """Newest first, from the one that follows `after`."""
+        return self._kept.summaries(limit, after)
+
+    def ended_since(self, since: float) -> set[str]:
+        """The identifiers of those that ended at `since` or later."""
+        return self._kept.ended_since(since)
 
     def latest_of(self, node: str) -> Rollout | None:
         return self._kept.latest_of(node)
@@ -118,8 +129,10 @@ class Rollouts:
             await asyncio.gather(*self._switching.values(), return_exceptions=True)
 
     def tick(self) -> None:
-        for rollout in list(self._live.values()):
-            self._advance(rollout)
+        for key in list(self._live):
+            # One before it may have read the site, and a node may have another name by now.
+            if key in self._live:
+                self._advance(self._live[key])
 
     def _advance(self, before: Rollout) -> None:
         now = self._deployments.clock()
@@ -150,9 +163,10 @@ class Rollouts:
 
     def _arm(self, key: str, nodes: Sequence[str]) -> list[Deployment]:
         """Those that could be; one that cannot is no reason to leave the others."""
-        order = replace(self._live[key].order.arm, nodes=tuple(nodes))
+        rollout = self._live[key]
+        order = replace(rollout.order.arm, nodes=tuple(nodes))
         try:
-            return self._deployments.arm(order)
+            return self._deployments.arm(order, by=rollout.by, rollout=key)
         except SwarmstrapError as error:
             if len(nodes) > 1:
                 return [one for node in nodes for one in self._arm(key, [node])]

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Rollouts and reservations, as they are ordered, kept and shown. Times are seconds since 1970."""
 
+from collections import Counter
 from typing import Annotated, Literal
 
 import msgspec
 
+from swarmstrap.wire import Mode
 from swarmstrap_server.control.operator_wire import Arm
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
@@ -60,11 +62,13 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`order` has one version of the image, and the names of nodes. `switchings` are when nodes
-    were switched, as far back as the pace looks; `ended` is when the last member came to its end.
+    """Ordered `by` whom; `order` has one version of the image, and the names of nodes.
+    `switchings` are when nodes were switched, as far back as the pace looks; `ended` is when the
+    last member came to its end.
     """
 
     id: str
+    by: str = ""
     order: Order
     created: float
     members: tuple[Member, ...]
@@ -74,14 +78,56 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     @property
     def title(self) -> str:
-        count = len(self.members)
-        image = f"{self.order.arm.image}:{self.order.arm.version}"
-        return f"{image} to {count} node{'s' if count > 1 else ''}"
+        return self.summary.title
 
     @property
     def failed(self) -> tuple[Member, ...]:
         """All that ended without the image."""
         return tuple(m for m in self.members if m.state in ("failed", "cancelled"))
+
+    @property
+    def summary(self) -> "RolloutSummary":
+        arm = self.order.arm
+        return RolloutSummary(
+            id=self.id,
+            by=self.by,
+            image=arm.image,
+            version=arm.version,
+            mode=arm.mode,
+            created=self.created,
+            cancelled=self.cancelled,
+            ended=self.ended,
+            states=dict(Counter(member.state for member in self.members)),
+        )
+
+
+class RolloutSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A rollout as lists have it: `states` counts its members."""
+
+    id: str
+    by: str
+    image: str
+    version: str
+    mode: Mode
+    created: float
+    cancelled: bool
+    ended: float | None
+    states: dict[MemberState, int]
+
+    @property
+    def nodes(self) -> int:
+        return sum(self.states.values())
+
+    @property
+    def title(self) -> str:
+        return f"{self.image}:{self.version} to {self.nodes} node{'s' if self.nodes > 1 else ''}"
+
+
+class RolloutsPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`next` is the `after` of the next page, empty on the last one."""
+
+    items: tuple[RolloutSummary, ...]
+    next: str = ""
 
 
 class NewReservation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What happened to a node and what to do, in a few lines, from all that is known of it. Pure."""
 
-import time
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
@@ -10,7 +9,8 @@ import msgspec
 from swarmstrap.errors import with_hint
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import NodeView, Record
-from swarmstrap_server.rollouts.values import Member, Rollout
+from swarmstrap_server.rollouts.values import Member, Reservation, Rollout
+from swarmstrap_server.times import clock_time
 
 # More is `swarmstrap node show`.
 _MOST_EVENTS = 4
@@ -25,17 +25,30 @@ class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     to_do: str
 
 
-def why(view: NodeView, rollout: Rollout | None, events: Sequence[Record], now: float) -> Why:
-    """`rollout` is the last one that has the node, `events` are its last ones, oldest first."""
+def why(
+    view: NodeView,
+    rollout: Rollout | None,
+    lent: Reservation | None,
+    events: Sequence[Record],
+    now: float,
+) -> Why:
+    """`rollout` is the last one that has the node, `lent` the reservation that holds it now,
+    `events` are its last ones, oldest first.
+    """
     member = _member(rollout, view.name)
     reason = view.deployment.reason if view.deployment else ""
     told = [r for r in events if not reason or reason not in r.event.description]
-    lines = [*_of_rollout(rollout, member), *_of_events(told), *_of_deployment(view)]
+    lines = [
+        *_of_reservation(lent),
+        *_of_rollout(rollout, member),
+        *_of_events(told),
+        *_of_deployment(view),
+    ]
     lines.sort(key=itemgetter(0))
     return Why(
         node=view.name,
         state=_state(view, member, now),
-        happened=tuple(f"{_clock(at)}  {text}" for at, text in lines),
+        happened=tuple(f"{clock_time(at)}  {text}" for at, text in lines),
         to_do=_to_do(view, member),
     )
 
@@ -46,7 +59,7 @@ def _state(view: NodeView, member: Member | None, now: float) -> str:
         heard = round(now - (deployment.heard or now))
         return f"deploying {deployment.title}, phase {deployment.phase}, last heard {heard} s ago"
     if member is not None and not member.ended:
-        return f"{view.state}, {member.state} since {_clock(member.since)}"
+        return f"{view.state}, {member.state} since {clock_time(member.since)}"
     return view.state
 
 
@@ -54,7 +67,8 @@ def _of_deployment(view: NodeView) -> Iterator[tuple[float, str]]:
     deployment = view.deployment
     if deployment is None:
         return
-    yield deployment.armed_at, f"armed for {deployment.title}"
+    by = "" if deployment.rollout else _by(deployment.by)
+    yield deployment.armed_at, f"armed for {deployment.title}{by}"
     if deployment.started is not None:
         times = f", its boot number {deployment.begun}" if deployment.begun > 1 else ""
         yield deployment.started, f"took its job{times}"
@@ -68,10 +82,19 @@ def _end(deployment: Deployment) -> str:
     return f"{deployment.state}{where}{reason}"
 
 
+def _by(name: str) -> str:
+    return f", by {name}" if name else ""
+
+
+def _of_reservation(lent: Reservation | None) -> Iterator[tuple[float, str]]:
+    if lent is not None:
+        yield lent.begins, f"reserved by {lent.by} until {clock_time(lent.until)}"
+
+
 def _of_rollout(rollout: Rollout | None, member: Member | None) -> Iterator[tuple[float, str]]:
     if rollout is None or member is None:
         return
-    yield rollout.created, f"rollout {rollout.id}: {rollout.title}"
+    yield rollout.created, f"rollout {rollout.id}: {rollout.title}{_by(rollout.by)}"
     if member.tries > 1:
         yield member.since, f"{member.state}, try number {member.tries}"
 
@@ -113,7 +136,3 @@ def _to_do(view: NodeView, member: Member | None) -> str:
 def _member(rollout: Rollout | None, node: str) -> Member | None:
     members = rollout.members if rollout else ()
     return next((member for member in members if member.node == node), None)
-
-
-def _clock(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

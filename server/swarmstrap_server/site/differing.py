@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from swarmstrap.overlays import listing
 from swarmstrap_server.site.holding import held
 from swarmstrap_server.site.reading import HookFile, Site
 from swarmstrap_server.site.settings import Settings
@@ -34,6 +35,7 @@ def differences(before: Site, after: Site) -> list[Difference]:
         *_settings(before.settings, after.settings),
         *_files("layouts", _layouts(before), _layouts(after), before, after),
         *_files("hooks", _hooks(before), _hooks(after), before, after),
+        *_files("overlays", _overlays(before), _overlays(after), before, after),
         *_nodes(before, after),
     ]
 
@@ -100,6 +102,8 @@ def _files(
 def _files_of(folder: str, site: Site, node: str) -> Iterable[str]:
     if folder == "hooks":
         return map(_hook_name, site.hooks_of(node))
+    if folder == "overlays":
+        return site.nodes[node].overlays
     return (f"{site.nodes[node].layout or site.settings.defaults.layout}.yaml",)
 
 
@@ -109,6 +113,10 @@ def _layouts(site: Site) -> dict[str, object]:
 
 def _hooks(site: Site) -> dict[str, object]:
     return {_hook_name(hook): hook.content for hook in site.hooks}
+
+
+def _overlays(site: Site) -> dict[str, object]:
+    return {name: listing(overlay) for name, overlay in site.overlays.items()}
 
 
 def _hook_name(hook: HookFile) -> str:

@@ -4,8 +4,8 @@
 from swarmstrap.errors import Untrusted
 from swarmstrap.manifest import HOOK_NAMESPACE
 from swarmstrap_server.images.signing import Key, claimed, verify
-from swarmstrap_server.site.paths import SitePaths
-from swarmstrap_server.site.reading import SIGNATURE_SUFFIX, HookFile, Site
+from swarmstrap_server.site.paths import SIGNATURE_SUFFIX, SitePaths
+from swarmstrap_server.site.reading import HookFile, Site
 
 
 def check_signed(hook: HookFile, paths: SitePaths) -> None:

@@ -6,10 +6,12 @@ stay valid when they are put together.
 import re
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from swarmstrap.errors import BadInput, with_hint
 from swarmstrap.networks.checks import network_findings
+from swarmstrap.overlays import too_large
+from swarmstrap.wire import Overlay
 from swarmstrap_server.images.names import check_name, split
 from swarmstrap_server.site import grouping, ranges
 from swarmstrap_server.site.assembling import MARKS, Catalog, names_of, sample
@@ -34,12 +36,13 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What words may name: layouts and hooks of the site. `whole` says that every node and group
-    file could be read, so that a name that is in none of them is a mistake.
+    """What words may name: layouts, hooks and overlays of the site. `whole` says that every node
+    and group file could be read, so that a name that is in none of them is a mistake.
     """
 
     layouts: Sequence[str]
     hooks: Sequence[str]
+    overlays: Mapping[str, Overlay] = field(default_factory=dict)
     whole: bool = True
 
 
@@ -209,6 +212,12 @@ def _word_findings(node: Node, known: Known) -> Iterator[Finding]:
     yield ("kernel_arguments",), kernel_arguments(node.kernel_arguments)
     for hook in node.hooks or ():
         yield ("hooks",), one_of(hook, known.hooks, "hook")
+    for overlay in node.overlays:
+        yield ("overlays",), one_of(overlay, list(known.overlays), "overlay")
+    yield (
+        ("overlays",),
+        too_large([known.overlays[n] for n in node.overlays if n in known.overlays]),
+    )
     for variable, value in node.variables.items():
         complaint = shape(variable, VARIABLE, "a variable's name: letters, digits and _")
         if not str(value).isprintable():

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from swarmstrap.sshsig import Signers
 
+SIGNATURE_SUFFIX = ".sig"
+
 
 @dataclass(frozen=True, slots=True)
 class SitePaths:
@@ -63,6 +65,11 @@ class SitePaths:
     def secret(self, node: str, volume: str) -> Path:
         """The passphrase of a LUKS volume of one node."""
         return self.keys / "nodes" / node / volume
+
+    @property
+    def overlays(self) -> Path:
+        """A folder of files for each overlay, its table and its signature beside it."""
+        return self.root / "overlays"
 
     @property
     def floors(self) -> Path:

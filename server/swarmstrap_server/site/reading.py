@@ -9,12 +9,14 @@ from typing import Literal, TypeVar
 from swarmstrap.errors import BadInput
 from swarmstrap.floors import Floors, complaints
 from swarmstrap.layout import Layout
+from swarmstrap.wire import Overlay
 from swarmstrap_server.site import checks as sitecheck
 from swarmstrap_server.site import targets
 from swarmstrap_server.site.assembling import Catalog, Declared, catalog
 from swarmstrap_server.site.discovery import DiscoveryFile, Rule, rule_findings
 from swarmstrap_server.site.nodechecks import Known, node_problems
-from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.overlays import read_overlays
+from swarmstrap_server.site.paths import SIGNATURE_SUFFIX, SitePaths
 from swarmstrap_server.site.settings import Settings
 from swarmstrap_server.site.words import GroupEntry, GroupsFile, Node, NodesFile
 from swarmstrap_server.site.yamlfile import Document, load, nearest
@@ -22,7 +24,6 @@ from swarmstrap_server.site.yamlfile import Document, load, nearest
 T = TypeVar("T")
 Place = Literal["initramfs", "chroot"]
 PLACES: tuple[Place, ...] = ("initramfs", "chroot")
-SIGNATURE_SUFFIX = ".sig"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Site:
     hooks: tuple[HookFile, ...]
     floors: Floors
     catalog: Catalog
+    overlays: Mapping[str, Overlay]
     rules: tuple[Rule, ...] = ()
 
     @property
@@ -114,6 +116,11 @@ class Site:
         chosen = spec.hooks if spec else None
         return tuple(hook for hook in self.hooks if chosen is None or hook.name in chosen)
 
+    def overlays_of(self, node: str) -> tuple[Overlay, ...]:
+        """In the order in which they are laid."""
+        spec = self.nodes.get(node)
+        return tuple(self.overlays[name] for name in spec.overlays) if spec else ()
+
 
 def read_site(root: Path) -> Site:
     """Raises BadInput with the first problem; `swarmstrap check` shows all of them."""
@@ -148,14 +155,17 @@ def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
         problems += sitecheck.layout_problems(layout)
     # A layout that cannot be read is known all the same: one mistake, one complaint.
     layout_names = [path.stem for path in (root / "layouts").glob("*.yaml")]
-    everybody = _catalog(paths, Known(layout_names, [hook.name for hook in hooks]), problems)
+    overlays = read_overlays(paths, problems)
+    known = Known(layout_names, [hook.name for hook in hooks], overlays)
+    everybody = _catalog(paths, known, problems)
     if settings is None:
         return None, problems
     problems += sitecheck.settings_problems(settings, layout_names)
     rules = _rules(paths, everybody, problems)
     values = {name: layout.value for name, layout in layouts.items()}
     nodes = everybody.nodes()
-    return Site(paths, settings.value, nodes, values, hooks, floors, everybody, rules), problems
+    site = Site(paths, settings.value, nodes, values, hooks, floors, everybody, overlays, rules)
+    return site, problems
 
 
 def _catalog(paths: SitePaths, known: Known, problems: list[BadInput]) -> Catalog:

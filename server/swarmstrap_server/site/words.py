@@ -16,8 +16,9 @@ ALL = "all"
 
 class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a node says of itself, and a group of its members. `hooks` names those that run; left
-    out, all of them do. Nodes without a `rack` are in one of their own, all together. `image` is
-    what the node carries when nobody wants another one on it, as NAME or NAME:VERSION.
+    out, all of them do. `overlays` are laid over the image, in this order. Nodes without a `rack`
+    are in one of their own, all together. `image` is what the node carries when nobody wants
+    another one on it, as NAME or NAME:VERSION.
     """
 
     rack: str = ""
@@ -26,6 +27,7 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     hostname: str = ""
     network: tuple[Interface, ...] = ()
     hooks: tuple[str, ...] | None = None
+    overlays: tuple[str, ...] = ()
     kernel_arguments: str = ""
     finish: Finish | None = None
     failure: Failure | None = None

@@ -5,9 +5,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-_NO = np.uint16(0x8000)  # above every availability: had, asked for, or not there
+_NO = np.uint16(0x8000)  # above what 127 neighbours have: had, asked for, or not there
 _ONE = np.uint16(256)  # one neighbour that has the piece; below it chance decides
-MOST_NEIGHBOURS = 127
 
 
 class Pieces:

@@ -15,6 +15,7 @@ from swarmstrap.effects.system.chroot import enter, inside
 from swarmstrap.errors import StepFailed
 from swarmstrap.hardware import Inventory
 from swarmstrap.manifest import Manifest
+from swarmstrap.overlays import words_of
 from swarmstrap.steps import Plan
 from swarmstrap.steps.storage import WipeDisk
 from swarmstrap.wire import Hook, Job
@@ -31,12 +32,8 @@ def environment(
 ) -> dict[str, str]:
     """What every hook may rely on; `SWARMSTRAP_ROOT` is where it finds the new system."""
     disks = [step.disk.name for step in plan.steps if isinstance(step, WipeDisk)]
-    variables = {f"SWARMSTRAP_VAR_{name}": value for name, value in job.variables.items()}
-    return variables | {
+    return words_of(job) | {
         "SWARMSTRAP_DEPLOYMENT": job.deployment,
-        "SWARMSTRAP_NODE": job.node,
-        "SWARMSTRAP_HOSTNAME": job.hostname or job.node,
-        "SWARMSTRAP_GROUPS": " ".join(job.groups),
         "SWARMSTRAP_IMAGE": manifest.name,
         "SWARMSTRAP_VERSION": manifest.version,
         "SWARMSTRAP_FIRMWARE": inventory.boot.current_boot_mode,

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The files with passwords that a site's words name: there, and nobody else's to read.
+
+A server runs without them, and finds out when it wants to switch a node or to tell a hook.
+"""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from swarmstrap_server.power.words import Ipmi, Redfish
+from swarmstrap_server.site.reading import Site
+from swarmstrap_server.site.settings import Settings
+from swarmstrap_server.site.yamlfile import load
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def secret_file_problems(site: Site) -> list[str]:
+    """A line for each place in the files that names one which is wrong."""
+    found = (
+        f"{place}: {complaint}"
+        for place, name in (*_of_hooks(site), *_of_nodes(site))
+        if (complaint := _complaint(site.paths.root, name))
+    )
+    return list(dict.fromkeys(found))
+
+
+def _of_hooks(site: Site) -> Iterator[tuple[str, str]]:
+    path = site.paths.settings
+    document = load(path, Settings, name=path.name)
+    for position, hook in enumerate(document.value.webhooks):
+        yield document.place(("webhooks", position, "secret_file")), hook.secret_file
+
+
+def _of_nodes(site: Site) -> Iterator[tuple[str, str]]:
+    for name in site.catalog.declared:
+        power = site.nodes[name].power
+        if isinstance(power, Ipmi | Redfish):
+            place = site.catalog.merged(name).place(("power", "password_file"))
+            yield place, power.password_file
+
+
+def _complaint(root: Path, name: str) -> str:
+    try:
+        mode = (root / name).stat().st_mode
+    except OSError as error:
+        return f"{name} cannot be read: {error.strerror} (write the password into it)"
+    if not stat.S_ISREG(mode):
+        return f"{name} is not a file"
+    if mode & _OTHERS:
+        return f"{name} has mode {stat.S_IMODE(mode):o}, so others may read it (chmod 600 {name})"
+    return ""
