@@ -31,6 +31,9 @@ from swarmstrap_server.site.secrets import read_secret
 INSTALL_SECONDS = 600.0
 # Compressed bytes a second, fetched, hashed and written: what a large image takes beside it.
 _INSTALL_RATE = 4 * MiB
+# An initramfs that is made anew with all drivers takes most of a minute of one quick processor,
+# and an emulated one twenty times as long.
+_INITRAMFS_SECONDS = 1200.0
 START_SECONDS = 360.0
 QUIET_SECONDS = 150.0
 _ARMED_MINUTES = 24 * 60
@@ -132,7 +135,8 @@ class _Node:
         by_kexec = self.course.site.finish == "kexec"
         end: End = "reset" if self.course.site.finish == "reboot" else "power-off"
         large = self.course.image.manifest.payload.size / _INSTALL_RATE
-        expected = self._expected(end, INSTALL_SECONDS + large)
+        anew = _INITRAMFS_SECONDS if self.trial.lacking else 0.0
+        expected = self._expected(end, INSTALL_SECONDS + large + anew)
         ended = await self._install_once(expected, told=not by_kexec)
         while ended.reason == "unplugged":  # and it begins anew as soon as it has power
             ended = await self._install_once(expected, told=not by_kexec)
