@@ -3,6 +3,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -37,6 +38,8 @@ _INITRAMFS_SECONDS = 1200.0
 START_SECONDS = 360.0
 QUIET_SECONDS = 150.0
 _ARMED_MINUTES = 24 * 60
+# Lines of the console that a report quotes of a node that failed.
+_LAST_LINES = 20
 # What cryptsetup asks on the console, from Debian's initramfs and from systemd's.
 _PASSPHRASE_PROMPTS = ("Please unlock disk", "Please enter passphrase for disk")
 
@@ -184,6 +187,7 @@ class _Node:
             removed=removed,
         )
         disks = self.trial.disks(self.kept, removed)
+        lines: deque[str] = deque(maxlen=_LAST_LINES)
 
         def answered(line: str) -> bool:
             good = is_proof(line, course.site.nonce, disks, progress.node, self.trial)
@@ -194,7 +198,7 @@ class _Node:
             progress.node,
             power,
             logs=self.kept.folder,
-            on_line=lambda _: None,
+            on_line=lines.append,
             on_report=answered,
             answers=self._answers(unlock),
         ) as guest:
@@ -205,6 +209,7 @@ class _Node:
                 return await guest.ended(expected)
             finally:
                 progress.guest, progress.typed = None, guest.keyboard.typed
+                progress.console = lines
 
     def _answers(self, unlock: str) -> Mapping[str, str]:
         """The secret of a node is made when it is installed: before that nobody asks for it."""

@@ -19,7 +19,7 @@ class Progress:
     """One node on its way; `deployment` is what the server knows, `guest` the running machine.
     `installed` and `updated` are the deployments as they ended, `boots` how often it started from
     its disk, `powered_on` the time of the last installer, `typed` how many passphrases were asked
-    for at the last start.
+    for at the last start, `console` the last lines of that start.
     """
 
     node: VirtualNode
@@ -35,6 +35,7 @@ class Progress:
     boots: int = 0
     typed: int = 0
     reason: str = ""
+    console: Sequence[str] = ()
 
     def report(self) -> NodeReport:
         done = self.installed
@@ -53,6 +54,7 @@ class Progress:
             phases={name: round(seconds, 1) for name, seconds in self.phases.items()},
             limit=node_limit(done) if done else None,
             reason=self.reason,
+            console=tuple(self.console) if self.reason else (),
         )
 
 

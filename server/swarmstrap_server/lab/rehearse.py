@@ -62,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         Console().print_json(msgspec.json.encode(result).decode())
     else:
         console.print(report.table(result))
+        if words := report.last_words(result):
+            console.print(words, highlight=False, markup=False, soft_wrap=True)
         console.print(f"disks and logs: {rehearsal.work}", highlight=False)
     return 0 if result.passed() else 1
 

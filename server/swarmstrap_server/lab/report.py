@@ -39,7 +39,7 @@ PHASES = (
 class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     """One node. Bytes are payload; `phases` are seconds; `reason` is empty for a deployed node.
     `update_bytes` are those of the update, if there was one. `limit` says how near the fetch came
-    to what the hardware allows.
+    to what the hardware allows. `console` are the last lines of a node that failed.
 
     `booted_from_disk`: the installed system itself reported the run's nonce from the disk that
     the layout chose, every time; `boots` is how often. `decoy_intact`: not one byte of the disks
@@ -60,6 +60,7 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     phases: dict[str, float]
     limit: Limit | None = None
     reason: str = ""
+    console: tuple[str, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +108,16 @@ def table(report: Report) -> Table:
     shown.add_row("decoy intact", *(_yes(node.decoy_intact) for node in report.nodes))
     shown.add_row("result", *(_result(node) for node in report.nodes))
     return shown
+
+
+def last_words(report: Report) -> str:
+    """What stood on the consoles of nodes that failed; empty when none did."""
+    quoted = (
+        f"the last lines of {node.name}:\n" + "".join(f"  {line}\n" for line in node.console)
+        for node in report.nodes
+        if node.console
+    )
+    return "\n".join(quoted)
 
 
 def _seconds(node: NodeReport, phase: str) -> str:
