@@ -64,29 +64,20 @@ def check_files(torrent: Torrent, manifest: Manifest) -> None:
 def _admit_hook(hook: Hook, signers: Signers) -> None:
     if not _HOOK_NAME.fullmatch(hook.name):
         raise BadInput(f"hook name {hook.name!r} is not usable", hint="name it as in 10-monitoring")
-    try:
-        verify_signature(
-            hook.content,
-            hook.signature,
-            namespace=HOOK_NAMESPACE,
-            signers=signers,
-        )
-    except Untrusted as error:
-        raise Untrusted(
-            f"hook {hook.name}: {error.message}", hint="run swarmstrap hook sign"
-        ) from error
+    _check_signed("hook", hook.name, hook.content, hook.signature, HOOK_NAMESPACE, signers)
 
 
 def _admit_overlay(overlay: Overlay, signers: Signers) -> None:
     check_overlay(overlay)
+    signed = listing(overlay)
+    _check_signed("overlay", overlay.name, signed, overlay.signature, OVERLAY_NAMESPACE, signers)
+
+
+def _check_signed(
+    kind: str, name: str, data: bytes, signature: bytes, namespace: str, signers: Signers
+) -> None:
     try:
-        verify_signature(
-            listing(overlay),
-            overlay.signature,
-            namespace=OVERLAY_NAMESPACE,
-            signers=signers,
-        )
+        verify_signature(data, signature, namespace=namespace, signers=signers)
     except Untrusted as error:
-        raise Untrusted(
-            f"overlay {overlay.name}: {error.message}", hint="run swarmstrap overlay sign"
-        ) from error
+        hint = f"run swarmstrap {kind} sign"
+        raise Untrusted(f"{kind} {name}: {error.message}", hint=hint) from error
