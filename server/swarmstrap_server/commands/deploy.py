@@ -4,10 +4,11 @@
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import get_args
 
 import msgspec
+from msgspec.structs import replace
 from rich.console import Console
 
 from swarmstrap.wire import Finish, Mode, Verify
@@ -98,6 +99,20 @@ def add_pace(command: argparse.ArgumentParser) -> None:
     )
 
 
+def arm_of(args: argparse.Namespace, nodes: Sequence[str]) -> Arm:
+    """The image, and what `add_choices` has asked."""
+    name, version = split(args.image)
+    return Arm(
+        nodes=tuple(nodes),
+        image=name,
+        version=version or "",
+        layout=args.layout,
+        finish=args.finish,
+        mode=args.mode or "deploy",
+        verify=args.verify,
+    )
+
+
 def order_of(args: argparse.Namespace, arm: Arm) -> Order:
     actions, seconds = args.window
     pace = Pace(actions=actions, seconds=seconds, deploying=args.at_once)
@@ -108,21 +123,14 @@ def order_of(args: argparse.Namespace, arm: Arm) -> Order:
 def _deploy(args: argparse.Namespace) -> int:
     if not args.elsewhere:
         _sign(read_site(args.site))
-    name, version = split(args.image)
-    server = operator(args)
-    arm = Arm(
-        nodes=tuple(args.to),
-        image=name,
-        version=version or "",
-        layout=args.layout,
-        finish=args.finish,
+    arm = replace(
+        arm_of(args, args.to),
         minutes=args.minutes,
-        mode=args.mode or "deploy",
         preserve=tuple(args.preserve),
         allow_older=args.allow_older,
-        verify=args.verify,
     )
     order = order_of(args, arm)
+    server = operator(args)
     if args.dry_run:
         _show(args, server.plan_rollout(order))
         return 0

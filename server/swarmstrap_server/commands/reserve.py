@@ -8,12 +8,10 @@ from datetime import datetime
 from rich.console import Console
 
 from swarmstrap_server.commands import Commands
-from swarmstrap_server.commands.deploy import add_choices, add_pace, minutes, order_of
+from swarmstrap_server.commands.deploy import add_choices, add_pace, arm_of, minutes, order_of
 from swarmstrap_server.commands.following import exit_of, wait
 from swarmstrap_server.commands.reaching import operator
 from swarmstrap_server.commands.telling import add_json, print_json, print_table
-from swarmstrap_server.control.operator_wire import Arm
-from swarmstrap_server.images.names import split
 from swarmstrap_server.rollouts.values import NewReservation, Reservation
 from swarmstrap_server.site import ranges
 from swarmstrap_server.times import clock_time
@@ -41,19 +39,10 @@ def add_commands(commands: Commands) -> None:
 
 
 def _reserve(args: argparse.Namespace) -> int:
-    name, version = split(args.image)
-    arm = Arm(
-        nodes=tuple(args.node),
-        image=name,
-        version=version or "",
-        layout=args.layout,
-        finish=args.finish,
-        mode=args.mode or "deploy",
-        verify=args.verify,
-    )
+    order = order_of(args, arm_of(args, args.node))
     until = args.until if args.until is not None else time.time() + 60 * args.minutes
     server = operator(args)
-    made = server.reserve(NewReservation(order=order_of(args, arm), until=until))
+    made = server.reserve(NewReservation(order=order, until=until))
     _tell(args, made)
     if not args.wait:
         return 0
