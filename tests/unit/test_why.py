@@ -5,6 +5,7 @@ import time
 
 import pytest
 from msgspec.structs import replace
+from tests.unit.making import node_view
 from tests.unit.test_rollouts import T0, armed, rollout
 
 from swarmstrap.wire import Event
@@ -32,17 +33,7 @@ FAILED = replace(DEPLOYING, state="failed", ended=T0 + 80, reason="no disk", hin
 
 def view(state: State) -> NodeView:
     deployment = {"armed": ARMED, "deploying": DEPLOYING, "failed": FAILED}.get(state)
-    return NodeView(
-        name="n0",
-        state=state,
-        in_site=state != "discovered",
-        uuid="",
-        macs=(),
-        address="",
-        seen=None,
-        has_inventory=False,
-        deployment=deployment,
-    )
+    return node_view("n0", state, deployment)
 
 
 def said(name: str, text: str, at: float, *, fails: bool = False) -> Record:
