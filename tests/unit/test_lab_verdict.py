@@ -3,7 +3,15 @@
 
 import pytest
 
-from swarmstrap_server.lab.verdict import End, Reason, SerialJudge, clean, judge_stop
+from swarmstrap_server.lab.verdict import (
+    End,
+    Ended,
+    Reason,
+    SerialJudge,
+    clean,
+    judge_stop,
+    may_be_chance,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,3 +69,11 @@ def test_how_it_stopped(shutdown: str, expected: End, proven: bool, reason: Reas
 def test_a_console_line_loses_its_colours_and_cursor_movements() -> None:
     raw = "\x1b[2J\x1b[01;01H\x1b[=3h[\x1b[0;32m  OK  \x1b[0m] Started \x1b[0;1;39mssh\x1b(B.\r"
     assert clean(raw) == "[  OK  ] Started ssh."
+
+
+def test_only_what_hangs_before_the_installer_speaks_may_be_chance_and_only_once() -> None:
+    hung = Ended("hung", "it said nothing for 225 s", 240.0)
+    assert may_be_chance(hung, spoke=False, before=0)
+    assert not may_be_chance(hung, spoke=True, before=0)
+    assert not may_be_chance(hung, spoke=False, before=1)
+    assert not may_be_chance(Ended("panicked", "Kernel panic", 9.0), spoke=False, before=0)

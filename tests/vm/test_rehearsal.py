@@ -45,6 +45,7 @@ def test_three_nodes_come_through_a_killed_server_and_a_power_cut() -> None:
     )
     result = asyncio.run(rehearse(rehearsal, lambda nodes: None))
     report.write(result, DEMO / "report.json")
+    print((DEMO / "rehearsal" / "serve.log").read_text())
     told = _through(DEMO / "report.json")
     assert all(0.0 < share < 1.0 for share in outage.shares)
     machines = {(node["firmware"], node["disk"]) for node in told["nodes"]}

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from swarmstrap.display import PREFIX
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.manifest import Manifest
 from swarmstrap.units import MiB
@@ -23,7 +24,7 @@ from swarmstrap_server.lab.network import Network
 from swarmstrap_server.lab.progress import Progress
 from swarmstrap_server.lab.speed import Speed
 from swarmstrap_server.lab.trial import Again, Trial, is_proof, second
-from swarmstrap_server.lab.verdict import End, Ended, Expected
+from swarmstrap_server.lab.verdict import End, Ended, Expected, may_be_chance
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.secrets import read_secret
 
@@ -141,7 +142,8 @@ class _Node:
         anew = _INITRAMFS_SECONDS if self.trial.lacking else 0.0
         expected = self._expected(end, INSTALL_SECONDS + large + anew)
         ended = await self._install_once(expected, told=not by_kexec)
-        while ended.reason == "unplugged":  # and it begins anew as soon as it has power
+        while ended.reason == "unplugged" or self._power_cycles(ended):
+            # It begins anew as soon as it has power.
             ended = await self._install_once(expected, told=not by_kexec)
         done = self.progress.deployment = await self._deployment()
         if done.state != "deployed":
@@ -151,6 +153,12 @@ class _Node:
     async def _install_once(self, expected: Expected, *, told: bool) -> Ended:
         self.progress.powered_on = time.time()
         return await self._power_on(expected, told=told)
+
+    def _power_cycles(self, ended: Ended) -> bool:
+        progress = self.progress
+        again = may_be_chance(ended, progress.spoke, progress.power_cycles)
+        progress.power_cycles += again
+        return again
 
     async def _start(self, phase: str, removed: str = "", unlock: str = "") -> str:
         """The same firmware, the disks in another order: the installed system has to answer."""
@@ -188,6 +196,11 @@ class _Node:
         )
         disks = self.trial.disks(self.kept, removed)
         lines: deque[str] = deque(maxlen=_LAST_LINES)
+        progress.spoke = False
+
+        def take(line: str) -> None:
+            lines.append(line)
+            progress.spoke = progress.spoke or line.startswith(PREFIX)
 
         def answered(line: str) -> bool:
             good = is_proof(line, course.site.nonce, disks, progress.node, self.trial)
@@ -198,7 +211,7 @@ class _Node:
             progress.node,
             power,
             logs=self.kept.folder,
-            on_line=lines.append,
+            on_line=take,
             on_report=answered,
             answers=self._answers(unlock),
         ) as guest:

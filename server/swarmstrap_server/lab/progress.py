@@ -19,7 +19,8 @@ class Progress:
     """One node on its way; `deployment` is what the server knows, `guest` the running machine.
     `installed` and `updated` are the deployments as they ended, `boots` how often it started from
     its disk, `powered_on` the time of the last installer, `typed` how many passphrases were asked
-    for at the last start, `console` the last lines of that start.
+    for at the last start, `console` the last lines of that start, `spoke` whether its installer
+    said a word in it, `power_cycles` how often it hung before that and was switched off and on.
     """
 
     node: VirtualNode
@@ -36,6 +37,8 @@ class Progress:
     typed: int = 0
     reason: str = ""
     console: Sequence[str] = ()
+    spoke: bool = False
+    power_cycles: int = 0
 
     def report(self) -> NodeReport:
         done = self.installed
@@ -53,6 +56,7 @@ class Progress:
             update_bytes=self.updated.from_seeder + self.updated.from_peers if self.updated else 0,
             phases={name: round(seconds, 1) for name, seconds in self.phases.items()},
             limit=node_limit(done) if done else None,
+            power_cycles=self.power_cycles,
             reason=self.reason,
             console=tuple(self.console) if self.reason else (),
         )

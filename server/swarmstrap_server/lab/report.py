@@ -40,6 +40,8 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     """One node. Bytes are payload; `phases` are seconds; `reason` is empty for a deployed node.
     `update_bytes` are those of the update, if there was one. `limit` says how near the fetch came
     to what the hardware allows. `console` are the last lines of a node that failed.
+    `power_cycles` is how often it hung before its installer's first word, and was switched off and
+    on.
 
     `booted_from_disk`: the installed system itself reported the run's nonce from the disk that
     the layout chose, every time; `boots` is how often. `decoy_intact`: not one byte of the disks
@@ -59,6 +61,7 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     update_bytes: int
     phases: dict[str, float]
     limit: Limit | None = None
+    power_cycles: int = 0
     reason: str = ""
     console: tuple[str, ...] = ()
 

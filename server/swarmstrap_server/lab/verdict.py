@@ -53,6 +53,13 @@ class Expected:
     quiet: float
 
 
+def may_be_chance(ended: Ended, spoke: bool, before: int) -> bool:
+    """Whether a node is switched off and on, as whoever looks after it would: it hung in firmware
+    or kernel, whose emulation does so at times, and never `before`. A hung installer has no excuse.
+    """
+    return ended.reason == "hung" and not spoke and not before
+
+
 class SerialJudge:
     """Reads a serial console line by line for what a healthy node never says."""
 
