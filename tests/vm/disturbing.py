@@ -36,7 +36,7 @@ class Outage:
         self.unplugged = ""
 
     async def __call__(self, server: LabServer, nodes: Sequence[Progress]) -> None:
-        await _until("all nodes fetch", lambda: min(map(share, nodes)) > 0.05)
+        await until("all nodes fetch", lambda: min(map(share, nodes)) > 0.05)
         self.shares = tuple(map(share, nodes))
         await server.kill()
         await asyncio.sleep(AWAY_SECONDS)
@@ -48,7 +48,7 @@ class Outage:
             heard = victim.deployment.heard if victim.deployment else None
             return share(victim) > 0.5 and (heard or 0.0) > back
 
-        await _until(f"{victim.node.name} has half of the image", half_written)
+        await until(f"{victim.node.name} has half of the image", half_written)
         assert victim.guest is not None
         self.unplugged = victim.node.name
         victim.guest.cut_power()
@@ -62,7 +62,7 @@ def share(progress: Progress) -> float:
     return done.progress or 0.0
 
 
-async def _until(what: str, holds: Callable[[], bool]) -> None:
+async def until(what: str, holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _SECONDS
     while not holds():
         assert time.monotonic() < deadline, f"waited {_SECONDS:.0f} s until {what}"

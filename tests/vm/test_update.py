@@ -2,24 +2,35 @@
 """A node that runs one version of an image is updated to the next, and starts from its disk again.
 
 The image is the demo's Debian; what a hook writes where data are preserved stays, and is written
-once more by each run of the hook.
+once more by each run of the hook. An overlay changes between the two.
 """
 
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests import overlaying
 from tests.applying import applied
+from tests.vm.disturbing import until
 
+from swarmstrap.units import Bytes, GiB
 from swarmstrap_server import cli
 from swarmstrap_server.images.library import ImageStore
-from swarmstrap_server.lab import demo
+from swarmstrap_server.images.signing import Key
+from swarmstrap_server.lab import demo, fleet, report
+from swarmstrap_server.lab.lab_site import LabSite
+from swarmstrap_server.lab.progress import Progress
+from swarmstrap_server.lab.rehearsal import Rehearsal, rehearse
+from swarmstrap_server.lab.serving import LabServer
+from swarmstrap_server.site.overlays import sign_overlays
+from swarmstrap_server.site.reading import read_site
 
 BUILD = Path(__file__).parents[2] / "build"
 WORK = BUILD / "vm" / "update"
@@ -30,15 +41,26 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces ne
 
 
 def test_a_node_is_updated_in_place() -> None:
-    prepare()
-    report = WORK / "report.json"
-    options = ["--node", "bios,virtio-blk", "--seeder-rate", "8MiB", "--report", str(report)]
-    options += ["--work", str(WORK / "rehearsal"), "--update-to", "system:2"]
-    status = swarmstrap("rehearse", "system:1", *options)
-    said = json.loads(report.read_bytes())
+    issue = prepare()
+    real = read_site(SITE)
+    images = ImageStore(real.paths.images)
+    rehearsal = Rehearsal(
+        real=real,
+        image=images.get("system", "1"),
+        nodes=tuple(fleet.parse(["bios,virtio-blk"], memory=GiB, disk=Bytes(8 * GiB), cpus=2)),
+        lab=LabSite(
+            layout="default", finish="reboot", seeder_rate="8MiB", nonce=secrets.token_hex(16)
+        ),
+        work=WORK / "rehearsal",
+        update_to=images.get("system", "2"),
+        disturb=change_overlay,
+    )
+    result = asyncio.run(rehearse(rehearsal, lambda nodes: None))
+    report.write(result, WORK / "report.json")
+    said = json.loads((WORK / "report.json").read_bytes())
     print(json.dumps(said, indent=2))
     (node,) = said["nodes"]
-    assert (status, node["reason"], node["booted_from_disk"]) == (0, "", True)
+    assert (node["result"], node["reason"], node["boots"]) == ("deployed", "", 2)
     assert node["from_seeder_bytes"] + node["from_peers_bytes"] >= said["payload_bytes"]
     assert 0 < node["update_bytes"] < said["payload_bytes"] / 4
     with root_of(WORK / "rehearsal" / "bios-virtio" / "system.raw") as root:
@@ -50,10 +72,22 @@ def test_a_node_is_updated_in_place() -> None:
         assert not (root / "var/lib/swarmstrap/updating").exists()
         record = json.loads((root / "var/lib/swarmstrap/deployed.json").read_bytes())
         assert (record["name"], record["version"]) == ("system", "2")
+        overlaying.check(root, "bios-virtio", issue)
 
 
-def prepare() -> None:
-    """A site with the demo's installer, a hook, and two versions of the demo's image."""
+async def change_overlay(server: LabServer, nodes: Sequence[Progress]) -> None:
+    """While the system starts for the first time."""
+    (node,) = nodes
+    await until("the node is installed", lambda: node.stage in ("starting", "failed"))
+    overlaying.write_second(server.paths.root)
+    overlays = read_site(server.paths.root).overlays.values()
+    sign_overlays(overlays, server.paths, Key(server.paths.publisher))
+
+
+def prepare() -> str:
+    """A site with the demo's installer, a hook, an overlay, and two versions of the demo's image;
+    what both have in issue.net.
+    """
     demo.prepare(BUILD / "demo")
     shutil.rmtree(WORK, ignore_errors=True)
     assert swarmstrap("init", "--address", "10.77.0.1") == 0
@@ -65,14 +99,18 @@ def prepare() -> None:
     hook.parent.mkdir(parents=True, exist_ok=True)
     hook.write_text(HOOK)
     assert swarmstrap("hook", "sign") == 0
+    overlaying.write_first(SITE)
+    assert swarmstrap("overlay", "sign") == 0
     root = WORK / "root"
     root.mkdir()
     image = ImageStore(BUILD / "demo" / "site" / "images").latest(demo.IMAGE)
     asyncio.run(applied(image.directory, image.manifest, root))
+    issue = (root / "etc/issue.net").read_text()
     capture(root, "1")
     change(root)
     capture(root, "2")
     shutil.rmtree(root)
+    return issue
 
 
 def change(root: Path) -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The site of a rehearsal: the real one's images, layouts and hooks, on a network of its own.
+"""The site of a rehearsal: the real one's images, layouts, hooks and overlays, on a network of its
+own.
 
 Nothing of the real site is written. Server and CA are new, so that a node of the lab trusts the
-lab's server only; hooks keep the publisher's signatures, and the rehearsal's own hook has a key
-that only the lab's initramfs knows.
+lab's server only; hooks and overlays keep the publisher's signatures, and the rehearsal's own hook
+has a key that only the lab's initramfs knows.
 """
 
 import shutil
@@ -27,10 +28,13 @@ from swarmstrap_server.installer.baked import baked
 from swarmstrap_server.lab.machines import VirtualNode
 from swarmstrap_server.lab.network import BRIDGE, Network
 from swarmstrap_server.site import pki
+from swarmstrap_server.site.assembling import Declared
+from swarmstrap_server.site.merging import Layer
 from swarmstrap_server.site.paths import SIGNATURE_SUFFIX, SitePaths
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.site.settings import Defaults, Dhcp, Settings, Swarm
-from swarmstrap_server.site.words import NodeEntry, NodesFile
+from swarmstrap_server.site.words import ALL, GroupEntry, GroupsFile, Node, NodeEntry, NodesFile
+from swarmstrap_server.site.yamlfile import nearest
 
 REPORT_HOOK = "90-report-boot"
 # Only a folder with this file in it is ever removed.
@@ -42,12 +46,15 @@ _INSTALLER_ARGUMENTS = "no_timer_check panic=-1 rd.shell=0 rd.emergency=poweroff
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabSite:
-    """What a rehearsal changes about a site. `seeder_rate` is a size per second, or empty."""
+    """What a rehearsal changes about a site. `seeder_rate` is a size per second, or empty. The
+    hooks, overlays and variables of the nodes are those of `group`.
+    """
 
     layout: str
     finish: Finish
     seeder_rate: str
     nonce: str
+    group: str = ALL
 
 
 def make(
@@ -62,19 +69,23 @@ def make(
     """Build the site folder `root`, in place of an earlier rehearsal's. `layouts` and `networks`
     are YAML; a node of that name has no other.
 
-    Raises BadInput when `root` is anything else, and when the real site has no installer yet.
+    Raises BadInput when `root` is anything else, and when the real site has no installer yet or
+    not the group.
     """
     _check(root, real.paths)
+    member = _member(real, lab.group)
     shutil.rmtree(root, ignore_errors=True)
     paths = SitePaths(root)
     for folder in (paths.keys, paths.boot, paths.run, root / "nodes"):
         folder.mkdir(parents=True)
     (root / _MARK).touch()
     _settings(paths, real, lab, network, nodes)
-    for name in ("layouts", "hooks"):
+    for name in ("layouts", "hooks", "overlays"):
         if (real.paths.root / name).is_dir():
-            shutil.copytree(real.paths.root / name, root / name)
-    _nodes(paths, nodes, layouts, networks)
+            # What an overlay links to is on the node.
+            shutil.copytree(real.paths.root / name, root / name, symlinks=name == "overlays")
+    _groups(paths, member)
+    _nodes(paths, member, nodes, layouts, networks)
     for trusted in (real.paths.revoked_keys, real.paths.floors):
         if trusted.exists():
             shutil.copyfile(trusted, root / trusted.relative_to(real.paths.root))
@@ -124,8 +135,31 @@ def _settings(
     _write_yaml(paths.settings, settings)
 
 
+def _member(real: Site, group: str) -> Node:
+    """What a node of `group` is that says nothing of itself."""
+    if group not in real.groups:
+        raise BadInput(
+            f"no group {group!r}{nearest(group, list(real.groups))}", hint="see groups.yaml"
+        )
+    name = "any"
+    silent = Declared(name, (group,), Layer({}, lambda path: ""))
+    return real.with_node(silent).nodes[name]
+
+
+def _groups(paths: SitePaths, member: Node) -> None:
+    """Without words: those that `member` has of them are the nodes' own."""
+    listed = [GroupEntry(name=name, priority=-i) for i, name in enumerate(_named(member))]
+    _write_yaml(paths.root / "groups.yaml", GroupsFile(groups=tuple(listed)))
+
+
+def _named(member: Node) -> tuple[str, ...]:
+    """Its groups but for the one that nobody names, weightiest first."""
+    return tuple(name for name in member.groups if name != ALL)
+
+
 def _nodes(
     paths: SitePaths,
+    member: Node,
     nodes: Sequence[VirtualNode],
     layouts: Mapping[str, str],
     networks: Mapping[str, str],
@@ -138,6 +172,10 @@ def _nodes(
                 uuid=node.uuid,
                 layout=node.name if node.name in layouts else "",
                 network=_network(networks.get(node.name, "[]")),
+                groups=_named(member),
+                hooks=None if member.hooks is None else (*member.hooks, REPORT_HOOK),
+                overlays=member.overlays,
+                variables=member.variables,
             )
             for node in nodes
         )

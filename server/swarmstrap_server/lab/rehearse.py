@@ -20,6 +20,7 @@ from swarmstrap_server.lab.live import Screen
 from swarmstrap_server.lab.machines import VirtualNode
 from swarmstrap_server.lab.rehearsal import Rehearsal, rehearse
 from swarmstrap_server.site.reading import Site, read_site
+from swarmstrap_server.site.words import ALL
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--disk", default="8GiB", help="size of its disk (default %(default)s)")
     parser.add_argument("--cpus", type=int, default=2, help="of each node (default %(default)s)")
     parser.add_argument("--layout", default="", help="default: the site's")
+    parser.add_argument(
+        "--group", default=ALL, help="whose hooks, overlays and variables they have (default: all)"
+    )
     parser.add_argument(
         "--update-to", metavar="IMAGE[:VERSION]", help="update the nodes to this one afterwards"
     )
@@ -83,6 +87,7 @@ def _rehearsal(arguments: argparse.Namespace) -> Rehearsal:
             finish=cast("Finish", arguments.finish),
             seeder_rate=arguments.seeder_rate,
             nonce=secrets.token_hex(16),
+            group=arguments.group,
         ),
         work=arguments.work or real.paths.root / "rehearsal",
         pictures=arguments.pictures,
