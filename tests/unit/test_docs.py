@@ -19,7 +19,7 @@ from swarmstrap.wire import Finish, OnFailure, Usage
 from swarmstrap_server.lab import rehearse
 from swarmstrap_server.lab.machines import Bus, Nic
 from swarmstrap_server.lab.report import PHASES, NodeReport, Report
-from swarmstrap_server.site.assembling import names_of
+from swarmstrap_server.site.assembling import catalog, names_of
 from swarmstrap_server.site.discovery import (
     COUNTS,
     NAMING,
@@ -29,8 +29,18 @@ from swarmstrap_server.site.discovery import (
     DiscoveryFile,
     rule_findings,
 )
+from swarmstrap_server.site.networkchecks import networks_in
 from swarmstrap_server.site.settings import DhcpMode, Settings
-from swarmstrap_server.site.words import Entry, GroupEntry, GroupsFile, NodeEntry, NodesFile
+from swarmstrap_server.site.words import (
+    Entry,
+    GroupEntry,
+    GroupsFile,
+    InterfaceEntry,
+    Network,
+    NetworksFile,
+    NodeEntry,
+    NodesFile,
+)
 from swarmstrap_server.site.yamlfile import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -103,6 +113,21 @@ def test_the_network_of_the_page_is_right() -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", NETWORK, flags=re.DOTALL)
     (node,) = parse(example, NodesFile, name="network.md").value.nodes
     assert network_findings(node.network) == []
+
+
+def test_networks_of_the_site() -> None:
+    page = (DOCS / "networks.md").read_text()
+    assert first_column(page, "key of a network") == words(Network)
+    assert first_column(page, "key of an interface") == words(InterfaceEntry) - words(Interface)
+    networks, groups = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    known, problems = networks_in([parse(networks, NetworksFile, name="networks.yaml")])
+    assert problems == []
+    node = "nodes: [{name: n017, serial: a, groups: [compute], variables: {row: 3}}]"
+    files = [parse(node, NodesFile, name="nodes.yaml")]
+    site = catalog(files, [parse(groups, GroupsFile, name="groups.yaml")], known)
+    lan, vlan = site.network("n017")
+    assert network_findings((lan, vlan)) == []
+    assert (lan.addresses, vlan.addresses) == (("10.1.1.17/16",), ("10.2.3.17/16",))
 
 
 def test_values_that_are_words() -> None:

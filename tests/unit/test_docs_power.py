@@ -12,6 +12,7 @@ from swarmstrap_server.commands import deploy
 from swarmstrap_server.power.words import Exec, Ipmi, NoPower, Power, Redfish, Ssh, Wol
 from swarmstrap_server.rollouts.values import MemberState, Pace
 from swarmstrap_server.site.assembling import catalog
+from swarmstrap_server.site.networks import NONE
 from swarmstrap_server.site.words import GroupsFile, NodesFile
 from swarmstrap_server.site.yamlfile import parse
 
@@ -32,7 +33,7 @@ def test_the_groups_of_the_page_are_right() -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", POWER, flags=re.DOTALL)
     groups = parse(example, GroupsFile, name="power.md")
     nodes = parse("nodes: [{name: o07, mac: 52:54:00:12:34:56}]", NodesFile, name="nodes.yaml")
-    power = catalog([nodes], [groups]).node("o07").power
+    power = catalog([nodes], [groups], NONE).node("o07").power
     assert isinstance(power, Ipmi)
     assert power.address == "10.9.0.7"
     assert not isinstance(power, NoPower)

@@ -7,6 +7,7 @@ import pytest
 
 from swarmstrap.errors import BadInput
 from swarmstrap_server.site.assembling import catalog
+from swarmstrap_server.site.networks import NONE
 from swarmstrap_server.site.nodechecks import Known, node_problems
 from swarmstrap_server.site.words import NodesFile
 from swarmstrap_server.site.yamlfile import parse
@@ -24,7 +25,7 @@ def problem(*network: str) -> str:
     text = with_macs(f"nodes:\n- name: n1\n  mac: @1\n  network:\n{lines}")
     try:
         files = [parse(text, NodesFile, name="n.yaml")]
-        (found,) = node_problems(files, [], catalog(files, []), Known([], []))
+        (found,) = node_problems(files, [], catalog(files, [], NONE), Known([], []))
     except BadInput as error:
         return str(error)
     return str(found)
@@ -33,7 +34,7 @@ def problem(*network: str) -> str:
 @pytest.mark.parametrize(
     ("interface", "expected"),
     [
-        ("{mac: @1, adresses: []}", "unknown key 'adresses' in an interface, did you"),
+        ("{mac: @1, adresses: []}", "unknown key 'adresses' in an interface entry, did you"),
         ("{mac: @1, mtu: 20}", "mtu: expected a number >= 68"),
         ("{name: bond0, bond: {members: [], mode: lacp}}", "mode: 'lacp' is none of 802.3ad"),
         ("{name: v, vlan: {id: 4095, link: lan0}}", "id: expected a number <= 4094"),

@@ -22,6 +22,7 @@ BondMode = Literal[
 Kind = Literal["nic", "bond", "bridge", "vlan"]
 LacpRate = Literal["slow", "fast"]
 Mtu = Annotated[int, msgspec.Meta(ge=68, le=65535)]
+VlanId = Annotated[int, msgspec.Meta(ge=1, le=4094)]
 
 
 class NicMatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,7 +58,7 @@ class Bridge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Vlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    id: Annotated[int, msgspec.Meta(ge=1, le=4094)]
+    id: VlanId
     link: str
 
 

@@ -17,9 +17,11 @@ from swarmstrap.preserving import check_pattern
 from swarmstrap.wire import Hook, Job, Overlay
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.site.networkchecks import address_of_another
 from swarmstrap_server.site.overlays import SIGN_HINT as OVERLAY_HINT
 from swarmstrap_server.site.reading import Site
 from swarmstrap_server.site.words import Node
+from swarmstrap_server.site.yamlfile import Misfit
 
 
 def new_deployment(
@@ -41,6 +43,8 @@ def new_deployment(
     for pattern in order.preserve:
         check_pattern(pattern)
     check_fits(site.layout(layout), image)
+    if spec and node not in site.catalog.of_files:
+        check_addresses(site, node)
     minutes = order.minutes if order.minutes is not None else defaults.arm_minutes
     return Deployment(
         id=token_hex(8),
@@ -59,6 +63,16 @@ def new_deployment(
         armed_at=now,
         until=now + 60 * minutes,
     )
+
+
+def check_addresses(site: Site, node: str) -> None:
+    """Raises BadInput. `swarmstrap check` knows no node that a rule or an operator named."""
+    try:
+        site.catalog.network(node)
+    except Misfit as error:
+        raise BadInput(f"network of {node}: {error.message}", hint=error.hint) from error
+    if complaint := address_of_another(site.nodes, node):
+        raise BadInput(complaint, hint="write its own network into a node file")
 
 
 def _updatable(node: str, order: Arm, installed: Deployment | None) -> Deployment:

@@ -20,7 +20,6 @@ import yaml
 
 from swarmstrap.errors import BadInput
 from swarmstrap.manifest import HOOK_NAMESPACE
-from swarmstrap.networks.values import Interface
 from swarmstrap.wire import Failure, Finish
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.installer import overlay
@@ -33,7 +32,15 @@ from swarmstrap_server.site.merging import Layer
 from swarmstrap_server.site.paths import SIGNATURE_SUFFIX, SitePaths
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.site.settings import Defaults, Dhcp, Settings, Swarm
-from swarmstrap_server.site.words import ALL, GroupEntry, GroupsFile, Node, NodeEntry, NodesFile
+from swarmstrap_server.site.words import (
+    ALL,
+    GroupEntry,
+    GroupsFile,
+    InterfaceEntry,
+    Node,
+    NodeEntry,
+    NodesFile,
+)
 from swarmstrap_server.site.yamlfile import nearest
 
 REPORT_HOOK = "90-report-boot"
@@ -187,8 +194,8 @@ def _nodes(
         (folder / f"{name}.yaml").write_text(text)
 
 
-def _network(text: str) -> tuple[Interface, ...]:
-    return msgspec.convert(yaml.safe_load(text), tuple[Interface, ...])
+def _network(text: str) -> tuple[InterfaceEntry, ...]:
+    return msgspec.convert(yaml.safe_load(text), tuple[InterfaceEntry, ...])
 
 
 def _keys(paths: SitePaths, real: SitePaths, address: str) -> None:

@@ -10,15 +10,18 @@ from functools import partial
 import msgspec
 
 from swarmstrap.errors import BadInput
+from swarmstrap.networks.values import Interface
 from swarmstrap_server.power.words import NoPower, Power
 from swarmstrap_server.site import grouping, ranges
 from swarmstrap_server.site.merging import Layer, Merged, Weight, flat, merge
+from swarmstrap_server.site.networks import Networks, settled
 from swarmstrap_server.site.switching import power_of
 from swarmstrap_server.site.words import (
     ALL,
     Entry,
     GroupEntry,
     GroupsFile,
+    InterfaceEntry,
     Node,
     NodeEntry,
     NodesFile,
@@ -28,11 +31,13 @@ from swarmstrap_server.site.yamlfile import Document, Misfit, Steps, Value, entr
 _WORDS = Entry.__struct_fields__
 # Of a range each node has its own.
 MARKS = ("mac", "uuid", "serial")
-# `{name}` and `{n}` mean the node in these: what a thousand nodes say alike but for their number.
+# `{name}`, `{n}`, `{rack}` and `{VARIABLE}` are the node's in these: what a thousand nodes say
+# alike but for their number.
 _FILLED = frozenset({"hostname", "network", "power"})
 # The group of all nodes, where no file speaks of it.
 _SILENT = Layer({}, lambda path: "", ALL)
 _NUMBER = re.compile(r"[0-9]+$")
+_TEMPLATE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Catalog:
     groups: Mapping[str, GroupEntry]
     layers: Mapping[str, Layer]
     groups_of: Mapping[str, frozenset[str]]
+    networks: Networks
 
     def merged(self, node: str) -> Merged:
         layers = (self.layers[group] for group in self.groups_of[node])
@@ -60,7 +66,11 @@ class Catalog:
 
     def node(self, name: str) -> Node:
         weighed = sorted(self.groups_of[name], key=self._weight)
-        return _node(name, self.merged(name), weighed)
+        return _node(name, self.merged(name), weighed, self.networks)
+
+    def network(self, name: str) -> tuple[Interface, ...]:
+        """Raises Misfit where the networks of the site do not make one of what is written."""
+        return _network(filled(name, self.merged(name)), self.networks)
 
     def nodes(self) -> dict[str, Node]:
         return {name: self.node(name) for name in self.declared}
@@ -86,7 +96,9 @@ class Catalog:
 
 
 def catalog(
-    node_files: Sequence[Document[NodesFile]], group_files: Sequence[Document[GroupsFile]]
+    node_files: Sequence[Document[NodesFile]],
+    group_files: Sequence[Document[GroupsFile]],
+    networks: Networks,
 ) -> Catalog:
     """What is wrong in the files is left out here; the checks speak of it."""
     groups = {ALL: GroupEntry(name=ALL)}
@@ -98,12 +110,17 @@ def catalog(
         groups=groups,
         layers={ALL: _SILENT, **dict(_group_layers(group_files, groups))},
         groups_of=_groups_of(declared, groups),
+        networks=networks,
     )
 
 
-def sample(layer: Layer) -> Node:
-    """A node that says nothing and is in one group."""
-    return _node("n1", merge((layer,)), ())
+def sample(layer: Layer, networks: Networks) -> Node:
+    """A node that says nothing and is in one group; without its network, where that waits for
+    what members say.
+    """
+    node = _node("n1", merge((layer,)), (), networks)
+    waits = _TEMPLATE.search(str(node.network))
+    return msgspec.structs.replace(node, network=()) if waits else node
 
 
 def names_of(node: NodeEntry) -> tuple[str, ...]:
@@ -163,30 +180,54 @@ def _groups_of(
     return grouping.groups_of(own, groups)
 
 
-def _node(name: str, merged: Merged, groups: Sequence[str]) -> Node:
-    """Without its power where that makes no sense; the checks speak of it."""
-    values = {key: filled(key, value, name) for key, value in merged.values().items()}
+def _node(name: str, merged: Merged, groups: Sequence[str], networks: Networks) -> Node:
+    """Without its power or its network where that makes no sense; the checks speak of it."""
+    values = filled(name, merged)
+    network: tuple[Interface, ...] = ()
     power: Power = NoPower()
     with contextlib.suppress(Misfit):
+        network = _network(values, networks)
+    with contextlib.suppress(Misfit):
         power = power_of(values.pop("power", {}))
-    words = msgspec.convert({**values, "name": name, "groups": groups}, Node)
-    return msgspec.structs.replace(words, power=power)
+    own = {"name": name, "groups": groups, "network": ()}
+    words = msgspec.convert({**values, **own}, Node)
+    return msgspec.structs.replace(words, network=network, power=power)
 
 
-def filled(key: str, value: Value, node: str) -> Value:
-    """`value` of the dotted `key` as it is for `node`."""
-    if key.partition(".")[0] not in _FILLED:
-        return value
-    found = _NUMBER.search(node)
-    return _fill(value, {"{name}": node, "{n}": str(int(found[0])) if found else "{n}"})
+def _network(values: Mapping[str, Value], networks: Networks) -> tuple[Interface, ...]:
+    return settled(attached(values.get("network", [])), networks)
+
+
+def attached(network: Value) -> tuple[InterfaceEntry, ...]:
+    """`network` of a node, filled in: what the type of the file let pass."""
+    return msgspec.convert(network, tuple[InterfaceEntry, ...])
+
+
+def filled(node: str, merged: Merged) -> dict[str, Value]:
+    """What holds for `node`, its templates filled in."""
+    values = merged.values()
+    meanings = _meanings(node, values)
+    return {key: _fill(v, meanings) if key in _FILLED else v for key, v in values.items()}
+
+
+def _meanings(node: str, values: Mapping[str, Value]) -> dict[str, str]:
+    variables = values.get("variables")
+    meanings = {
+        key: str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in (variables.items() if isinstance(variables, dict) else ())
+    }
+    meanings["name"] = node
+    if found := _NUMBER.search(node):
+        meanings["n"] = str(int(found[0]))
+    if rack := values.get("rack"):
+        meanings["rack"] = str(rack)
+    return meanings
 
 
 def _fill(value: Value, meanings: Mapping[str, str]) -> Value:
     match value:
         case str():
-            for word, meaning in meanings.items():
-                value = value.replace(word, meaning)
-            return value
+            return _TEMPLATE.sub(lambda found: meanings.get(found[1], found[0]), value)
         case list():
             return [_fill(item, meanings) for item in value]
         case dict():

@@ -14,7 +14,7 @@ from swarmstrap.overlays import too_large
 from swarmstrap.wire import Overlay
 from swarmstrap_server.images.names import check_name, split
 from swarmstrap_server.site import grouping, ranges
-from swarmstrap_server.site.assembling import MARKS, Catalog, names_of, sample
+from swarmstrap_server.site.assembling import MARKS, Catalog, attached, names_of, sample
 from swarmstrap_server.site.checks import (
     HOST_NAME,
     NODE_NAME,
@@ -24,7 +24,8 @@ from swarmstrap_server.site.checks import (
     rack,
     shape,
 )
-from swarmstrap_server.site.merging import Layer
+from swarmstrap_server.site.merging import Layer, Merged
+from swarmstrap_server.site.networkchecks import claims, shared_addresses
 from swarmstrap_server.site.switching import power_of
 from swarmstrap_server.site.words import ALL, GroupEntry, GroupsFile, Node, NodeEntry, NodesFile
 from swarmstrap_server.site.yamlfile import Document, Misfit, Steps
@@ -57,8 +58,8 @@ def node_problems(
         *_twice(node_files, group_files),
         *(text for file in node_files for text in _entries(file)),
         *(text for file in group_files for text in _groups(file, catalog.groups)),
-        *(text for name in catalog.declared for text in _merged(name, catalog, known)),
-        *(text for layer in catalog.layers.values() for text in _alone(layer, known)),
+        *_together(catalog, known),
+        *(text for layer in catalog.layers.values() for text in _alone(layer, catalog, known)),
     ]
     if known.whole:
         texts += _unknown_groups(node_files, catalog)
@@ -71,8 +72,8 @@ def _twice(
 ) -> Iterator[str]:
     """Names and marks that two have, in whichever files."""
     owners: dict[str, str] = {f"name {ALL}": "the group of all nodes"}
-    for place, owner, claims in (*_node_claims(node_files), *_group_claims(group_files)):
-        for claim in claims:
+    for place, owner, claimed in (*_node_claims(node_files), *_group_claims(group_files)):
+        for claim in claimed:
             if claim in owners:
                 yield f"{place}: {claim} is also that of {owners[claim]}"
             else:
@@ -179,19 +180,44 @@ def _member(member: str, nodes: Collection[str]) -> str:
     return "" if any(name in nodes for name in names) else f"there is no node of {member}"
 
 
-def _merged(name: str, catalog: Catalog, known: Known) -> Iterator[str]:
-    merged = catalog.merged(name)
+def _together(catalog: Catalog, known: Known) -> Iterator[str]:
+    """Every node with all that its groups say, and the addresses of all of them."""
+    claimed: dict[str, list[tuple[str, str]]] = {}
+    for name in catalog.declared:
+        merged, node = catalog.merged(name), catalog.node(name)
+        yield from _merged(node, merged, catalog, known)
+        for position, address in dict.fromkeys(claims(node)):
+            place = merged.place(("network", position, "addresses"))
+            claimed.setdefault(address, []).append((name, place))
+    yield from shared_addresses(claimed)
+
+
+def _merged(node: Node, merged: Merged, catalog: Catalog, known: Known) -> Iterator[str]:
     yield from map(str, merged.disputes)
-    yield from _words(catalog.node(name), merged.place, known)
+    yield from _words(node, merged.place, known)
     try:
         power_of(merged.values().get("power"))
     except Misfit as error:
-        yield with_hint(f"{merged.place(('power', *error.path))}: {error.message}", error.hint)
+        yield _misfit(error, merged.place(("power", *error.path)))
+    if known.whole:
+        try:
+            catalog.network(node.name)
+        except Misfit as error:
+            yield _misfit(error, merged.place(("network", *error.path)))
 
 
-def _alone(layer: Layer, known: Known) -> Iterator[str]:
+def _misfit(error: Misfit, place: str) -> str:
+    return with_hint(f"{place}: {error.message}", error.hint)
+
+
+def _alone(layer: Layer, catalog: Catalog, known: Known) -> Iterator[str]:
     """A group by itself, for one that has no members."""
-    yield from _words(sample(layer), layer.at, known)
+    yield from _words(sample(layer, catalog.networks), layer.at, known)
+    names = list(catalog.networks.by_name)
+    for position, interface in enumerate(attached(layer.values.get("network", []))):
+        complaint = one_of(interface.network, names, "network") if interface.network else ""
+        if complaint and known.whole:
+            yield f"{layer.at(('network', position, 'network'))}: {complaint}"
 
 
 def _words(node: Node, place: Callable[[Steps], str], known: Known) -> Iterator[str]:

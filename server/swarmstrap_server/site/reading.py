@@ -14,11 +14,12 @@ from swarmstrap_server.site import checks as sitecheck
 from swarmstrap_server.site import targets
 from swarmstrap_server.site.assembling import Catalog, Declared, catalog
 from swarmstrap_server.site.discovery import DiscoveryFile, Rule, rule_findings
+from swarmstrap_server.site.networkchecks import networks_in
 from swarmstrap_server.site.nodechecks import Known, node_problems
 from swarmstrap_server.site.overlays import read_overlays
 from swarmstrap_server.site.paths import SIGNATURE_SUFFIX, SitePaths
 from swarmstrap_server.site.settings import Settings
-from swarmstrap_server.site.words import GroupEntry, GroupsFile, Node, NodesFile
+from swarmstrap_server.site.words import GroupEntry, GroupsFile, NetworksFile, Node, NodesFile
 from swarmstrap_server.site.yamlfile import Document, load, nearest
 
 T = TypeVar("T")
@@ -172,8 +173,10 @@ def _catalog(paths: SitePaths, known: Known, problems: list[BadInput]) -> Catalo
     before = len(problems)
     node_files = _load_all(paths, "nodes", NodesFile, problems)
     group_files = _load_all(paths, "groups", GroupsFile, problems)
-    everybody = catalog(node_files, group_files)
-    known = replace(known, whole=len(problems) == before)
+    networks, wrong = networks_in(_load_all(paths, "networks", NetworksFile, problems))
+    everybody = catalog(node_files, group_files, networks)
+    known = replace(known, whole=len(problems) == before and not wrong)
+    problems += wrong
     problems += node_problems(node_files, group_files, everybody, known)
     return everybody
 

@@ -1,17 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words of node and group files; docs/site.md and docs/groups.md explain them."""
+"""The words of node, group and network files; docs/site.md, docs/groups.md and docs/networks.md
+explain them.
+"""
 
 from typing import Annotated
 
 import msgspec
 
-from swarmstrap.networks.values import Interface
+from swarmstrap.networks.values import Interface, Mtu, Route, VlanId
 from swarmstrap.wire import Failure, Finish
 from swarmstrap_server.power.words import NoPower, Power
 
 Variable = str | int | float | bool
 PowerWord = str | int | bool | tuple[str, ...]
 ALL = "all"
+
+
+class InterfaceEntry(Interface, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An interface as a file has it. What is left out comes from the `network` that it names, and
+    an address needs no prefix length then. On `link` it is a VLAN, whose number the network knows.
+    """
+
+    network: str = ""
+    link: str = ""
+
+
+class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What all interfaces on it have in common; `prefix` as in `10.1.0.0/16`, one of IPv4 and one
+    of IPv6 at most.
+    """
+
+    name: str
+    prefix: str | tuple[str, ...] = ()
+    gateway: str | tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    routes: tuple[Route, ...] = ()
+    mtu: Mtu | None = None
+    vlan: VlanId | None = None
 
 
 class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,6 +65,7 @@ class Entry(Words, frozen=True, forbid_unknown_fields=True, kw_only=True):
     common, and a node its address.
     """
 
+    network: tuple[InterfaceEntry, ...] = ()
     power: dict[str, PowerWord] = {}
 
 
@@ -87,3 +114,7 @@ class NodesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 class GroupsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     groups: tuple[GroupEntry, ...]
+
+
+class NetworksFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    networks: tuple[Network, ...]
