@@ -5,8 +5,8 @@ import asyncio
 
 import pytest
 from msgspec.structs import replace
+from tests.http.agents import begin
 from tests.http.conftest import Live
-from tests.http.test_node_api import begin
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.reporter import Reporter

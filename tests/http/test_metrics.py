@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.http.agents import OTHER_MAC, begin
 from tests.http.conftest import Live
-from tests.http.test_node_api import OTHER_MAC, begin
 
 from swarmstrap.wire import Event, Events
 

@@ -5,35 +5,16 @@ import asyncio
 
 import msgspec
 import pytest
-from tests.http.conftest import CLAIM, MAC, UUID, Live, register
+from tests.http.agents import OTHER_MAC, arm, begin, finish, notes, start
+from tests.http.conftest import CLAIM, UUID, Live, register
 
 from swarmstrap import wire
 from swarmstrap.effects.http import NodeApi
 from swarmstrap.errors import Refused, Untrusted
 from swarmstrap.manifest import HOOK_NAMESPACE, parse_manifest
-from swarmstrap.wire import Event, Events, PlanReport, Seeding
-from swarmstrap_server.control.deployments import Deployments
-from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap.wire import Events, PlanReport, Seeding
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.site import pki
-
-OTHER_MAC = "52:54:00:00:00:03"
-
-
-def arm(live: Live, *nodes: str, minutes: int = 30) -> None:
-    live.services.deployments.arm(Arm(nodes=nodes, image="tiny", minutes=minutes))
-
-
-async def begin(live: Live, node: str = "n1", mac: str = MAC) -> tuple[NodeApi, wire.Job]:
-    """An agent that has the job of `node`."""
-    arm(live, node)
-    api = NodeApi(live.node, live.paths.ca_certificate, retrying=lambda *_: None)
-    registered = await api.register(register(mac), patience=0)
-    return api, await api.job(registered.token, patience=0)
-
-
-def notes(live: Live, node: str = "n1") -> list[str]:
-    return [record.event.name for record in live.services.deployments.store.events(node)]
 
 
 async def test_a_machine_nobody_armed_is_known_from_then_on_and_gets_no_token(live: Live) -> None:
@@ -170,74 +151,6 @@ async def test_a_node_that_was_deployed_is_not_armed_any_more(live: Live) -> Non
     assert (registered.token, live.services.deployments.view("n1").state) == ("", "deployed")
 
 
-async def come_back(live: Live, seconds: float = 30.0) -> wire.Registered:
-    """The node n1 has lost its power, and is there again after so many seconds."""
-    live.clock.now += seconds
-    return await live.api.register(register(), patience=0)
-
-
-async def boot_script(live: Live) -> str:
-    async with live.http.get(f"{live.boot}/boot/ipxe", params={"mac": MAC}) as response:
-        return await response.text()
-
-
-async def test_a_node_that_loses_its_power_begins_anew(live: Live) -> None:
-    api, job = await begin(live)
-    await api.send(Events(events=(start(7, "do/image/2"), finish(8, "do/image/2"))))
-    await api.close()
-    assert "initrd" in await boot_script(live)
-    again = await live.api.job((await come_back(live)).token, patience=0)
-    assert again.deployment == job.deployment
-    with pytest.raises(Untrusted):
-        live.services.deployments.session(job.session)
-    await live.api.send(Events(events=(start(1, "do/disks/1"),)))
-    deployment = live.services.deployments.session(again.session)
-    assert (deployment.sequence, deployment.phase, deployment.fetched) == (1, "disks", False)
-    assert (deployment.begun, deployment.phases) == (2, {})
-    assert notes(live)[-3:] == ["server/registered", "server/started", "do/disks/1"]
-
-
-async def test_a_node_that_is_heard_is_not_there_twice(live: Live) -> None:
-    api, _ = await begin(live)
-    await api.close()
-    registered = await come_back(live, 4.0)
-    assert registered.token == ""
-    assert registered.reason.startswith("tiny:1 is under way since ")
-    assert "initrd" in await boot_script(live)  # it asks again when it has started anew
-
-
-async def test_a_token_to_begin_anew_is_worth_nothing_once_the_node_is_heard(live: Live) -> None:
-    api, _ = await begin(live)
-    token = (await come_back(live)).token
-    await api.send(Events(events=(start(1, "do/disks/1"),)))
-    await api.close()
-    with pytest.raises(Refused, match="the arming is gone: active"):
-        await live.api.job(token, patience=0)
-
-
-async def test_a_node_does_not_begin_for_ever(live: Live) -> None:
-    api, _ = await begin(live)
-    await api.close()
-    for _ in range(2):
-        await live.api.job((await come_back(live)).token, patience=0)
-    registered = await come_back(live)
-    assert registered.token == ""
-    assert registered.reason == "tiny:1 was begun 3 times, and has not come to its end"
-    assert "initrd" not in await boot_script(live)
-
-
-async def test_a_restarted_server_lets_in_again_only_whom_it_has_heard_since(live: Live) -> None:
-    api, job = await begin(live)
-    await api.close()
-    before = live.services.deployments
-    live.clock.now += 1
-    restarted = Deployments(before.site, before.store, before.images, live.clock)
-    deployment = restarted.session(job.session)
-    assert not restarted.grants(deployment)
-    batch = Events(events=(start(1, "do/disks/1"),))
-    assert restarted.grants(restarted.feed.take(deployment, batch, live.clock.now))
-
-
 async def test_the_mac_of_a_node_with_the_uuid_of_another_machine_is_a_stranger(live: Live) -> None:
     arm(live, "n2")
     stranger = register(mac="52:54:00:00:00:02", uuid="00000000-1111-2222-3333-444444444444")
@@ -269,22 +182,6 @@ async def test_hooks_travel_with_their_signatures_and_unsigned_ones_stop_the_arm
     assert [(h.name, h.where, h.content, h.signature) for h in job.hooks] == [
         ("10-motd", "chroot", b"#!/bin/sh\n", signature)
     ]
-
-
-def finish(sequence: int, name: str, **more: str) -> Event:
-    return Event(
-        sequence=sequence,
-        time=100.0 + sequence,
-        kind="finish",
-        name=name,
-        result=more.get("result", "success"),  # type: ignore[arg-type]
-        description=more.get("description", ""),
-        hint=more.get("hint", ""),
-    )
-
-
-def start(sequence: int, name: str) -> Event:
-    return Event(sequence=sequence, time=100.0 + sequence, kind="start", name=name)
 
 
 async def test_events_are_taken_once_however_often_they_are_sent(live: Live) -> None:

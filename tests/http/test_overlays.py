@@ -2,8 +2,8 @@
 """Overlays on their way to a node: signed ones travel, and no node is armed with others."""
 
 import pytest
+from tests.http.agents import arm, begin
 from tests.http.conftest import Live
-from tests.http.test_node_api import arm, begin
 
 from swarmstrap.errors import BadInput, Refused, Untrusted
 from swarmstrap.overlays import MOST_BYTES

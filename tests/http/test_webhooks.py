@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 from aiohttp import web
+from tests.http.agents import begin
 from tests.http.conftest import ADDRESS, Live, free_ports
-from tests.http.test_node_api import begin
 
 from swarmstrap.wire import Event, Events
 from swarmstrap_server.control.announcing import DELAYS, next_try

@@ -149,6 +149,15 @@ def test_silence_is_failure_after_a_while() -> None:
     assert failed.hint
 
 
+@pytest.mark.parametrize(
+    ("phase", "state"), [("settle", "failed"), ("seed", "deployed"), ("finish", "deployed")]
+)
+def test_silence_of_a_complete_disk_is_no_failure(phase: str, state: str) -> None:
+    ended = nodes.silent(replace(ACTIVE, phase=phase), 10.0 + nodes.SILENCE_SECONDS)
+    assert ended is not None
+    assert (ended.state, "disk was complete" in ended.reason) == (state, state == "deployed")
+
+
 UUID = "4c4c4544-0042-3510-8053-b4c04f4b3132"
 A, B = "52:54:00:00:00:0a", "52:54:00:00:00:0b"
 

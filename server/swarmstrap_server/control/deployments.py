@@ -221,7 +221,10 @@ class Deployments:
         ended = expired(deployment, now) or silent(deployment, now)
         if ended is not None:
             self.store.save_deployment(ended)
-            self.feed.note(ended.node, ended.state, ended.reason, now, failed=True, hint=ended.hint)
+            failed = ended.state != "deployed"
+            self.feed.note(
+                ended.node, ended.state, ended.reason, now, failed=failed, hint=ended.hint
+            )
 
     # The node's side
 

@@ -155,17 +155,20 @@ def arm_again(deployment: Deployment) -> str:
 
 
 def silent(deployment: Deployment, now: float) -> Deployment | None:
-    """The deployment as failed when its node has said nothing for too long, else None."""
+    """The deployment as ended when its node has said nothing for too long, else None.
+
+    One whose disk was complete by then is deployed: it lost its power while it served its peers.
+    """
     if deployment.state != "active" or now - (deployment.heard or now) < SILENCE_SECONDS:
         return None
-    minutes = SILENCE_SECONDS / 60
-    return replace(
-        deployment,
-        state="failed",
-        ended=now,
-        reason=f"no word from the node for {minutes:.0f} minutes, last phase {deployment.phase}",
-        hint="look at the node's console, then deploy again",
-    )
+    minutes, phase = SILENCE_SECONDS / 60, deployment.phase
+    reason = f"no word from the node for {minutes:.0f} minutes, last phase {phase}"
+    if phase in _BOOTABLE:
+        reason += ": its disk was complete"
+        hint = "look whether its system has started"
+        return replace(deployment, state="deployed", ended=now, reason=reason, hint=hint)
+    hint = "look at the node's console, then deploy again"
+    return replace(deployment, state="failed", ended=now, reason=reason, hint=hint)
 
 
 def after_event(deployment: Deployment, event: Event, now: float) -> Deployment:
