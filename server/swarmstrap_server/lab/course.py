@@ -33,8 +33,8 @@ from swarmstrap_server.site.secrets import read_secret
 INSTALL_SECONDS = 600.0
 # Compressed bytes a second, fetched, hashed and written: what a large image takes beside it.
 _INSTALL_RATE = 4 * MiB
-# An initramfs that is made anew with all drivers takes most of a minute of one quick processor,
-# and an emulated one twenty times as long.
+# An initramfs that is made anew with all drivers takes half a minute of one quick processor, and
+# an emulated one twenty times as long: 500 s with a second guest beside it.
 _INITRAMFS_SECONDS = 1200.0
 START_SECONDS = 360.0
 QUIET_SECONDS = 150.0

@@ -204,11 +204,11 @@ _BONDED = _machine("bond-vlan", more_nics=("52:54:00:0b:0d:02",))
 _NETWORK = f"""\
 - {{name: lan0, mac: {_BONDED.mac}}}
 - {{name: lan1, mac: {_BONDED.more_nics[0]}}}
-- {{name: bond0, bond: {{members: [lan0, lan1]}}, dhcp: false}}
+- {{name: bond0, bond: {{members: [lan0, lan1]}}, dhcp: true}}
 - {{name: vlan20, vlan: {{id: 20, link: bond0}}, dhcp: false}}
 - {{name: br0, bridge: {{members: [vlan20]}}, dhcp: false, addresses: [192.0.2.7/24]}}
 """
-_LINKS = "bond0: lan0 lan1, vlan20: bond0, br0: vlan20 192.0.2.7/24"
+_LINKS = "bond0: lan0 lan1 dhcp, vlan20: bond0, br0: vlan20 192.0.2.7/24"
 
 
 def _keeping_data(layout: str) -> Trial:
