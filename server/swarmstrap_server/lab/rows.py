@@ -223,6 +223,12 @@ _SECOND_NVME = VirtualDisk(name="second", bus="nvme", size=Bytes(4 * GiB))
 _SECOND_VIRTIO = VirtualDisk(name="second", bus="virtio-blk", size=Bytes(4 * GiB))
 
 ROWS = (
+    # It takes longest, so it begins first.
+    Row(
+        _machine("thin-root", bus="pvscsi"),
+        "BIOS, a thin root, which the image's initramfs cannot start",
+        Trial(layout=_THIN, lacking="dm_thin_pool"),
+    ),
     Row(_machine("bios-virtio"), "BIOS, virtio-blk, virtio-net"),
     Row(
         _machine("bios-msdos", bus="sata", nic="e1000"),
@@ -296,11 +302,6 @@ ROWS = (
         _machine("systemd-boot", firmware="uefi"),
         "UEFI, started by systemd-boot",
         Trial(layout=_SYSTEMD_BOOT),
-    ),
-    Row(
-        _machine("thin-root", bus="pvscsi"),
-        "BIOS, a thin root, which the image's initramfs cannot start",
-        Trial(layout=_THIN, lacking="dm_thin_pool"),
     ),
     Row(
         _BONDED,
