@@ -18,7 +18,7 @@ async def script(live: Live, mac: str, uuid: str = "", platform: str = "efi") ->
 
 
 def installs(text: str) -> bool:
-    return text.startswith("#!ipxe\n") and "\nkernel http://" in text
+    return text.startswith("#!ipxe\n") and "\nkernel --timeout 60000 http://" in text
 
 
 def arm(live: Live, node: str) -> None:
@@ -35,7 +35,7 @@ async def test_an_armed_node_gets_the_installer_and_its_server(live: Live) -> No
     text = await script(live, MAC)
     assert installs(text)
     assert f"swarmstrap.server={live.node} " in text
-    assert f"kernel {live.boot}/boot/vmlinuz initrd=initrd.img" in text
+    assert f"kernel --timeout 60000 {live.boot}/boot/vmlinuz initrd=initrd.img" in text
     assert "@" not in text
 
 

@@ -251,7 +251,10 @@ async def test_firmware_is_told_what_it_must_find(live: Live) -> None:
     arm(live, "n1")
     text = await script(live, MAC)
     assert f"initrd.img && iseq ${{sum:hexraw}} {SHA256} || goto wrong" in text
-    assert f"initrd --name initrd.img {live.boot}/boot/initramfs.img || goto again" in text
+    assert (
+        f"initrd --name initrd.img --timeout 60000 {live.boot}/boot/initramfs.img || goto again"
+        in text
+    )
     assert "iseq checked unchecked && goto shared" in text
 
 
@@ -282,4 +285,4 @@ async def test_who_waits_for_long_is_told_to_ask_again(
     assert await turns.turn("n2", "192.0.2.2")
     text = await script(live, MAC)
     assert "n1 waits until its turn comes" in text
-    assert f"chain --replace --autofree {live.boot}/boot/ipxe?mac=" in text
+    assert f"chain --replace --autofree --timeout 60000 {live.boot}/boot/ipxe?mac=" in text
