@@ -29,6 +29,7 @@ from swarmstrap_server.commands import status as cli_status
 from swarmstrap_server.commands import tokens as cli_tokens
 from swarmstrap_server.commands import why as cli_why
 from swarmstrap_server.commands.exits import Exit, exit_of
+from swarmstrap_server.stopping import end_in_order
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.DEBUG if args.verbose else logging.WARNING,
         format=logform.PLAIN,
     )
+    end_in_order()
     try:
         reaching.check(args)
         status: int = args.run(args)

@@ -2,9 +2,7 @@
 """The capture command: from a system to a signed image."""
 
 import argparse
-import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
@@ -58,9 +56,6 @@ def add_commands(commands: Commands) -> None:
 
 
 def _capture(args: argparse.Namespace) -> int:
-    with suppress(ValueError):  # in a thread, which nobody can send a signal to
-        # What is half done is removed on a polite end as well.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     published = _publish(args)
     manifest = published.manifest
     if args.json:

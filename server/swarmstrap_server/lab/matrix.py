@@ -21,11 +21,14 @@ from swarmstrap_server.lab.rehearsal import Rehearsal, rehearse
 from swarmstrap_server.lab.report import NodeReport, Report
 from swarmstrap_server.lab.rows import SUBSET, Row, rows
 from swarmstrap_server.site.reading import read_site
+from swarmstrap_server.stopping import end_in_order
 
 # Guests at once: the more, the slower each, and the deadlines of all.
 _AT_ONCE = 2
 # Of a table that goes to a file.
 _COLUMNS = 120
+# What shells say of a program that an interrupt has ended.
+_INTERRUPTED = 130
 _STARTS = ("boot", "degraded")
 _INSTALLED_BEFORE = ("again", *_STARTS)
 
@@ -40,11 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen.add_argument("--subset", action="store_true", help=f"only {', '.join(SUBSET)}")
     arguments = parser.parse_args(argv)
     names = SUBSET if arguments.subset else tuple(filter(None, arguments.only.split(",")))
+    end_in_order()
     try:
         return _run(rows(names), arguments.out, arguments.demo)
     except SwarmstrapError as error:
         print(f"hardware-matrix: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
 def _run(chosen: Sequence[Row], out: Path, prepared: Path) -> int:
