@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who may do what: tokens with a role, and the dashboard's logins. Kept as SHA-256 alone.
+"""Who may do what: tokens with a role, and the dashboard's logins.
 
-A token is `NAME.SECRET`, a login's cookie `ID.SECRET`: the first half finds the row, the second
-is compared in constant time. Secrets are random 256 bits, so a plain digest cannot be guessed.
+A token is `NAME.SECRET`, a login's cookie `ID.SECRET`: the first half finds the row.
 """
 
-import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Callable
@@ -14,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from swarmstrap.errors import BadInput, Refused, Untrusted
+from swarmstrap_server.control.bearers import digest, is_of, new_secret
 from swarmstrap_server.control.operator_wire import ROLES, Role, Token
 from swarmstrap_server.control.store import Store
 
@@ -21,7 +19,6 @@ TOKEN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 LOGIN_SECONDS = 12 * 3600.0
 # A token's last use is written down at most so often.
 _USED_SECONDS = 60.0
-_SECRET_BYTES = 32
 _COLUMNS = "name, role, created, expires, used"
 
 
@@ -53,11 +50,11 @@ class Access:
             )
         if self._token(name):
             raise Refused(f"there is a token {name} already", hint="revoke it, or choose a name")
-        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        secret = new_secret()
         self._store.execute(
             "INSERT INTO operators VALUES (?, ?, ?, ?, ?, NULL)",
             name,
-            _digest(secret),
+            digest(secret),
             role,
             self._clock(),
             expires,
@@ -91,11 +88,11 @@ class Access:
         principal = self.by_token(token)
         now = self._clock()
         self._store.execute("DELETE FROM logins WHERE expires <= ?", now)
-        key, secret = secrets.token_urlsafe(12), secrets.token_urlsafe(_SECRET_BYTES)
+        key, secret = secrets.token_urlsafe(12), new_secret()
         self._store.execute(
             "INSERT INTO logins VALUES (?, ?, ?, ?)",
             key,
-            _digest(secret),
+            digest(secret),
             principal.name,
             now + LOGIN_SECONDS,
         )
@@ -127,9 +124,5 @@ def _token(row: tuple[str, Role, float, float | None, float | None]) -> Token:
     return Token(name=name, role=role, created=created, expires=expires, used=used)
 
 
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
-
-
 def _same(secret: str, row: tuple[bytes, ...] | None) -> bool:
-    return row is not None and hmac.compare_digest(_digest(secret), row[0])
+    return row is not None and is_of(secret, row[0])

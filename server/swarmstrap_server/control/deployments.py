@@ -6,8 +6,6 @@ the job, once, and the arming is gone with it, but for a node that loses its pow
 may begin anew. Every refusal is an event of the node.
 """
 
-import hashlib
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from swarmstrap.hardware import Inventory
 from swarmstrap.wire import Job, Register, Registered
 from swarmstrap_server.control import naming, views
 from swarmstrap_server.control.admission import check_hooks, check_image, check_overlays
+from swarmstrap_server.control.bearers import digest, new_secret
 from swarmstrap_server.control.events import Feed
 from swarmstrap_server.control.identity import (
     Directory,
@@ -53,7 +52,6 @@ CLAIM_SECONDS = 90.0
 # An agent is heard every other second while it fetches: whoever comes meanwhile is another machine.
 _ALIVE_SECONDS = 5.0
 _ALIVE_PAUSES = 2.5
-_SECRET_BYTES = 32
 
 
 class Deployments:
@@ -245,7 +243,7 @@ class Deployments:
             reason = _why_not(name, latest)
             self.feed.note(name, "not-armed", f"registered, and boots its disk: {reason}", now)
             return Registered(node=name, reason=reason)
-        token = secrets.token_urlsafe(_SECRET_BYTES)
+        token = new_secret()
         expires = now + TOKEN_SECONDS
         if latest.state == "armed":
             expires = min(expires, latest.until)
@@ -311,7 +309,7 @@ class Deployments:
 
     def _grant(self, deployment: Deployment, token: str, claim: str, begins: float | None) -> Job:
         """`begins` is None for an answer that is given again."""
-        session = secrets.token_urlsafe(_SECRET_BYTES)
+        session = new_secret()
         encrypted = [volume.name for volume in self.site.layout(deployment.layout).luks]
         passphrases = node_secrets(self.site.paths, deployment.node, encrypted)
         job = make_job(self.site, self._image_of(deployment), deployment, session, passphrases)
@@ -356,10 +354,6 @@ def _answered_before(token: Token, deployment: Deployment, claim: str, now: floa
         and now - token.used < CLAIM_SECONDS
         and deployment.state == "active"
     )
-
-
-def digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
 
 
 def _why_not(name: str, latest: Deployment | None) -> str:
