@@ -16,10 +16,12 @@ from swarmstrap.errors import SwarmstrapError
 from swarmstrap.hardware import Boot, Cpu, Inventory, Memory, SystemVendor
 from swarmstrap.wire import Event, PlanReport
 from swarmstrap_server.control.identity import marks
+from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.control.schema import MIGRATIONS
 from swarmstrap_server.control.store import SeenNode, Store, Token
 from swarmstrap_server.rollouts.keeping import Kept
-from swarmstrap_server.rollouts.values import Pace
+from swarmstrap_server.rollouts.lending import Lent
+from swarmstrap_server.rollouts.values import Member, Order, Pace, Reservation, Rollout
 
 INVENTORY = Inventory(
     boot=Boot(current_boot_mode="bios"),
@@ -136,6 +138,35 @@ def test_a_node_that_gets_a_name_keeps_its_past(store: Store) -> None:
     assert latest is not None
     assert latest.node == "web1"
     assert len(store.events("web1")) == 1
+
+
+def test_what_is_rolled_out_and_lent_is_so_under_the_new_name(store: Store) -> None:
+    arm = Arm(nodes=("node-1", "n2"), image="debian")
+    members = tuple(Member(node=node, switched=True, since=1.0) for node in arm.nodes)
+    rollout = Rollout(id="r", order=Order(arm=arm), created=1.0, members=members)
+    lent = Reservation(
+        id="l",
+        by="ada",
+        nodes=arm.nodes,
+        order=rollout.order,
+        rollout="r",
+        begins=1.0,
+        until=9.0,
+        left=("n2", "node-1"),
+    )
+    Kept(store).save(rollout)
+    Lent(store).save(lent)
+    store.rename_node("node-1", "web1")
+    renamed = replace(rollout.order, arm=replace(arm, nodes=("web1", "n2")))
+    found = Kept(store).rollout("r")
+    assert found == replace(
+        rollout, order=renamed, members=(replace(members[0], node="web1"), members[1])
+    )
+    assert Lent(store).running() == [
+        replace(lent, order=renamed, nodes=("web1", "n2"), left=("n2", "web1"))
+    ]
+    store.rename_node("node-1", "db1")
+    assert Kept(store).rollout("r") == found
 
 
 def test_the_last_events_oldest_first(store: Store) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.hardware import Inventory
 from swarmstrap.wire import Event, PlanReport
+from swarmstrap_server.control import renaming
 from swarmstrap_server.control.current import Current
 from swarmstrap_server.control.identity import Known, Marks
 from swarmstrap_server.control.nodes import Deployment
@@ -24,10 +25,6 @@ from swarmstrap_server.control.operator_wire import Record
 from swarmstrap_server.control.schema import MIGRATIONS
 
 _BUSY_MILLISECONDS = 5000
-_RENAME_MEMBERS = """
-    UPDATE rollout_members
-    SET node = ?, body = CAST(json_set(CAST(body AS TEXT), '$.node', ?) AS BLOB) WHERE node = ?
-"""
 _SELECT_NODE = "SELECT name, uuid, macs, serial, address, seen FROM nodes"
 
 Value = str | bytes | int | float | None
@@ -142,11 +139,12 @@ class Store:
             return None  # another version wrote it: as good as not seen
 
     def rename_node(self, old: str, new: str) -> None:
-        """Gives what was seen, deployed, rolled out and said under `old` to `new`, never seen."""
+        """Gives what was seen, deployed, rolled out, lent and said under `old` to `new`, which
+        was never seen.
+        """
         with self.transaction():
-            self._db.execute("UPDATE nodes SET name = ? WHERE name = ?", (new, old))
-            self._db.execute("UPDATE events SET node = ? WHERE node = ?", (new, old))
-            self._db.execute(_RENAME_MEMBERS, (new, new, old))
+            for statement in renaming.statements():
+                self._db.execute(statement, {"old": old, "new": new})
             for deployment in self._deployments("WHERE node = ?", (old,)):
                 self.save_deployment(msgspec.structs.replace(deployment, node=new))
 
