@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Mapping
 
 from swarmstrap_server.control import views
@@ -13,6 +14,8 @@ from swarmstrap_server.control.operator_wire import NodeView
 from swarmstrap_server.dashboard.rates import SAMPLE_SECONDS, Rates
 from swarmstrap_server.site.reading import Site
 from swarmstrap_server.site.words import ALL
+
+log = logging.getLogger(__name__)
 
 _RUNS_SECONDS = 15.0
 
@@ -54,7 +57,7 @@ class Watch:
     @contextlib.asynccontextmanager
     async def follow(self) -> AsyncIterator[None]:
         """While this is held, `nodes` costs nothing and `changed` hears of everything."""
-        if not self._followers:
+        if self.ended:
             self._task = asyncio.create_task(self._hear())
             await asyncio.sleep(0)  # it begins to listen, and looks at what is
         self._followers += 1
@@ -74,19 +77,28 @@ class Watch:
 
     @property
     def ended(self) -> bool:
-        """The server stops, and so does what follows it."""
+        """Nothing is heard any more: who follows connects again, which begins anew, or finds that
+        the server stops.
+        """
         return self._task is None or self._task.done()
 
     async def sample(self) -> None:
-        """Until cancelled."""
+        """Until cancelled; a sample that fails is one less."""
         while True:
-            self.rates.take(self._deployments.store.active(), self._deployments.clock())
+            try:
+                self.rates.take(self._deployments.store.active(), self._deployments.clock())
+            except Exception:
+                log.exception("no rates of this moment")
             await asyncio.sleep(SAMPLE_SECONDS)
 
     async def _hear(self) -> None:
-        with self._deployments.feed.listen() as listener:
-            self._look()
-            await self._take(listener)
+        try:
+            with self._deployments.feed.listen() as listener:
+                self._look()
+                await self._take(listener)
+        except Exception:
+            log.exception("the pages hear of nodes no more, and connect again")
+        self._tell()
 
     async def _take(self, listener: Listener) -> None:
         """Until the server ends, or this fell too far behind: pages then connect again."""
@@ -97,7 +109,6 @@ class Watch:
                 if not known:
                     self._views = dict(sorted(self._views.items()))
             self._tell()
-        self._tell()
 
     def _tell(self) -> None:
         self.version += 1
