@@ -15,9 +15,9 @@ from swarmstrap.units import GiB, MiB
 from swarmstrap_server.images.publish import publish
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.images.sources.directory import Directory
-from swarmstrap_server.site.hooks import sign_hooks
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import read_site
+from swarmstrap_server.site.signatures import sign
 
 WHOLE = inventory()
 
@@ -48,7 +48,7 @@ def add_hook(site: SitePaths, script: str) -> Path:
     hook = site.root / "hooks/initramfs/50-refuses"
     hook.parent.mkdir(parents=True, exist_ok=True)
     hook.write_text(f"#!/bin/sh\n{script}\n")
-    sign_hooks(read_site(site.root), Key(site.publisher))
+    sign(read_site(site.root), "hook", Key(site.publisher))
     return hook
 
 

@@ -8,7 +8,7 @@ from tests.http.conftest import Live
 from swarmstrap.errors import BadInput, Refused, Untrusted
 from swarmstrap.overlays import MOST_BYTES
 from swarmstrap_server.images.signing import Key
-from swarmstrap_server.site.overlays import sign_overlays
+from swarmstrap_server.site import signatures
 from swarmstrap_server.site.reading import read_site
 
 WORDS = """\
@@ -26,8 +26,7 @@ def put(live: Live, name: str, content: bytes) -> None:
 
 
 def sign(live: Live) -> None:
-    site = read_site(live.paths.root)
-    sign_overlays(site.overlays.values(), site.paths, Key(live.paths.publisher))
+    signatures.sign(read_site(live.paths.root), "overlay", Key(live.paths.publisher))
 
 
 @pytest.fixture(autouse=True)

@@ -153,7 +153,7 @@ def test_what_a_revoked_key_signed_counts_no_more(
     assert run(paths, "key", "revoke", first) == 0
     said = capsys.readouterr().out
     assert "system:1 was signed by it: swarmstrap image sign --force system:1" in said
-    assert "hook 10-a is not signed now: swarmstrap hook sign" in said
+    assert "hook 10-a is not signed now: run swarmstrap hook sign" in said
     with pytest.raises(Untrusted, match=r"system:1: the image's .*, which was revoked"):
         check_image(site, image)
     with pytest.raises(Untrusted, match=r"hook 10-a: .*, which was revoked \(run swarmstrap hook"):

@@ -21,9 +21,9 @@ from swarmstrap_server.lab.lab_site import LabSite
 from swarmstrap_server.lab.network import Network
 from swarmstrap_server.site.floors import raise_floor
 from swarmstrap_server.site.making import init
-from swarmstrap_server.site.overlays import sign_overlays, unsigned_overlays
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import Site, read_site
+from swarmstrap_server.site.signatures import sign, signables, unsigned
 
 NETWORK = Network("none", IPv4Interface("10.77.0.1/24"), IPv6Interface("fd77::1/64"), ())
 LATER = "2999-01-01T00:00:00Z"
@@ -99,7 +99,7 @@ def test_its_nodes_have_what_a_member_of_the_group_has(real: Site, tmp_path: Pat
         path.parent.mkdir(parents=True)
         path.symlink_to("/run/motd")
     site = read_site(root)
-    sign_overlays(site.overlays.values(), site.paths, Key(site.paths.publisher))
+    sign(site, "overlay", Key(site.paths.publisher))
     nodes = fleet.parse(["bios,virtio-blk"], memory=GiB, disk=GiB, cpus=1)
     node = nodes[0].name
     for group, overlays, ntp in (("all", ["base"], "one"), ("rack1", ["base", "rack"], "two")):
@@ -107,7 +107,7 @@ def test_its_nodes_have_what_a_member_of_the_group_has(real: Site, tmp_path: Pat
         made = read_site(lab_site.make(tmp_path / "work/site", site, lab, NETWORK, nodes).root)
         laid = made.overlays_of(node)
         assert [overlay.name for overlay in laid] == overlays
-        assert list(unsigned_overlays(laid, made.paths)) == []
+        assert list(unsigned(signables(made, "overlay"), made.paths)) == []
         assert [hook.name for hook in made.hooks_of(node)] == ["10-note", lab_site.REPORT_HOOK]
         assert made.nodes[node].variables == {"ntp": ntp, "zone": 4}
         assert set(made.nodes[node].groups) == {"all", group}

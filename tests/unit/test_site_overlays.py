@@ -13,10 +13,11 @@ from swarmstrap.wire import OverlayFile
 from swarmstrap_server import cli
 from swarmstrap_server.control.jobs import template_words
 from swarmstrap_server.images.signing import Key, claimed
+from swarmstrap_server.site import signatures
 from swarmstrap_server.site.differing import differences
-from swarmstrap_server.site.overlays import check_overlay_signed, sign_overlays
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import Site, examine_site, read_site
+from swarmstrap_server.site.signatures import signables
 
 PAGE = (Path(__file__).parents[2] / "docs" / "overlays.md").read_text()
 
@@ -50,8 +51,12 @@ def problems(root: Path) -> list[str]:
 
 
 def sign(site: Site, key: Path, instead_of: str = "") -> list[str]:
-    written = sign_overlays(site.overlays.values(), site.paths, Key(key), instead_of=instead_of)
-    return [path.name for path in written]
+    return [one.name for one in signatures.sign(site, "overlay", Key(key), instead_of=instead_of)]
+
+
+def check_signed(root: Path) -> None:
+    (overlay,) = signables(read_site(root), "overlay")
+    signatures.check_signed(overlay, SitePaths(root))
 
 
 def test_files_are_root_s_unless_the_table_says_otherwise(root: Path) -> None:
@@ -122,15 +127,15 @@ def test_words_that_name_overlays_are_checked_where_they_stand(root: Path) -> No
 def test_signing_signs_what_changed(root: Path) -> None:
     key = SitePaths(root).publisher
     with pytest.raises(Untrusted, match="overlay base: the overlay has no signature"):
-        check_overlay_signed(read_site(root).overlays["base"], SitePaths(root))
-    assert sign(read_site(root), key) == ["base.sig"]
+        check_signed(root)
+    assert sign(read_site(root), key) == ["base"]
     assert sign(read_site(root), key) == []
     signed = read_site(root).overlays["base"]
-    check_overlay_signed(signed, SitePaths(root))
-    assert sign(read_site(root), key, instead_of=claimed(signed.signature)) == ["base.sig"]
+    check_signed(root)
+    assert sign(read_site(root), key, instead_of=claimed(signed.signature)) == ["base"]
     (root / "overlays/base/etc/motd").chmod(0o755)
     with pytest.raises(Untrusted, match=r"the overlay is not what key .* signed"):
-        check_overlay_signed(read_site(root).overlays["base"], SitePaths(root))
+        check_signed(root)
     assert cli.main(["--site", str(root), "overlay", "sign"]) == 0
     assert sign(read_site(root), key) == []
 
@@ -143,7 +148,7 @@ def test_keys_of_a_site_from_before_are_told_from_a_bad_signature(
     allowed = paths.allowed_signers.read_text()
     paths.allowed_signers.write_text(allowed.replace(",swarmstrap-overlay", ""))
     with pytest.raises(Untrusted) as refused:
-        check_overlay_signed(read_site(root).overlays["base"], paths)
+        check_signed(root)
     assert refused.value.hint.startswith("add swarmstrap-overlay to the namespaces in keys/all")
     assert cli.main(["--site", str(root), "check"]) == 1
     assert "overlays/base: not signed as it is now (add swarmst" in capsys.readouterr().err

@@ -15,9 +15,9 @@ from swarmstrap_server.lab import files, lab_site
 from swarmstrap_server.lab.lab_site import LabSite
 from swarmstrap_server.lab.machines import VirtualNode
 from swarmstrap_server.lab.network import Network
-from swarmstrap_server.site.hooks import sign_hooks
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import read_site
+from swarmstrap_server.site.signatures import sign
 
 AMBIGUOUS, HOOKED = NODES = (
     VirtualNode(
@@ -54,7 +54,7 @@ def make_site(root: Path, net: Network) -> SitePaths:
     hook = root / "hooks" / "initramfs" / HOOK
     hook.parent.mkdir(parents=True, exist_ok=True)
     hook.write_text("#!/bin/sh\necho no licence is left\nexit 3\n")
-    sign_hooks(read_site(root), Key(paths.publisher))
+    sign(read_site(root), "hook", Key(paths.publisher))
     return paths
 
 

@@ -29,8 +29,8 @@ from swarmstrap_server.lab.lab_site import LabSite
 from swarmstrap_server.lab.progress import Progress
 from swarmstrap_server.lab.rehearsal import Rehearsal, rehearse
 from swarmstrap_server.lab.serving import LabServer
-from swarmstrap_server.site.overlays import sign_overlays
 from swarmstrap_server.site.reading import read_site
+from swarmstrap_server.site.signatures import sign
 
 BUILD = Path(__file__).parents[2] / "build"
 WORK = BUILD / "vm" / "update"
@@ -80,8 +80,7 @@ async def change_overlay(server: LabServer, nodes: Sequence[Progress]) -> None:
     (node,) = nodes
     await until("the node is installed", lambda: node.stage in ("starting", "failed"))
     overlaying.write_second(server.paths.root)
-    overlays = read_site(server.paths.root).overlays.values()
-    sign_overlays(overlays, server.paths, Key(server.paths.publisher))
+    sign(read_site(server.paths.root), "overlay", Key(server.paths.publisher))
 
 
 def prepare() -> str:

@@ -22,9 +22,8 @@ from swarmstrap_server.images.names import split
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.rollouts.values import Order, Pace, Rollout
 from swarmstrap_server.site import ranges
-from swarmstrap_server.site.hooks import sign_hooks
-from swarmstrap_server.site.overlays import sign_overlays
 from swarmstrap_server.site.reading import Site, read_site
+from swarmstrap_server.site.signatures import sign
 from swarmstrap_server.times import time_of_day
 
 _DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)?")
@@ -182,10 +181,8 @@ def _sign(site: Site) -> None:
     paths = site.paths
     if paths.publisher.exists():
         key = Key(paths.publisher)
-        for hook in sign_hooks(site, key):
-            print(f"signed hook {hook.name}", file=sys.stderr)
-        for path in sign_overlays(site.overlays.values(), paths, key):
-            print(f"signed overlay {path.stem}", file=sys.stderr)
+        for one in (*sign(site, "hook", key), *sign(site, "overlay", key)):
+            print(f"signed {one}", file=sys.stderr)
 
 
 def minutes(text: str) -> int:

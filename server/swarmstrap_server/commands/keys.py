@@ -3,6 +3,7 @@
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from rich.table import Column
 
@@ -10,12 +11,11 @@ from swarmstrap_server.commands import Commands
 from swarmstrap_server.commands.telling import add_json, print_json, print_table, tell
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.images.resign import signed_by
-from swarmstrap_server.site.hooks import is_signed
 from swarmstrap_server.site.keyring import Keyring
-from swarmstrap_server.site.overlays import SIGN_HINT, unsigned_overlays
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import read_site
 from swarmstrap_server.site.secrets import read_secret
+from swarmstrap_server.site.signatures import Kind, how_to_sign, signables, unsigned
 
 _NEXT = "nodes learn it from their initramfs: swarmstrap initramfs"
 
@@ -90,14 +90,20 @@ def _revoke(args: argparse.Namespace) -> int:
     store = ImageStore(paths.images)
     images = [i.label for i in store.ls() if signed_by(i) == revoked.fingerprint]
     site = read_site(args.site)
-    hooks = [hook.name for hook in site.hooks if not is_signed(hook, paths)]
-    overlays = [overlay.name for overlay in unsigned_overlays(site.overlays.values(), paths)]
+    hooks, overlays = (list(unsigned(signables(site, kind), paths)) for kind in get_args(Kind))
     tell(
         args,
-        {"revoked": revoked.fingerprint, "images": images, "hooks": hooks, "overlays": overlays},
+        {
+            "revoked": revoked.fingerprint,
+            "images": images,
+            "hooks": [hook.name for hook in hooks],
+            "overlays": [overlay.name for overlay in overlays],
+        },
         f"{revoked.fingerprint} is revoked; {_NEXT}",
         *(f"{label} was signed by it: swarmstrap image sign --force {label}" for label in images),
-        *(f"hook {name} is not signed now: swarmstrap hook sign" for name in hooks),
-        *(f"overlay {name} is not signed now: {SIGN_HINT}" for name in overlays),
+        *(
+            f"{one} is not signed now: {how_to_sign(one.kind, paths)}"
+            for one in (*hooks, *overlays)
+        ),
     )
     return 0

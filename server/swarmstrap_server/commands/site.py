@@ -7,6 +7,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import get_args
@@ -23,11 +24,10 @@ from swarmstrap_server.lab import rehearse
 from swarmstrap_server.netboot import dhcp
 from swarmstrap_server.site import making as newsite
 from swarmstrap_server.site import pki
-from swarmstrap_server.site.hooks import is_signed, sign_hooks
-from swarmstrap_server.site.overlays import sign_hint, sign_overlays, unsigned_overlays
 from swarmstrap_server.site.paths import SitePaths
 from swarmstrap_server.site.reading import Site, examine_site, read_site
 from swarmstrap_server.site.secretfiles import secret_file_problems
+from swarmstrap_server.site.signatures import Kind, how_to_sign, sign, signables, unsigned
 
 
 def add_commands(commands: Commands) -> None:
@@ -69,20 +69,19 @@ def add_commands(commands: Commands) -> None:
     lines.add_argument("flavour", choices=get_args(dhcp.Flavour))
     lines.set_defaults(run=_dhcp)
 
-    hook = commands.add_parser("hook", help="sign the site's hooks")
-    actions = hook.add_subparsers(metavar="ACTION", required=True)
-    sign = actions.add_parser("sign", help="sign every hook that changed")
-    sign.add_argument("--signed-by", default="", metavar="KEY", help="and those of this key")
-    sign.add_argument("--key", type=Path, help="the publisher's key (default: the site's)")
-    sign.set_defaults(run=_sign_hooks)
+    for kind in get_args(Kind):
+        _add_signing(commands, kind)
+    add_json(init, initramfs)
 
-    overlay = commands.add_parser("overlay", help="sign the site's overlays")
-    actions = overlay.add_subparsers(metavar="ACTION", required=True)
-    overlays = actions.add_parser("sign", help="sign every overlay that changed")
-    overlays.add_argument("--signed-by", default="", metavar="KEY", help="and those of this key")
-    overlays.add_argument("--key", type=Path, help="the publisher's key (default: the site's)")
-    overlays.set_defaults(run=_sign_overlays)
-    add_json(init, initramfs, sign, overlays)
+
+def _add_signing(commands: Commands, kind: Kind) -> None:
+    parent = commands.add_parser(kind, help=f"sign the site's {kind}s")
+    actions = parent.add_subparsers(metavar="ACTION", required=True)
+    signing = actions.add_parser("sign", help=f"sign every {kind} that changed")
+    signing.add_argument("--signed-by", default="", metavar="KEY", help="and those of this key")
+    signing.add_argument("--key", type=Path, help="the publisher's key (default: the site's)")
+    signing.set_defaults(run=partial(_sign, kind))
+    add_json(signing)
 
 
 def _init(args: argparse.Namespace) -> int:
@@ -128,12 +127,10 @@ def _key_problems(site: Site) -> Iterator[str]:
     if not paths.allowed_signers.exists():
         yield f"keys/allowed_signers: missing ({again})"
         return
-    for hook in site.hooks:
-        if not is_signed(hook, paths):
-            name = hook.path.relative_to(paths.root)
-            yield f"{name}: not signed as it is now (run swarmstrap hook sign)"
-    for overlay in unsigned_overlays(site.overlays.values(), paths):
-        yield f"overlays/{overlay.name}: not signed as it is now ({sign_hint(paths)})"
+    for kind in get_args(Kind):
+        for one in unsigned(signables(site, kind), paths):
+            name = one.path.relative_to(paths.root)
+            yield f"{name}: not signed as it is now ({how_to_sign(kind, paths)})"
     if paths.initramfs.exists() and not is_current(baked(site), paths.initramfs):
         yield "boot/initramfs.img: keys or floors changed since (run swarmstrap initramfs)"
 
@@ -177,23 +174,13 @@ def _dhcp(args: argparse.Namespace) -> int:
     return 0
 
 
-def _sign_hooks(args: argparse.Namespace) -> int:
+def _sign(kind: Kind, args: argparse.Namespace) -> int:
     site = read_site(args.site)
     key = Key(args.key or site.paths.publisher)
-    hooks = sign_hooks(site, key, instead_of=args.signed_by)
-    signed = [str(hook.path.relative_to(site.paths.root)) for hook in hooks]
+    given = sign(site, kind, key, instead_of=args.signed_by)
+    signed = [str(one.path.relative_to(site.paths.root)) for one in given]
     lines = [f"signed {path}" for path in signed]
-    tell(args, {"signed": signed}, *(lines or ["every hook is signed as it is now"]))
-    return 0
-
-
-def _sign_overlays(args: argparse.Namespace) -> int:
-    site = read_site(args.site)
-    key = Key(args.key or site.paths.publisher)
-    written = sign_overlays(site.overlays.values(), site.paths, key, instead_of=args.signed_by)
-    signed = [f"overlays/{path.stem}" for path in written]
-    lines = [f"signed {name}" for name in signed]
-    tell(args, {"signed": signed}, *(lines or ["every overlay is signed as it is now"]))
+    tell(args, {"signed": signed}, *(lines or [f"every {kind} is signed as it is now"]))
     return 0
 
 

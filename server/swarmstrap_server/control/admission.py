@@ -9,9 +9,8 @@ from swarmstrap.overlays import overlay_steps
 from swarmstrap_server.control.jobs import template_words
 from swarmstrap_server.images.library import Image
 from swarmstrap_server.images.verify import verify_signature
-from swarmstrap_server.site.hooks import check_signed
-from swarmstrap_server.site.overlays import check_overlay_signed
 from swarmstrap_server.site.reading import Site
+from swarmstrap_server.site.signatures import check_signed, signable
 
 
 def check_image(site: Site, image: Image) -> None:
@@ -23,7 +22,7 @@ def check_image(site: Site, image: Image) -> None:
 def check_hooks(site: Site, nodes: Iterable[str]) -> None:
     """Raises Untrusted for a hook of one of the `nodes` that is not signed as it is now."""
     for hook in dict.fromkeys(hook for node in nodes for hook in site.hooks_of(node)):
-        check_signed(hook, site.paths)
+        check_signed(signable(hook, site.paths), site.paths)
 
 
 def check_overlays(site: Site, nodes: Collection[str], image: Image) -> None:
@@ -32,7 +31,7 @@ def check_overlays(site: Site, nodes: Collection[str], image: Image) -> None:
     """
     laid = {name: site.overlays_of(name) for name in nodes}
     for overlay in {overlay.name: overlay for own in laid.values() for overlay in own}.values():
-        check_overlay_signed(overlay, site.paths)
+        check_signed(signable(overlay, site.paths), site.paths)
     for node, overlays in laid.items():
         if not overlays:
             continue

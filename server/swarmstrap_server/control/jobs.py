@@ -18,8 +18,8 @@ from swarmstrap.wire import Hook, Job, Overlay
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.site.networkchecks import address_of_another
-from swarmstrap_server.site.overlays import SIGN_HINT as OVERLAY_HINT
 from swarmstrap_server.site.reading import Site
+from swarmstrap_server.site.signatures import how_to_sign
 from swarmstrap_server.site.words import Node
 from swarmstrap_server.site.yamlfile import Misfit
 
@@ -164,7 +164,8 @@ def signed_hooks(site: Site, node: str) -> tuple[Hook, ...]:
     hooks = site.hooks_of(node)
     for hook in hooks:
         if not hook.signature:
-            raise Refused(f"hook {hook.name} is not signed", hint="run swarmstrap hook sign")
+            hint = how_to_sign("hook", site.paths)
+            raise Refused(f"hook {hook.name} is not signed", hint=hint)
     return tuple(
         Hook(
             name=hook.name,
@@ -182,7 +183,8 @@ def signed_overlays(site: Site, node: str) -> tuple[Overlay, ...]:
     overlays = site.overlays_of(node)
     for overlay in overlays:
         if not overlay.signature:
-            raise Refused(f"overlay {overlay.name} is not signed", hint=OVERLAY_HINT)
+            hint = how_to_sign("overlay", site.paths)
+            raise Refused(f"overlay {overlay.name} is not signed", hint=hint)
     return overlays
 
 

@@ -1,28 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Overlays of the site folder: read, and signed as a whole by the publisher.
+"""Overlays of the site folder, as they are laid and signed.
 
 `overlays/NAME/` is laid at the root of the new system; `overlays/NAME.yaml` says whose files are,
-and `overlays/NAME.sig` is the signature of `swarmstrap.overlays.listing`.
+and `overlays/NAME.sig` is the signature of all that, by `signatures.py`.
 """
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from swarmstrap.errors import BadInput, Untrusted
-from swarmstrap.manifest import OVERLAY_NAMESPACE
-from swarmstrap.overlays import MOST_BYTES, OVERLAY_NAME, listing, unfit
+from swarmstrap.errors import BadInput
+from swarmstrap.overlays import MOST_BYTES, OVERLAY_NAME, unfit
 from swarmstrap.units import human
 from swarmstrap.wire import Overlay, OverlayFile
-from swarmstrap_server.images.signing import Key, claimed, verify
 from swarmstrap_server.site.paths import SIGNATURE_SUFFIX, SitePaths
 from swarmstrap_server.site.yamlfile import Document, Misfit, convert, load, nearest
 
 TEMPLATE_SUFFIX = ".tmpl"
-SIGN_HINT = "run swarmstrap overlay sign"
 
 
 class Ownership(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -168,50 +165,3 @@ def _with(
 
 def _signature(paths: SitePaths, name: str) -> Path:
     return paths.overlays / f"{name}{SIGNATURE_SUFFIX}"
-
-
-def check_overlay_signed(overlay: Overlay, paths: SitePaths) -> None:
-    """Raises Untrusted unless the publisher signed the overlay as it is now."""
-    try:
-        verify(
-            listing(overlay),
-            overlay.signature,
-            namespace=OVERLAY_NAMESPACE,
-            signers=paths.signers,
-        )
-    except Untrusted as error:
-        hint = sign_hint(paths)
-        raise Untrusted(f"overlay {overlay.name}: {error.message}", hint=hint) from error
-
-
-def sign_hint(paths: SitePaths) -> str:
-    """What to do about an overlay that is not signed: in a site whose keys were allowed before
-    there were overlays, signing is not enough.
-    """
-    allowed = paths.allowed_signers.read_text()
-    if "namespaces=" in allowed and OVERLAY_NAMESPACE not in allowed:
-        return f"add {OVERLAY_NAMESPACE} to the namespaces in keys/allowed_signers; {SIGN_HINT}"
-    return SIGN_HINT
-
-
-def unsigned_overlays(overlays: Iterable[Overlay], paths: SitePaths) -> Iterator[Overlay]:
-    for overlay in overlays:
-        try:
-            check_overlay_signed(overlay, paths)
-        except Untrusted:
-            yield overlay
-
-
-def sign_overlays(
-    overlays: Iterable[Overlay], paths: SitePaths, key: Key, *, instead_of: str = ""
-) -> list[Path]:
-    """As `sign_hooks`; the signatures that were written are returned."""
-    given = list(overlays)
-    unsigned = {overlay.name for overlay in unsigned_overlays(given, paths)}
-    written = []
-    for overlay in given:
-        if overlay.name in unsigned or claimed(overlay.signature) == instead_of:
-            path = _signature(paths, overlay.name)
-            path.write_bytes(key.sign(listing(overlay), OVERLAY_NAMESPACE))
-            written.append(path)
-    return written
