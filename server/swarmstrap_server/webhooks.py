@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from swarmstrap.errors import BadInput
+from swarmstrap_server import secretfile
 from swarmstrap_server.control.announcing import (
     Letter,
     Message,
@@ -130,5 +131,5 @@ class Webhooks:
         site = self._site()
         for hook in site.settings.webhooks:
             if hook.url == url:
-                return (site.paths.root / hook.secret_file).read_bytes().strip()
+                return secretfile.read(site.paths.root / hook.secret_file).strip().encode()
         raise BadInput("the site has no such webhook any more")

@@ -99,7 +99,7 @@ def test_a_password_that_others_may_read_is_not_used(site: SitePaths) -> None:
     (site.root / "ipmi.pw").chmod(0o644)
     with pytest.raises(BadInput, match=r"others may read .*ipmi\.pw"):
         by_ipmi(IPMI, site.root)
-    with pytest.raises(BadInput, match="cannot read the password"):
+    with pytest.raises(BadInput, match="missing cannot be read: No such file"):
         by_ipmi(replace(IPMI, password_file="missing"), site.root)
 
 

@@ -24,6 +24,7 @@ def api(live: Live) -> Api:
 
 async def run(api: Api, role: Role, *arguments: str, ca: Path | None = None) -> int:
     token = api.live.paths.root / "token"
+    token.touch(mode=0o600)
     token.write_text(f"{api.tokens[role]}\n")
     given = ["--server", api.url, "--token-file", str(token), "--site", "/nonexistent"]
     given += ["--ca", str(ca or api.live.paths.ca_certificate)]
@@ -104,6 +105,7 @@ async def test_the_server_of_a_further_seeder_is_another_word(
 )
 def test_a_server_that_is_none(tmp_path: Path, server: str, told: str, capsys: Capture) -> None:
     token = tmp_path / "token"
+    token.touch(mode=0o600)
     token.write_text("a.b\n")
     assert cli.main(["--server", server, "--token-file", str(token), "node", "ls"]) != 0
     assert told in capsys.readouterr().err
@@ -111,13 +113,14 @@ def test_a_server_that_is_none(tmp_path: Path, server: str, told: str, capsys: C
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [(None, "cannot read the token"), ("", "not a token"), ("a\nb", "not a token")],
+    [(None, "cannot be read: No such file"), ("", "not a token"), ("a\nb", "not a token")],
 )
 def test_a_token_file_that_is_none(
     tmp_path: Path, text: str | None, told: str, capsys: Capture
 ) -> None:
     file = tmp_path / "token"
     if text is not None:
+        file.touch(mode=0o600)
         file.write_text(text)
     given = ["--server", "https://127.0.0.1:1", "--token-file", str(file), "node", "ls"]
     assert cli.main(given) == 1

@@ -24,6 +24,12 @@ SECRET = b"the word of the hook"
 DEADLINE = 20.0
 
 
+def keep_secret(live: Live, secret: bytes) -> None:
+    path = live.paths.root / "keys" / "hook"
+    path.touch(mode=0o600)
+    path.write_bytes(secret)
+
+
 @dataclass
 class Ear:
     """Notes what it is told, and answers with `status`."""
@@ -62,7 +68,7 @@ async def listening(ear: Ear) -> AsyncIterator[None]:
 async def ear(live: Live) -> AsyncIterator[Ear]:
     """Told of failures alone; the site's hooks are delivered meanwhile."""
     (port,) = free_ports(1)
-    (live.paths.root / "keys" / "hook").write_bytes(SECRET + b"\n")
+    keep_secret(live, SECRET + b"\n")
     with live.paths.settings.open("a") as settings:
         settings.write(
             f"webhooks: [{{url: 'http://{ADDRESS}:{port}/hook', secret_file: keys/hook, "
@@ -145,7 +151,7 @@ async def test_a_hook_that_always_refuses_is_given_up(live: Live, ear: Ear) -> N
 
 async def test_the_end_of_a_rollout_is_told_once(live: Live) -> None:
     (port,) = free_ports(1)
-    (live.paths.root / "keys" / "hook").write_bytes(SECRET)
+    keep_secret(live, SECRET)
     hook = (
         f"{{url: 'http://{ADDRESS}:{port}/hook', secret_file: keys/hook, events: [rollout.ended]}}"
     )

@@ -196,8 +196,7 @@ def test_check_looks_at_files_of_passwords(root: Path, capsys: pytest.CaptureFix
     assert swarmstrap(root, "check") == 1
     line = (root / "site.yaml").read_text().count("\n")
     assert capsys.readouterr().err.splitlines() == [
-        f"site.yaml:{line}: keys/hook cannot be read: No such file or directory"
-        " (write the password into it)",
+        f"site.yaml:{line}: keys/hook cannot be read: No such file or directory",
         "groups.yaml:3: keys/bmc has mode 640, so others may read it (chmod 600 keys/bmc)",
     ]
     (root / "keys" / "bmc").chmod(0o600)

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from swarmstrap.errors import BadInput
+from swarmstrap_server import secretfile
 from swarmstrap_server.control.client import Operator, Remote
 from swarmstrap_server.site.paths import SitePaths
 
@@ -54,10 +55,7 @@ def operator(args: argparse.Namespace) -> Operator:
             f"{args.elsewhere} wants a token",
             hint="say --token-file FILE, with a line of token add",
         )
-    try:
-        token = args.token_file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read the token in {args.token_file}: {error}") from error
+    token = secretfile.read(args.token_file).strip()
     if not (token.isascii() and token.isprintable() and token):
         raise BadInput(f"{args.token_file} is not a token", hint="swarmstrap token add makes one")
     return Operator(Remote(args.elsewhere, token, args.ca))

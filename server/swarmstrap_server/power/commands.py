@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import get_args
 
 from swarmstrap.command import CommandFailed
-from swarmstrap_server.power.driver import Deed, PowerFailed, in_thread, read_password
+from swarmstrap_server import secretfile
+from swarmstrap_server.power.driver import Deed, PowerFailed, in_thread
 from swarmstrap_server.power.orders import PowerState
 from swarmstrap_server.power.words import Exec, Ipmi, Ssh
 from swarmstrap_server.run import run
@@ -81,7 +82,7 @@ def by_ssh(words: Ssh, folder: Path) -> Commands:
 def by_ipmi(words: Ipmi, folder: Path) -> Commands:
     """`folder` is the site's; ipmitool reads the password there itself."""
     password = folder / words.password_file
-    read_password(password)
+    secretfile.read(password)
     base = ["ipmitool", "-I", "lanplus", "-H", words.address, "-p", str(words.port)]
     base += ["-U", words.username, "-f", str(password), *_IPMI_PATIENCE]
     if words.cipher is not None:

@@ -5,10 +5,9 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Literal, ParamSpec, Protocol, TypeVar
 
-from swarmstrap.errors import BadInput, Unreachable
+from swarmstrap.errors import Unreachable
 from swarmstrap_server.power.orders import PowerState
 
 P = ParamSpec("P")
@@ -19,7 +18,6 @@ Deed = Literal["on", "off", "kill", "cycle", "network"]
 
 # BMCs that are asked at the same time; each waits in a thread of its own.
 _THREADS = ThreadPoolExecutor(64, thread_name_prefix="power")
-_OTHERS = 0o077
 
 
 class PowerFailed(Unreachable):
@@ -49,13 +47,3 @@ class Driver(Protocol):
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_THREADS, partial(function, *args, **kwargs))
-
-
-def read_password(path: Path) -> str:
-    """The first line of a file that nobody else may read; raises BadInput."""
-    try:
-        if path.stat().st_mode & _OTHERS:
-            raise BadInput(f"others may read {path}", hint=f"chmod 600 {path}")
-        return path.read_text().partition("\n")[0]
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read the password in {path}: {error}") from error

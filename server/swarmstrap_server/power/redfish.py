@@ -8,7 +8,8 @@ import sushy
 from sushy.exceptions import SushyError
 from sushy.resources.system.system import System
 
-from swarmstrap_server.power.driver import Deed, PowerFailed, in_thread, read_password
+from swarmstrap_server import secretfile
+from swarmstrap_server.power.driver import Deed, PowerFailed, in_thread
 from swarmstrap_server.power.orders import PowerState
 from swarmstrap_server.power.words import Redfish
 
@@ -68,7 +69,7 @@ class RedfishMachine:
         root = sushy.Sushy(
             words.address,
             username=words.username,
-            password=read_password(self._password),
+            password=secretfile.read(self._password).partition("\n")[0],
             verify=self._verify,
             server_side_retries=0,
             connect_timeout=_CONNECT_SECONDS,

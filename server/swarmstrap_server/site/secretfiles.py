@@ -4,16 +4,13 @@
 A server runs without them, and finds out when it wants to switch a node or to tell a hook.
 """
 
-import stat
 from collections.abc import Iterator
-from pathlib import Path
 
+from swarmstrap_server import secretfile
 from swarmstrap_server.power.words import Ipmi, Redfish
 from swarmstrap_server.site.reading import Site
 from swarmstrap_server.site.settings import Settings
 from swarmstrap_server.site.yamlfile import load
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def secret_file_problems(site: Site) -> list[str]:
@@ -21,7 +18,7 @@ def secret_file_problems(site: Site) -> list[str]:
     found = (
         f"{place}: {complaint}"
         for place, name in (*_of_hooks(site), *_of_nodes(site))
-        if (complaint := _complaint(site.paths.root, name))
+        if (complaint := secretfile.complaint(site.paths.root / name, name))
     )
     return list(dict.fromkeys(found))
 
@@ -39,15 +36,3 @@ def _of_nodes(site: Site) -> Iterator[tuple[str, str]]:
         if isinstance(power, Ipmi | Redfish):
             place = site.catalog.merged(name).place(("power", "password_file"))
             yield place, power.password_file
-
-
-def _complaint(root: Path, name: str) -> str:
-    try:
-        mode = (root / name).stat().st_mode
-    except OSError as error:
-        return f"{name} cannot be read: {error.strerror} (write the password into it)"
-    if not stat.S_ISREG(mode):
-        return f"{name} is not a file"
-    if mode & _OTHERS:
-        return f"{name} has mode {stat.S_IMODE(mode):o}, so others may read it (chmod 600 {name})"
-    return ""
