@@ -35,7 +35,7 @@ PICTURES = (
     Picture("swarm", "/swarm", whole=True),
     Picture("deployments", "/deployments", height=600),
     Picture("rollout", "/rollouts/{rollout}"),
-    Picture("deploy", "/deploy?nodes=n0016+n0032+n0048+n0064&image=debian:12.8&look=1", height=700),
+    Picture("deploy", "/deploy?nodes=n0016+n0032+n0048+n0064&image=debian:12.8&look=1", whole=True),
 )
 
 

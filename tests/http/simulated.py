@@ -34,6 +34,7 @@ from swarmstrap_server.swarm.seeder import Report
 from swarmstrap_server.swarm.seeding import Seeding
 
 RACK = 50
+OPERATOR = "night-shift"
 PAYLOAD = 14 * GiB
 # Bytes a second: 10 Gbit/s of the server, 1 Gbit/s of a node.
 UPLINK = 1_250_000_000
@@ -169,6 +170,7 @@ def courses(nodes: int, seed: int = 7) -> Iterator[Course]:
             ("look", chance.uniform(2, 4)),
             ("ask", 0.6),
             ("decide", 0.2),
+            ("say", 0.3),
             ("disks", chance.uniform(6, 14)),
             ("image", fetch),
             ("configure", chance.uniform(2, 5)),
@@ -239,18 +241,21 @@ def deploy(live: Live, nodes: int, seconds: float) -> None:
 
 
 def rollout(services: Services) -> str:
-    """The identifier of the rollout that what is under way is part of."""
+    """The identifier of the rollout that from now on has armed what is under way."""
     store = services.deployments.store
     ours = store.armed_with(next(iter(store.active())).id)
     arm = Arm(nodes=tuple(d.node for d in ours), image=ours[0].image, version=ours[0].version)
     made = Rollout(
         id="4be1c27a",
+        by=OPERATOR,
         order=Order(arm=arm),
         created=ours[0].armed_at,
         members=tuple(map(_member, ours)),
     )
     with store.transaction():
         Kept(store).save(made)
+        for one in ours:
+            store.save_deployment(replace(one, rollout=made.id))
     return made.id
 
 
@@ -307,7 +312,7 @@ def _armed(deployments: Deployments, nodes: int, now: float) -> Iterator[tuple[s
             continue
         order = Arm(nodes=(node,), image="debian", minutes=120)
         made = new_deployment(deployments.site, image.manifest, order, node, now, None)
-        yield node, replace(made, payload=PAYLOAD)
+        yield node, replace(made, payload=PAYLOAD, by=OPERATOR)
 
 
 def _earlier(deployments: Deployments, ordered: float, nodes: int) -> None:
@@ -322,7 +327,7 @@ def _earlier(deployments: Deployments, ordered: float, nodes: int) -> None:
                 deployments.site, image.manifest, order, node, ordered + when, None
             )
             whole = dataclasses.replace(way, fails=way.fails if rack else None, stops=None)
-            ended = whole.at(replace(made, payload=PAYLOAD), 5000.0)
+            ended = whole.at(replace(made, payload=PAYLOAD, by=OPERATOR), 5000.0)
             deployments.store.save_deployment(ended)
 
 
@@ -347,7 +352,7 @@ def tell_story(services: Services, node: str) -> None:
 def _story(plan: Plan, began: float) -> Iterator[Event]:
     """Up to the step that fetches the image, which has begun."""
     steps = [("look", "look at the hardware", 3.1), ("ask", "ask for the job", 0.4)]
-    steps += [("decide", "decide what to do", 0.1)]
+    steps += [("decide", "decide what to do", 0.1), ("say", f"say {len(plan.steps)} steps", 0.2)]
     steps += [
         (f"do/{phase(step)}/{place}", str(step), 0.4 + 0.7 * place)
         for place, step in enumerate(plan.steps, start=1)

@@ -21,6 +21,7 @@ from swarmstrap_server.api.auth import COOKIE
 from swarmstrap_server.api.table import ROUTES
 from swarmstrap_server.control.operator_wire import BASE, Arm, Role
 from swarmstrap_server.dashboard.pages import PAGES
+from swarmstrap_server.rollouts.values import Order, Pace
 
 SECONDS = 10.0
 TEMPLATES = Path(dashboard.__path__[0]) / "templates"
@@ -195,6 +196,56 @@ async def test_an_order_says_what_it_wipes_before_it_can_be_confirmed(live: Live
     assert {view.state for view in map(live.services.deployments.view, ("n1", "n2"))} == {"ready"}
 
 
+async def test_an_order_says_who_has_to_be_started_by_hand(live: Live) -> None:
+    visitor = Visitor(live, "operator")
+    form = {"nodes": "n1 n2 n3", "image": "tiny:1", "look": "1"}
+    _, text = await visitor.post("/deploy", minutes="45", **form)
+    assert "No power driver: n[1-3]." in text
+    assert "has to start these 3 from the network within 45 minutes" in text
+    _, text = await visitor.post("/deploy", power="off", **form)
+    assert "driver:" not in text
+    assert "Somebody has to start these 3 from the network" in text
+    groups = "groups:\n- {name: some, members: [n1, n2], power: {driver: wol}}\n"
+    (live.paths.root / "groups.yaml").write_text(groups)
+    _, text = await visitor.post("/deploy", actions="2", seconds="90", **form)
+    assert "The server switches on 2 of 3, at most 2 within 1:30." in text
+    assert "No power driver: n3." in text
+    assert "somebody has to start it from the network" in text
+
+
+async def test_the_form_orders_what_the_command_line_can(live: Live) -> None:
+    _, text = await Visitor(live, "operator").post(
+        "/deploy",
+        look="1",
+        nodes="n1",
+        image="tiny:1",
+        actions="4",
+        seconds="60",
+        at_once="8",
+        retries="3",
+        minutes="30",
+        verify="full",
+        finish="poweroff",
+        preserve="/srv /opt/own",
+        allow_older="1",
+    )
+    found = re.search(r'data-path="/api/v1/rollouts" data-body="(\{.*?\})" data-says', text)
+    assert found is not None
+    order = msgspec.json.decode(found[1], type=Order)
+    assert order.pace == Pace(actions=4, seconds=60.0, deploying=8)
+    assert order.retries == 3
+    assert order.arm == Arm(
+        nodes=("n1",),
+        image="tiny",
+        version="1",
+        finish="poweroff",
+        minutes=30,
+        preserve=("/srv", "/opt/own"),
+        allow_older=True,
+        verify="full",
+    )
+
+
 async def test_an_order_that_cannot_be_followed(live: Live) -> None:
     visitor = Visitor(live, "operator")
     for message, form in {
@@ -202,6 +253,8 @@ async def test_an_order_that_cannot_be_followed(live: Live) -> None:
         "no node is named": {"nodes": "", "image": "tiny:1"},
         "there is no image tniy": {"nodes": "n1", "image": "tniy:1"},
         "Invalid enum value 'upgrade'": {"nodes": "n1", "image": "tiny:1", "mode": "upgrade"},
+        "`$.pace.actions`": {"nodes": "n1", "image": "tiny:1", "actions": "0"},
+        "Expected `int`": {"nodes": "n1", "image": "tiny:1", "retries": "some"},
     }.items():
         _, text = await visitor.post("/deploy", look="1", **form)
         assert message in text

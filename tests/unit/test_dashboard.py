@@ -9,18 +9,21 @@ import pytest
 from msgspec.structs import replace
 from tests.unit import making
 
+from swarmstrap.limits import Demand, limit
 from swarmstrap.steps import Phase
 from swarmstrap.wire import Event
 from swarmstrap_server import dashboard
 from swarmstrap_server.control.nodes import PHASES, Deployment, node_state
 from swarmstrap_server.control.operator_wire import NodeView, Record
+from swarmstrap_server.dashboard import rollouts
+from swarmstrap_server.dashboard import timeline as timelines
 from swarmstrap_server.dashboard.cells import KINDS, LETTERS, MEANINGS, cell_of, kind_of_phase
-from swarmstrap_server.dashboard.charts import area, bars
+from swarmstrap_server.dashboard.charts import area, bars, ticks
 from swarmstrap_server.dashboard.fleet import fleet
 from swarmstrap_server.dashboard.nodes import stages, told
 from swarmstrap_server.dashboard.rates import KEPT_SECONDS, Rates, Sample
 from swarmstrap_server.dashboard.swarms import swarms
-from swarmstrap_server.dashboard.templating import duration, render
+from swarmstrap_server.dashboard.templating import duration, render, times
 from swarmstrap_server.dashboard.timeline import batches, timeline
 
 NOW = 1_800_000_000.0
@@ -180,6 +183,14 @@ def test_the_chart_ends_with_now_and_is_as_high_as_the_most() -> None:
     assert drawn.peers.split()[:2] == ["450.0,0.0", "900.0,50.0"]
 
 
+def test_the_chart_says_how_long_ago() -> None:
+    assert [(tick.x, tick.minutes) for tick in ticks(width=900)] == [
+        (0.0, 15),
+        (300.0, 10),
+        (600.0, 5),
+    ]
+
+
 def test_stages_tell_what_is_done_what_fails_and_what_is_ahead() -> None:
     failed = stages(deployment(state="failed", phase="disks", phases={"look": 2.0}))
     told = {stage.name: stage.status for stage in failed}
@@ -219,6 +230,26 @@ def test_what_ends_marks_the_line_that_began_it() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_how_near_a_fetch_came_to_its_limit() -> None:
+    assert times(limit(12.5, [Demand(resource="disk", seconds=10.0)])) == "1.25 × disk"
+    guessed = Demand(resource="node link", seconds=10.0, estimated=True)
+    assert times(limit(12.5, [guessed])) == "~1.25 × node link"
+    assert times(None) == "–"
+
+
+def test_each_state_of_a_bar_is_named_beside_its_colour() -> None:
+    nodes = [
+        deployment(state, state=state, armed_at=NOW) for state in ("deployed", "failed", "active")
+    ]
+    shown = render("parts/batches.html", history=rollouts.history((), (), nodes, NOW))
+    drawn = re.findall(r'<rect data-state="(\w+)"', shown)
+    assert drawn == re.findall(r'<i class="key" data-state="(\w+)"></i>1 (?=\1<)', shown)
+    assert "<td>–</td>" in shown
+    style = (ROOM / "static" / "dashboard.css").read_text()
+    coloured = set(re.findall(r'\[data-state="(\w+)"\](?=[^{]*\{ --fill)', style))
+    assert coloured == {*timelines.STATES, *rollouts.STATES}
 
 
 def test_what_a_node_says_cannot_become_markup() -> None:

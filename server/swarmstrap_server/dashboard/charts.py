@@ -10,6 +10,7 @@ from swarmstrap_server.dashboard.rates import KEPT_SECONDS, Sample
 
 # So that a chart never has one point per pixel of a phone.
 _MOST_POINTS = 200
+_TICK_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,14 @@ class Area:
     seeder: str
     peers: str
     top: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """`minutes` before now, `x` from the left."""
+
+    x: float
+    minutes: int
 
 
 def bars(deployment: Deployment, longest: float, now: float) -> tuple[Bar, ...]:
@@ -56,6 +65,12 @@ def took(deployment: Deployment, now: float) -> float:
 
 def _under_way(deployment: Deployment, now: float) -> float:
     return max(0.0, took(deployment, now) - sum(deployment.phases.values()))
+
+
+def ticks(*, width: int) -> tuple[Tick, ...]:
+    """Of the time that `area` shows, every five minutes from the left edge; now has none."""
+    times = range(int(KEPT_SECONDS), 0, -_TICK_SECONDS)
+    return tuple(Tick(width * (KEPT_SECONDS - time) / KEPT_SECONDS, time // 60) for time in times)
 
 
 def area(samples: Sequence[Sample], now: float, *, width: int, height: int) -> Area:

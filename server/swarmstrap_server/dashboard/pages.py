@@ -11,7 +11,7 @@ from swarmstrap_server.app import Services
 from swarmstrap_server.control.access import Principal
 from swarmstrap_server.control.logs import newest_log
 from swarmstrap_server.control.operator_wire import Role
-from swarmstrap_server.dashboard.charts import area
+from swarmstrap_server.dashboard.charts import area, ticks
 from swarmstrap_server.dashboard.fleet import fleet
 from swarmstrap_server.dashboard.images import images_page
 from swarmstrap_server.dashboard.nodes import node_page
@@ -130,6 +130,7 @@ def _swarm(look: Look) -> Values:
         "swarms": _swarms(look),
         "rate": rates.now,
         "area": area(tuple(rates.samples), look.now, width=width, height=height),
+        "ticks": ticks(width=width),
     }
 
 

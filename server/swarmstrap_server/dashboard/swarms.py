@@ -8,6 +8,7 @@ from itertools import groupby
 from swarmstrap.limits import Limit
 from swarmstrap_server.control.limits import node_limit, run_of
 from swarmstrap_server.control.nodes import Deployment
+from swarmstrap_server.dashboard.nodes import DemandBar, demands
 from swarmstrap_server.dashboard.rates import Rates
 
 _SLOWEST = 10
@@ -43,6 +44,7 @@ class Swarm:
     from_peers: int
     progress: float
     limit: Limit | None
+    demands: tuple[DemandBar, ...]
     spread: tuple[int, ...]
     slowest: tuple[Fetching, ...]
 
@@ -72,6 +74,7 @@ def swarms(
 
 def _swarm(nodes: list[Deployment], rates: Rates, piece_length: Callable[[int], int]) -> Swarm:
     payload = nodes[0].payload
+    limit = run_of(nodes).limit
     piece = piece_length(payload)
     fetching = [_fetching(d, rates) for d in nodes if d.phase == "image" and not d.fetched]
     return Swarm(
@@ -84,7 +87,8 @@ def _swarm(nodes: list[Deployment], rates: Rates, piece_length: Callable[[int], 
         from_seeder=sum(d.from_seeder for d in nodes),
         from_peers=sum(d.from_peers for d in nodes),
         progress=sum(map(_part, nodes)) / len(nodes),
-        limit=run_of(nodes).limit,
+        limit=limit,
+        demands=demands(limit) if limit else (),
         spread=_spread(fetching),
         slowest=tuple(sorted(fetching, key=_lateness)[:_SLOWEST]),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jinja2
 
+from swarmstrap.limits import Limit
 from swarmstrap.units import human
 from swarmstrap_server.times import time_of_day
 
@@ -34,6 +35,7 @@ def _environment() -> jinja2.Environment:
         duration=duration,
         human=lambda size: human(int(size)),
         share=share,
+        times=times,
     )
     return environment
 
@@ -58,3 +60,10 @@ def duration(seconds: float) -> str:
 def share(part: float) -> str:
     """In per cent; what is not all of it does not look as if it were."""
     return f"{part:.1%}" if 0.99 < part < 1.0 else f"{part:.0%}"
+
+
+def times(limit: Limit | None) -> str:
+    """How near a fetch came to what binds it, as 1.01 × node link."""
+    if limit is None:
+        return "–"
+    return f"{'~' if limit.estimated else ''}{limit.ratio:.2f} × {limit.resource}"

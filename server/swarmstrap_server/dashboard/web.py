@@ -121,7 +121,9 @@ async def _deploy(request: web.Request, principal: Principal) -> web.Response:
     services = request.app[SERVICES]
     given = await request.post() if request.method == "POST" else request.query
     try:
-        wanted = msgspec.convert({key: str(value) for key, value in given.items()}, Wanted)
+        # A field that was left empty says nothing; all that a form has is text.
+        filled = {key: str(value) for key, value in given.items() if value}
+        wanted = msgspec.convert(filled, Wanted, strict=False)
     except msgspec.ValidationError as error:
         raise BadInput(f"the form cannot be used: {error}") from error
     frame = frame_of(services, principal, "/deploy", "")
