@@ -49,6 +49,18 @@ async def test_who_comes_while_others_still_follow_what_ended_hears(
             assert await hears(live, watch)
 
 
+async def test_who_comes_as_the_last_one_leaves_hears(live: Live, watch: Watch) -> None:
+    leaving = watch.follow()
+    await leaving.__aenter__()
+    left = asyncio.create_task(leaving.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    assert not left.done()
+    async with watch.follow():
+        await left
+        assert not watch.ended
+        assert await hears(live, watch)
+
+
 async def test_a_failure_is_said_and_who_connects_again_hears(
     live: Live, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -66,8 +66,9 @@ class Watch:
         finally:
             self._followers -= 1
             if not self._followers and self._task is not None:
-                self._task.cancel()
-                await asyncio.gather(self._task, return_exceptions=True)
+                task, self._task = self._task, None  # who comes meanwhile begins another
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def changed(self, seen: int, seconds: float) -> None:
         """Returns as soon as `version` is not `seen` any more, or after so many seconds."""
