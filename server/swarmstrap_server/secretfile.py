@@ -22,13 +22,19 @@ def complaint(path: Path, shown: str) -> str:
     return ""
 
 
-def read(path: Path) -> str:
-    """Without the end of its line; raises BadInput for a file that others may read, too."""
+def read_bytes(path: Path) -> bytes:
+    """As it is; raises BadInput for a file that others may read, too."""
     if wrong := complaint(path, str(path)):
         raise BadInput(wrong)
     try:
-        return path.read_text().rstrip("\r\n")
+        return path.read_bytes()
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read(path: Path) -> str:
+    """Text without the end of its line; raises BadInput as `read_bytes` does."""
+    try:
+        return read_bytes(path).decode().replace("\r\n", "\n").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is not text: {error.reason}") from error

@@ -131,5 +131,5 @@ class Webhooks:
         site = self._site()
         for hook in site.settings.webhooks:
             if hook.url == url:
-                return secretfile.read(site.paths.root / hook.secret_file).strip().encode()
+                return secretfile.read_bytes(site.paths.root / hook.secret_file).strip()
         raise BadInput("the site has no such webhook any more")

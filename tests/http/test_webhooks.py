@@ -120,6 +120,15 @@ async def test_a_failure_is_told_and_signed(live: Live, ear: Ear) -> None:
     assert live.services.webhooks.pending == 0
 
 
+async def test_a_secret_need_not_be_text(live: Live, ear: Ear) -> None:
+    (live.paths.root / "keys" / "hook").write_bytes(b"\xff\xfe")
+    async with listening(ear):
+        await fails(live)
+        live.services.upkeep.tick()
+        await settled(live, 1)
+    assert outcomes(live) == [(1, "answered 204", False)]
+
+
 async def test_nobody_listens_and_then_somebody_does(live: Live, ear: Ear) -> None:
     await fails(live)
     live.services.upkeep.tick()
