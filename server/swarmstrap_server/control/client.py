@@ -57,6 +57,7 @@ _KINDS: dict[int, type[SwarmstrapError]] = {
     404: BadInput,
     409: Refused,
     422: BadInput,
+    429: Unreachable,
     503: Unreachable,
 }
 
