@@ -14,6 +14,7 @@ from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Untrusted
 from swarmstrap.wire import Problem
 from swarmstrap_server.control.access import Access
 from swarmstrap_server.control.deployments import Deployments
+from swarmstrap_server.control.tries import Tries
 from swarmstrap_server.dashboard.rates import Rates
 from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.metrics import Metrics
@@ -56,6 +57,7 @@ class Services:
     upkeep: Upkeep
     members: dict[str, str]
     rates: Rates = field(default_factory=Rates)
+    tries: Tries = field(default_factory=lambda: Tries(time.monotonic))
 
     def unlimited_seeders(self, infohash: str) -> int:
         """How many of the site's seeders serve this image now, but for a server with a limit."""

@@ -27,6 +27,7 @@ from swarmstrap_server.commands import show as cli_show
 from swarmstrap_server.commands import site as cli_site
 from swarmstrap_server.commands import status as cli_status
 from swarmstrap_server.commands import tokens as cli_tokens
+from swarmstrap_server.commands import webhooks as cli_webhooks
 from swarmstrap_server.commands import why as cli_why
 from swarmstrap_server.commands.exits import Exit, exit_of
 from swarmstrap_server.stopping import end_in_order
@@ -93,6 +94,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_seed.add_commands(commands)
     cli_status.add_commands(commands)
     cli_tokens.add_commands(commands)
+    cli_webhooks.add_commands(commands)
     cli_completion.add_commands(commands)
     return parser
 

@@ -5,6 +5,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
@@ -20,6 +21,7 @@ from swarmstrap_server.control.announcing import (
     of_rollout,
 )
 from swarmstrap_server.control.nodes import Deployment
+from swarmstrap_server.control.operator_wire import Delivery, Hook
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.metrics import Metrics
 from swarmstrap_server.rollouts.values import Rollout
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _SECONDS = aiohttp.ClientTimeout(total=10.0)
 _ALL = 16
+# Of each hook.
+_SHOWN = 20
 _KEPT_SECONDS = 30 * 86400.0
 
 
@@ -54,6 +58,38 @@ class Webhooks:
     def pending(self) -> int:
         row = self._store.execute("SELECT COUNT(*) FROM deliveries WHERE due IS NOT NULL")
         return int(row.fetchone()[0])
+
+    def hooks(self) -> list[Hook]:
+        """Those of the site in its order, then others of which deliveries are kept."""
+        declared = {hook.url: hook.events for hook in self._site().settings.webhooks}
+        rows = self._store.execute("SELECT DISTINCT url FROM deliveries ORDER BY url").fetchall()
+        urls = dict.fromkeys((*declared, *(url for (url,) in rows)))
+        return [
+            Hook(
+                url=_without_user(url),
+                events=declared.get(url, ()),
+                in_site=url in declared,
+                deliveries=self._deliveries(url),
+            )
+            for url in urls
+        ]
+
+    def _deliveries(self, url: str) -> tuple[Delivery, ...]:
+        query = (
+            "SELECT id, made, attempts, due, outcome FROM deliveries WHERE url = ? "
+            "ORDER BY made DESC, id LIMIT ?"
+        )
+        return tuple(
+            Delivery(
+                id=key,
+                made=made,
+                attempts=attempts,
+                next_try=due,
+                delivered=due is None and outcome.startswith("answered 2"),
+                outcome=outcome,
+            )
+            for key, made, attempts, due, outcome in self._store.execute(query, url, _SHOWN)
+        )
 
     def ended(self, deployments: Sequence[Deployment]) -> None:
         for deployment in deployments:
@@ -133,3 +169,9 @@ class Webhooks:
             if hook.url == url:
                 return secretfile.read_bytes(site.paths.root / hook.secret_file).strip()
         raise BadInput("the site has no such webhook any more")
+
+
+def _without_user(url: str) -> str:
+    """A name and password before the host are a secret."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

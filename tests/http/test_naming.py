@@ -5,10 +5,11 @@ import asyncio
 import json
 
 import pytest
+from msgspec.structs import replace
 from tests.http.conftest import Live, register
 
 from swarmstrap_server.control.operator_wire import Arm, NodeView
-from swarmstrap_server.rollouts.values import Order
+from swarmstrap_server.rollouts.values import NewReservation, Order, Pace
 
 Capture = pytest.CaptureFixture[str]
 STRANGER, OTHER = "52:54:00:aa:bb:cc", "52:54:00:aa:bb:dd"
@@ -88,7 +89,9 @@ async def test_a_rollout_goes_along_with_a_new_name(live: Live) -> None:
     order = Order(arm=Arm(nodes=("web1",), image="tiny"), power=False)
     begun = await asyncio.to_thread(live.operator.deploy, order)
     assert await live.command("node", "name", "web1", "web2") == 0
-    assert [member.node for member in live.services.rollouts.rollout(begun.id).members] == ["web2"]
+    renamed = live.services.rollouts.rollout(begun.id)
+    assert [member.node for member in renamed.members] == ["web2"]
+    assert renamed.order.arm.nodes == ("web2",)
     live.services.rollouts.tick()
     found = live.services.rollouts.latest_of("web2")
     assert found is not None
@@ -98,6 +101,46 @@ async def test_a_rollout_goes_along_with_a_new_name(live: Live) -> None:
         begun.members[0].deployment,
     )
     assert live.services.rollouts.latest_of("web1") is None
+
+
+async def test_a_member_that_a_file_names_before_its_turn_is_armed(live: Live) -> None:
+    old = (await live.api.register(register(STRANGER), patience=0)).node
+    assert await live.command("node", "name", old, "web1") == 0
+    rollouts, deployments = live.services.rollouts, live.services.deployments
+    one_at_a_time = Order(
+        arm=Arm(nodes=("n1", "web1"), image="tiny"), power=False, pace=Pace(deploying=1)
+    )
+    begun = rollouts.start(one_at_a_time, "test")
+    assert [m.state for m in begun.members] == ["booting", "waiting"]
+    with (live.paths.root / "nodes" / "lab.yaml").open("a") as nodes:
+        nodes.write(f"- {{name: db1, mac: {STRANGER}}}\n")
+    deployments.disarm(["n1"])
+    rollouts.tick()
+    after = rollouts.rollout(begun.id)
+    assert [(m.node, m.state) for m in after.members] == [("n1", "failed"), ("db1", "booting")]
+    assert after.order.arm.nodes == ("n1", "db1")
+    assert deployments.view("db1").state == "armed"
+
+
+async def test_a_reservation_goes_along_with_a_new_name(live: Live) -> None:
+    (live.paths.root / "groups.yaml").write_text("groups:\n- {name: pool, image: tiny}\n")
+    await read(live)
+    old = (await live.api.register(register(STRANGER), patience=0)).node
+    assert await live.command("node", "name", old, "web1", "--groups", "pool") == 0
+    order = Order(arm=Arm(nodes=("web1",), image="tiny"), power=False)
+    until = live.clock.now + 3600
+    made = live.services.reservations.reserve(NewReservation(order=order, until=until), "ada")
+    assert await live.command("node", "name", "web1", "web2", "--groups", "pool") == 0
+    to_web2 = replace(made.order, arm=replace(made.order.arm, nodes=("web2",)))
+    held = live.services.reservations.lent.holder("web2")
+    assert held == replace(made, nodes=("web2",), left=("web2",), order=to_web2)
+    assert live.services.reservations.lent.holder("web1") is None
+    live.clock.now = until
+    live.services.reservations.tick()
+    (ended,) = live.services.reservations.lent.latest()
+    assert (ended.left, ended.reason) == ((), "")
+    back = live.services.rollouts.rollout(ended.returns[0])
+    assert [member.node for member in back.members] == ["web2"]
 
 
 @pytest.mark.parametrize("name", ["web1", "100", "true"])

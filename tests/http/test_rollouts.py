@@ -4,20 +4,20 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import pytest
 from tests.http.api import make_api
 from tests.http.conftest import CLAIM, MAC, Live, register, serving
+from tests.http.machines import Machines
 
 from swarmstrap import wire
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.wire import Event
 from swarmstrap_server import cli
 from swarmstrap_server.commands.exits import Exit
-from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.control.operator_wire import Arm, Naming
 from swarmstrap_server.control.retention import Retention
 from swarmstrap_server.power.orders import PowerOrder
 from swarmstrap_server.power.switching import Waits
@@ -29,43 +29,6 @@ from swarmstrap_server.site.settings import Events
 Capture = pytest.CaptureFixture[str]
 SECONDS = 20.0
 MACS = {"n1": MAC, "n2": "52:54:00:00:00:02", "n3": "52:54:00:00:00:03"}
-
-
-@dataclass(frozen=True)
-class Machines:
-    """A file for each node: `on` or `off`, or absent for a BMC that does not answer."""
-
-    folder: Path
-
-    def state(self, node: str) -> str:
-        return (self.folder / node).read_text().strip()
-
-    def put(self, node: str, state: str) -> None:
-        (self.folder / node).write_text(state)
-
-    def unplug(self, node: str) -> None:
-        (self.folder / node).unlink()
-
-    def asked(self, node: str) -> list[str]:
-        """What was asked of it, in order, but for its state."""
-        noted = self.folder / f"{node}.asked"
-        return noted.read_text().split() if noted.exists() else []
-
-    def words(self) -> str:
-        """The `power` of a group, as YAML."""
-        script = self.folder / "bmc"
-        script.write_text(
-            "#!/bin/sh\n"
-            'cd "$(dirname "$0")" || exit 1\n'
-            'test -e "$1" || { echo "$1 does not answer" >&2; exit 1; }\n'
-            'test "$2" = state && exec cat "$1"\n'
-            'echo "$2" >>"$1.asked"\n'
-            'case $2 in on) echo on >"$1" ;; off | kill) echo off >"$1" ;; esac\n'
-        )
-        script.chmod(0o755)
-        deeds = ("on", "off", "kill", "state", "network")
-        lines = (f'    {deed}: ["{script}", "{{name}}", {deed}]' for deed in deeds)
-        return "  power:\n    driver: exec\n" + "\n".join(lines) + "\n"
 
 
 @pytest.fixture
@@ -123,6 +86,26 @@ def install(live: Live, node: str, result: str = "success") -> None:
         result="fail" if result == "fail" else "success",
     )
     deployments.feed.take(deployment, wire.Events(events=(event,)), live.clock.now)
+
+
+@pytest.mark.parametrize("switching", [False, True])
+async def test_a_node_that_gets_a_name_while_it_is_switched_on_is_awaited(
+    live: Live, machines: Machines, *, switching: bool
+) -> None:
+    deployments = live.services.deployments
+    old = deployments.register(register("52:54:00:aa:bb:cc"), "").node
+    deployments.name_node(old, Naming(name="web1"))
+    machines.put("web1", "off")
+    machines.put("web2", "off")
+    begun = live.services.rollouts.start(order("web1"), "test")
+    assert states(begun) == {"web1": "powering"}
+    if switching:
+        await asyncio.sleep(0)  # the BMC is asked under the first name
+    deployments.name_node("web1", Naming(name="web2"))
+    await until(live, "power", lambda: states(now(live, begun.id)) == {"web2": "booting"})
+    assert machines.asked("web1" if switching else "web2") == ["network", "on"]
+    assert machines.asked("web2" if switching else "web1") == []
+    assert now(live, begun.id).members[0].tries == 1
 
 
 async def test_nodes_are_armed_switched_on_and_followed_to_the_end(

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from tests.http.agents import begin
+from tests.http.api import make_api
 from tests.http.conftest import ADDRESS, Live, free_ports
 
 from swarmstrap.wire import Event, Events
@@ -145,6 +146,37 @@ async def test_nobody_listens_and_then_somebody_does(live: Live, ear: Ear) -> No
     assert outcomes(live) == [(2, "answered 204", False)]
 
 
+async def test_operators_see_what_became_of_each(
+    live: Live, ear: Ear, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"http://{ADDRESS}:{ear.port}/hook"
+    assert await live.command("webhooks") == 0
+    assert "nothing sent yet" in capsys.readouterr().out
+    await fails(live)
+    live.services.upkeep.tick()
+    await settled(live, 1)
+    (hook,) = await asyncio.to_thread(live.operator.webhooks)
+    assert (hook.url, hook.events, hook.in_site) == (url, ("deployment.failed",), True)
+    (waiting,) = hook.deliveries
+    due = live.clock.now + DELAYS[0]
+    assert (waiting.attempts, waiting.next_try, waiting.delivered) == (1, due, False)
+    ear.status = 500
+    async with listening(ear):
+        for tries, delay in enumerate(DELAYS, start=2):
+            live.clock.now += delay
+            live.services.upkeep.tick()
+            await settled(live, tries)
+    (given_up,) = (await asyncio.to_thread(live.operator.webhooks))[0].deliveries
+    assert (given_up.next_try, given_up.delivered) == (None, False)
+    assert given_up.outcome == "answered 500"
+    answer = await make_api(live).ask("GET", "/webhooks", "operator")
+    assert answer.status == 200
+    assert SECRET.decode() not in str(answer.value)
+    assert "keys/hook" not in str(answer.value)
+    assert await live.command("webhooks", "--json") == 0
+    assert msgspec.json.decode(capsys.readouterr().out) == answer.value
+
+
 async def test_a_hook_that_always_refuses_is_given_up(live: Live, ear: Ear) -> None:
     ear.status = 500
     async with listening(ear):
@@ -190,3 +222,14 @@ async def test_what_a_hook_did_not_ask_for_it_is_not_told(live: Live, ear: Ear) 
 
 def test_the_last_try_has_no_next() -> None:
     assert [next_try(tries, 100.0) for tries in (1, len(DELAYS) + 1)] == [105.0, None]
+
+
+async def test_a_password_in_a_url_is_not_shown(live: Live) -> None:
+    (live.paths.root / "keys" / "hook").write_bytes(SECRET)
+    with live.paths.settings.open("a") as settings:
+        settings.write(
+            "webhooks: [{url: 'https://ann:pass@chat.example/hook', secret_file: keys/hook}]\n"
+        )
+    live.services.deployments.reload()
+    (hook,) = await asyncio.to_thread(live.operator.webhooks)
+    assert hook.url == "https://chat.example/hook"

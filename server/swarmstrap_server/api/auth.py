@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Who makes a request: the socket's owner, a bearer token, or the cookie of a login."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from aiohttp import web
 
 from swarmstrap.errors import Untrusted
-from swarmstrap_server.api.problems import Anonymous, Forbidden
+from swarmstrap_server.api.problems import Anonymous, Forbidden, TooManyTries
 from swarmstrap_server.app import SERVICES
 from swarmstrap_server.control.access import LOGIN_SECONDS, Principal
 from swarmstrap_server.control.operator_wire import Role
+
+T = TypeVar("T")
 
 # Whether the app listens on the Unix socket, whose mode says who may open it.
 LOCAL = web.AppKey("LOCAL", bool)
@@ -18,9 +23,12 @@ OWNER = Principal("the socket", "admin", "socket")  # which cannot be a token's 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def demand(request: web.Request, role: Role) -> Principal:
-    """Who asks, if that may do what `role` may; raises Anonymous or Forbidden."""
-    principal = principal_of(request)
+def demand(request: web.Request, role: Role, *, again: bool = False) -> Principal:
+    """Who asks, if that may do what `role` may; raises Anonymous, TooManyTries or Forbidden.
+
+    With `again`, for a stream that was let in, no pause counts: others may be wrong meanwhile.
+    """
+    principal = principal_of(request, again=again)
     if not principal.may(role):
         raise Forbidden(
             f"{principal.name} is {principal.role}, and {request.method} {request.path} is for "
@@ -30,16 +38,18 @@ def demand(request: web.Request, role: Role) -> Principal:
     return principal
 
 
-def principal_of(request: web.Request) -> Principal:
-    """Raises Anonymous when nobody known asks, Forbidden when another site's page does."""
+def principal_of(request: web.Request, *, again: bool = False) -> Principal:
+    """Raises Anonymous when nobody known asks, TooManyTries when too often with a wrong token,
+    Forbidden when another site's page does.
+    """
     if request.app[LOCAL]:
         return OWNER
     access = request.app[SERVICES].access
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return _tried(request, access.by_token, secret.strip(), again=again)
     cookie = request.cookies.get(COOKIE, "")
     try:
-        if scheme.lower() == "bearer":
-            return access.by_token(secret.strip())
         if not cookie:
             raise Untrusted(f"{request.path} needs a token", hint="swarmstrap token add makes one")
         principal = access.by_login(cookie)
@@ -47,6 +57,21 @@ def principal_of(request: web.Request) -> Principal:
         raise Anonymous(error.message, hint=error.hint) from error
     _check_origin(request)
     return principal
+
+
+def _tried(request: web.Request, look: Callable[[str], T], token: str, *, again: bool = False) -> T:
+    """What `look` makes of the token; raises Anonymous, and TooManyTries without a look."""
+    tries, address = request.app[SERVICES].tries, request.remote or ""
+    if not again and (seconds := tries.pause(address)):
+        raise TooManyTries(seconds)
+    try:
+        found = look(token)
+    except Untrusted as error:
+        tries.refused(address)
+        raise Anonymous(error.message, hint=error.hint) from error
+    if not again:
+        tries.accepted(address)
+    return found
 
 
 def _check_origin(request: web.Request) -> None:
@@ -61,12 +86,11 @@ def _check_origin(request: web.Request) -> None:
 
 
 def log_in(request: web.Request, response: web.StreamResponse, token: str) -> None:
-    """Gives the browser a cookie for `token`; raises Anonymous, or Forbidden for another's page."""
+    """Gives the browser a cookie for `token`; raises Anonymous or TooManyTries, or Forbidden for
+    another's page.
+    """
     _check_origin(request)
-    try:
-        cookie = request.app[SERVICES].access.login(token.strip())
-    except Untrusted as error:
-        raise Anonymous(error.message, hint=error.hint) from error
+    cookie = _tried(request, request.app[SERVICES].access.login, token.strip())
     response.set_cookie(
         COOKIE,
         cookie,

@@ -27,6 +27,7 @@ _PROBLEMS = {
     "404": "There is no such thing.",
     "409": "Refused in the present state.",
     "422": "The request contradicts an earlier one.",
+    "429": "Too many wrong tokens came from this address; Retry-After has the seconds to wait.",
 }
 
 

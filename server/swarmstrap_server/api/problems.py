@@ -2,6 +2,7 @@
 """Every error of the API is an `application/problem+json` of RFC 9457; `hint` is our extension."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -33,9 +34,21 @@ class Unusable(BadInput):
     """The request is well formed and contradicts an earlier one."""
 
 
+class TooManyTries(SwarmstrapError):
+    """Wrong tokens came from the same address; the next is looked at in so many `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = math.ceil(seconds)
+        super().__init__(
+            f"too many wrong tokens from this address: the next is looked at in {self.seconds} s",
+            hint="wait, and see swarmstrap token ls",
+        )
+
+
 # The first that fits counts. Each has an anchor in the page at /api/.
 KINDS: tuple[tuple[type[SwarmstrapError], HTTPStatus, str], ...] = (
     (Anonymous, HTTPStatus.UNAUTHORIZED, "nobody known asks"),
+    (TooManyTries, HTTPStatus.TOO_MANY_REQUESTS, "too many wrong tokens"),
     (Forbidden, HTTPStatus.FORBIDDEN, "the role does not allow it"),
     (NotFound, HTTPStatus.NOT_FOUND, "there is no such thing"),
     (Unusable, HTTPStatus.UNPROCESSABLE_ENTITY, "the request contradicts an earlier one"),
@@ -74,7 +87,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except SwarmstrapError as error:
         log.info("%s %s from %s: %s", request.method, request.path, request.remote, error)
-        return answer(problem_of(error))
+        response = answer(problem_of(error))
+        if isinstance(error, TooManyTries):
+            response.headers["Retry-After"] = str(error.seconds)
+        return response
     except web.HTTPError as error:  # of aiohttp: no such path, method not allowed, too large
         return _plain(HTTPStatus(error.status), f"{request.method} {request.path}", error)
     except Exception as error:

@@ -71,7 +71,7 @@ async def _kept_alive(
         with contextlib.suppress(ConnectionError, Anonymous, Forbidden):
             while True:
                 await asyncio.sleep(_ALIVE_SECONDS)
-                demand(call.request, call.route.role)
+                demand(call.request, call.route.role, again=True)
                 await response.write(b":\n\n")
         listener.end()
 

@@ -15,6 +15,7 @@ from swarmstrap_server.api import (
     status,
     stream,
     tokens,
+    webhooks,
     why,
 )
 from swarmstrap_server.api.route import Route
@@ -32,6 +33,7 @@ ROUTES: tuple[Route, ...] = (
     *why.ROUTES,
     *images.ROUTES,
     *stream.ROUTES,
+    *webhooks.ROUTES,
     *tokens.ROUTES,
     *reference.ROUTES,
 )

@@ -20,6 +20,7 @@ from swarmstrap_server.control.operator_wire import (
     Arm,
     DeploymentsPage,
     Disarm,
+    Hook,
     MadeToken,
     Named,
     Naming,
@@ -57,6 +58,7 @@ _KINDS: dict[int, type[SwarmstrapError]] = {
     404: BadInput,
     409: Refused,
     422: BadInput,
+    429: Unreachable,
     503: Unreachable,
 }
 
@@ -153,6 +155,9 @@ class Operator:
 
     def end_reservation(self, key: str) -> Reservation:
         return self._ask("POST", f"/reservations/{quote(key, safe='')}/end", Reservation)
+
+    def webhooks(self) -> list[Hook]:
+        return self._ask("GET", "/webhooks", list[Hook])
 
     def power(self, order: PowerOrder) -> list[PowerResult]:
         """Waits as long as machines may take."""

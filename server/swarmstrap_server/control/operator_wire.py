@@ -178,6 +178,30 @@ class MadeToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     token: str
 
 
+class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One message to one hook, written when it was `made`. `next_try` is None when none follows:
+    it was `delivered`, or given up. `outcome` is that of the last try, empty before the first.
+    """
+
+    id: str
+    made: float
+    attempts: int
+    next_try: float | None
+    delivered: bool
+    outcome: str
+
+
+class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A webhook and its last deliveries, newest first. No `events` means all of them; `in_site`
+    says whether the site has it still.
+    """
+
+    url: str
+    events: tuple[str, ...]
+    in_site: bool
+    deliveries: tuple[Delivery, ...]
+
+
 class ProblemDetails(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """RFC 9457, extended by `hint`, which is what to do. `type` is a path of this server that
     explains this kind of problem; `detail` says what was wrong this time.

@@ -12,7 +12,7 @@ from aiohttp import web
 from swarmstrap.errors import BadInput, SwarmstrapError
 from swarmstrap_server.api.auth import demand
 from swarmstrap_server.api.login import LOGIN
-from swarmstrap_server.api.problems import Anonymous, Forbidden, problem_of
+from swarmstrap_server.api.problems import Anonymous, Forbidden, TooManyTries, problem_of
 from swarmstrap_server.app import SERVICES
 from swarmstrap_server.control.access import Principal
 from swarmstrap_server.control.operator_wire import Role
@@ -69,6 +69,8 @@ def _guarded(role: Role, show: Showing) -> Handler:
             return await show(request, demand(request, role))
         except Anonymous:
             return web.Response(status=303, headers={"Location": LOGIN, **_HEADERS})
+        except TooManyTries:
+            raise
         except SwarmstrapError as error:
             problem = problem_of(error)
             return _html(
@@ -105,7 +107,7 @@ def _streaming(page: Page) -> Handler:
         with contextlib.suppress(ConnectionResetError, Anonymous, Forbidden):
             async with contextlib.aclosing(follow(page, frame, look, look.watch)) as messages:
                 async for message in messages:
-                    demand(request, "viewer")
+                    demand(request, "viewer", again=True)
                     await response.write(message)
         return response
 

@@ -151,35 +151,46 @@ class Rollouts:
             log.info("rollout %s ended: %d of %d", rollout.id, good, len(rollout.members))
 
     def _start(self, key: str, nodes: Sequence[str]) -> None:
-        armed = self._arm(key, nodes)
+        members = self._live[key].members
+        armed = self._arm(key, [place for place, m in enumerate(members) if m.node in nodes])
         self._change(key, lambda rollout: machine.armed(rollout, armed))
         switched = {m.node for m in self._live[key].members if m.switched}
         for deployment in armed:
-            node = deployment.node
-            if node in switched:
-                task = asyncio.ensure_future(self._switch(key, node))
-                self._switching[key, node] = task
-                task.add_done_callback(partial(self._switched, (key, node)))
+            if deployment.node in switched:
+                task = asyncio.ensure_future(self._switch(key, deployment))
+                self._switching[key, deployment.id] = task
+                task.add_done_callback(partial(self._switched, (key, deployment.id)))
 
-    def _arm(self, key: str, nodes: Sequence[str]) -> list[Deployment]:
-        """Those that could be; one that cannot is no reason to leave the others."""
+    def _arm(self, key: str, places: Sequence[int]) -> list[Deployment]:
+        """Those that could be; one that cannot is no reason to leave the others. Members go by
+        their places: arming reads the site, which may call them otherwise from then on.
+        """
+        nodes = self._nodes_at(key, places)
         rollout = self._live[key]
-        order = replace(rollout.order.arm, nodes=tuple(nodes))
+        order = replace(rollout.order.arm, nodes=nodes)
         try:
             return self._deployments.arm(order, by=rollout.by, rollout=key)
         except SwarmstrapError as error:
-            if len(nodes) > 1:
-                return [one for node in nodes for one in self._arm(key, [node])]
+            if len(places) > 1:
+                return [one for place in places for one in self._arm(key, [place])]
+            if self._nodes_at(key, places) != nodes:
+                return self._arm(key, places)
             self._fail(key, nodes[0], error, final=True)
             return []
 
-    async def _switch(self, key: str, node: str) -> None:
+    def _nodes_at(self, key: str, places: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self._live[key].members[place].node for place in places)
+
+    async def _switch(self, key: str, deployment: Deployment) -> None:
+        """The node may get another name before, and meanwhile."""
         try:
-            await self._switchboard.start(node)
+            await self._switchboard.start(self._deployments.current(deployment).node)
         except SwarmstrapError as error:
+            node = self._deployments.current(deployment).node
             self._fail(key, node, error, final=isinstance(error, BadInput | Refused))
             return
         now = self._deployments.clock()
+        node = self._deployments.current(deployment).node
         kind = self._switchboard.kind(node)
         self._deployments.feed.note(node, "power", f"switched on by {kind}", now)
         self._change(key, lambda rollout: machine.switched(rollout, node, now))
@@ -189,7 +200,7 @@ class Rollouts:
             del self._switching[at]
         self._wake.set()
         if not task.cancelled() and task.exception() is not None:
-            log.error("switching %s failed", at[1], exc_info=task.exception())
+            log.error("switching for %s failed", at[1], exc_info=task.exception())
 
     def _fail(self, key: str, node: str, error: SwarmstrapError, *, final: bool) -> None:
         now, text, hint = self._deployments.clock(), error.message, error.hint
@@ -199,9 +210,9 @@ class Rollouts:
 
     def _forget_switching(self, rollout: Rollout) -> None:
         """A node that came by itself, or was given up, is not switched under its feet."""
-        for member in rollout.members:
-            task = self._switching.get((rollout.id, member.node))
-            if task is not None and member.state != "powering":
+        awaited = {m.deployment for m in rollout.members if m.state == "powering"}
+        for (key, deployment), task in self._switching.items():
+            if key == rollout.id and deployment not in awaited:
                 task.cancel()
 
     def _take_back(self, key: str) -> None:
