@@ -191,3 +191,13 @@ def test_a_certificate_that_is_none_is_a_problem_of_the_site(
     assert cli.main(["--site", str(site), "check"]) == Exit.FAILED
     [said] = capsys.readouterr().err.splitlines()
     assert said.startswith("keys/server.crt: not a certificate in PEM (remove it")
+
+
+@pytest.mark.parametrize("address", ["", "192.0.2.256", "192.0.2", "2001:db8::x", "a b"])
+def test_init_takes_no_address_with_a_slip_in_it(
+    tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "site"
+    assert cli.main(["--site", str(folder), "init", "--address", address]) == Exit.FAILED
+    assert "neither an address nor a host name" in capsys.readouterr().err
+    assert not folder.exists()
