@@ -30,6 +30,7 @@ from swarmstrap_server.commands import tokens as cli_tokens
 from swarmstrap_server.commands import webhooks as cli_webhooks
 from swarmstrap_server.commands import why as cli_why
 from swarmstrap_server.commands.exits import Exit, exit_of
+from swarmstrap_server.site.reading import denied
 from swarmstrap_server.stopping import end_in_order
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_of(error)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    except PermissionError as error:
+        print(f"swarmstrap: {denied(args.site, error)}", file=sys.stderr)
+        return Exit.FAILED
     except BrokenPipeError:
         # `swarmstrap node ls | head`: nobody reads on, and Python must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

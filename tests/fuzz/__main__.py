@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tries what nobody means to send, for as long as is said, and keeps what was taken wrongly.
+"""Tries what nobody means to send, as long or as often as is said; keeps what was taken wrongly.
 
     python -m tests.fuzz --minutes 10            # each target in turn
     python -m tests.fuzz --minutes 1 index tar
+    python -m tests.fuzz --attempts 100 --seed 1 # the same ones every time
 
 A finding is reduced, written to corpus/TARGET/, and fails the run; what is in the corpus is tried
 first, every time. Each target has its own process, with a limit to its memory and to each attempt.
@@ -18,6 +19,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
@@ -41,9 +43,24 @@ class TooLong(Exception):
     """An attempt takes longer than any input of some kilobytes may."""
 
 
+@dataclass(frozen=True)
+class _Bound:
+    """How long one target is tried; rounds are always whole."""
+
+    seconds: float
+    attempts: int | None
+
+    def leaves(self, attempts: int, seconds: float) -> bool:
+        if self.attempts is not None:
+            return attempts < self.attempts
+        return seconds < self.seconds
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=1.0, help="for each target")
+    much = parser.add_mutually_exclusive_group()
+    much.add_argument("--minutes", type=float, default=1.0, help="for each target")
+    much.add_argument("--attempts", type=int, help="for each target, instead of a time")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(targets()))
     parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="to do it again")
     arguments = parser.parse_args()
@@ -53,7 +70,8 @@ def main() -> int:
         if not pid:
             status = 1
             try:
-                status = _fuzz(name, arguments.minutes, arguments.seed)
+                bound = _Bound(60 * arguments.minutes, arguments.attempts)
+                status = _fuzz(name, bound, arguments.seed)
             except BaseException:
                 traceback.print_exc()
             finally:
@@ -63,7 +81,7 @@ def main() -> int:
     return 1 if found else 0
 
 
-def _fuzz(name: str, minutes: float, first: int) -> int:
+def _fuzz(name: str, bound: _Bound, first: int) -> int:
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + _MEMORY, mapped + _MEMORY))
     signal.signal(signal.SIGALRM, _too_long)
@@ -71,7 +89,7 @@ def _fuzz(name: str, minutes: float, first: int) -> int:
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         place = Watched(Path(folder))
         try:
-            return _attempts(name, place, time.monotonic() + 60 * minutes, first)
+            return _attempts(name, place, bound, first)
         finally:
             place.stop()
 
@@ -97,10 +115,11 @@ def _too_long(*_: object) -> NoReturn:
     raise TooLong
 
 
-def _attempts(name: str, place: Watched, end: float, first: int) -> int:
+def _attempts(name: str, place: Watched, bound: _Bound, first: int) -> int:
     target = targets()[name]
     attempts = refused = 0
     last = b""
+    began = time.monotonic()
 
     def attempt(data: bytes) -> None:
         nonlocal attempts, refused, last
@@ -119,7 +138,7 @@ def _attempts(name: str, place: Watched, end: float, first: int) -> int:
     try:
         for data in kept:
             attempt(data)
-        while time.monotonic() < end:
+        while bound.leaves(attempts, time.monotonic() - began):
             _round(target.inputs(kept), attempt, first + attempts)
     except Exception:
         path = CORPUS / name / sha256(last).hexdigest()[:12]

@@ -143,3 +143,61 @@ def test_bash_takes_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "swarmstrap" in ended.stdout
+
+
+@pytest.fixture
+def stranger(site: Path) -> Iterator[Path]:
+    """A site folder for whose files the test is nobody, also where root runs it."""
+    site.chmod(0)
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    yield site
+    os.seteuid(before)
+    site.chmod(0o755)
+
+
+@pytest.mark.parametrize("line", ["check", "node ls", "key ls", "image ls", "hook sign", "serve"])
+def test_who_may_not_read_the_site_is_told_in_one_line(
+    stranger: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--site", str(stranger), *line.split()]) == Exit.FAILED
+    [said] = capsys.readouterr().err.splitlines()
+    assert str(stranger) in said
+    assert "Permission denied" in said
+
+
+@pytest.mark.parametrize("line", ["deploy debian --to web1", "status", "token ls"])
+def test_who_may_not_speak_to_the_server_is_told_so(
+    stranger: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--site", str(stranger), *line.split()]) == Exit.FAILED
+    [said] = capsys.readouterr().err.splitlines()
+    assert "swarmstrap: not allowed to " in said
+
+
+@pytest.mark.parametrize("line", ["check", "node ls", "image ls"])
+def test_what_is_no_site_folder_is_an_error(
+    tmp_path: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--site", str(tmp_path), *line.split()]) == Exit.FAILED
+    assert f"{tmp_path} is not a site folder" in capsys.readouterr().err
+
+
+def test_a_certificate_that_is_none_is_a_problem_of_the_site(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (site / "keys/server.crt").write_text("junk")
+    assert cli.main(["--site", str(site), "check"]) == Exit.FAILED
+    [said] = capsys.readouterr().err.splitlines()
+    assert said.startswith("keys/server.crt: not a certificate in PEM (remove it")
+
+
+@pytest.mark.parametrize("address", ["", "192.0.2.256", "192.0.2", "2001:db8::x", "a b"])
+def test_init_takes_no_address_with_a_slip_in_it(
+    tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "site"
+    assert cli.main(["--site", str(folder), "init", "--address", address]) == Exit.FAILED
+    assert "neither an address nor a host name" in capsys.readouterr().err
+    assert not folder.exists()

@@ -2,6 +2,7 @@
 """Hooks as they are run in the initramfs and, for root, in a new system of one busybox."""
 
 import os
+import select
 import shutil
 import time
 from pathlib import Path
@@ -84,14 +85,21 @@ def test_a_hook_that_exits_3_says_so_after_its_last_lines(tmp_path: Path) -> Non
 
 
 def test_a_hook_that_never_ends_is_stopped_with_its_children(tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    endless = hook(f"#!/bin/sh\n(sleep 2; touch {mark}) &\nwait\n", timeout=0.5)
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    reader = os.open(held, os.O_RDONLY | os.O_NONBLOCK)
+    endless = hook(f"#!/bin/sh\n(echo begun; sleep 60) >{held} &\nwait\n", timeout=1.0)
     began = time.monotonic()
-    with pytest.raises(StepFailed, match=r"^hook 10-test: .* did not end within"):
-        run_and_listen(endless, tmp_path)
-    assert time.monotonic() - began < 2
-    time.sleep(2.5)
-    assert not mark.exists()
+    try:
+        with pytest.raises(StepFailed, match=r"^hook 10-test: .* did not end within"):
+            run_and_listen(endless, tmp_path)
+        assert os.read(reader, 100) == b"begun\n"
+        hung_up = select.poll()
+        hung_up.register(reader, 0)
+        assert hung_up.poll(10_000), "waited 10 s for the hook's child to be gone"
+    finally:
+        os.close(reader)
+    assert time.monotonic() - began < 30
 
 
 def test_a_hook_that_is_no_program_is_one_line(tmp_path: Path) -> None:

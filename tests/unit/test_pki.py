@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
+from swarmstrap.errors import BadInput
 from swarmstrap_server.site import pki
 
 CA = pki.make_ca("test")
@@ -43,6 +44,11 @@ def test_a_server_cannot_sign_for_another() -> None:
     forged = pki.make_server(SERVER, ["192.0.2.1"])
     with pytest.raises(VerificationError):
         verify(forged, CA, address("192.0.2.1"), 2026)
+
+
+def test_what_is_no_certificate_is_said() -> None:
+    with pytest.raises(BadInput, match=r"^not a certificate in PEM"):
+        pki.covers(b"junk", "192.0.2.1")
 
 
 def test_what_a_certificate_covers_and_who_signed_it() -> None:

@@ -18,7 +18,7 @@ from swarmstrap_server.images.listing import Listed, listed
 from swarmstrap_server.images.names import check_name, split
 from swarmstrap_server.images.retention import judge
 from swarmstrap_server.site.paths import SitePaths
-from swarmstrap_server.site.reading import read_floors, read_site
+from swarmstrap_server.site.reading import check_folder, read_floors, read_site
 
 
 def add_commands(commands: Commands) -> None:
@@ -50,6 +50,7 @@ def add_commands(commands: Commands) -> None:
 
 def _ls(args: argparse.Namespace) -> int:
     paths = SitePaths(args.site)
+    check_folder(paths)
     store = ImageStore(paths.images)
     found = store.scan(check_name(args.name, "an image") if args.name else None)
     floors, tagged = read_floors(paths), store.tags.all()

@@ -120,10 +120,14 @@ def _key_problems(site: Site) -> Iterator[str]:
     for path in (paths.ca_certificate, paths.server_certificate, paths.server_key):
         if not path.exists():
             yield f"{path.relative_to(paths.root)}: missing ({again})"
-    if paths.server_certificate.exists() and not pki.covers(
-        paths.server_certificate.read_bytes(), site.settings.address
-    ):
-        yield f"keys/server.crt: not for {site.settings.address} ({again})"
+    if paths.server_certificate.exists():
+        try:
+            covered = pki.covers(paths.server_certificate.read_bytes(), site.settings.address)
+        except BadInput as error:
+            yield f"keys/server.crt: {error} (remove it and keys/server.key, then {again})"
+        else:
+            if not covered:
+                yield f"keys/server.crt: not for {site.settings.address} ({again})"
     if not paths.allowed_signers.exists():
         yield f"keys/allowed_signers: missing ({again})"
         return

@@ -8,6 +8,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Column, Table
 
+_WIDEST = 100_000
+
 
 def add_json(*parsers: argparse.ArgumentParser) -> None:
     for parser in parsers:
@@ -27,8 +29,15 @@ def print_json(value: object) -> None:
 
 
 def print_table(titles: Iterable[str | Column], rows: Iterable[Sequence[str]]) -> None:
-    """Cells are shown as they are: a reason may have brackets, which rich takes for markup."""
+    """Cells are shown as they are: a reason may have brackets, which rich takes for markup.
+
+    A row is folded for a person's terminal alone: a pipe has one line for each.
+    """
     table = Table(*titles, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
-    Console(markup=False).print(table)
+    console = Console(markup=False)
+    if not console.is_terminal:
+        wide = console.options.update(width=_WIDEST)
+        console.width = console.measure(table, options=wide).maximum
+    console.print(table)

@@ -223,6 +223,11 @@ class Operator:
                 f"{where} is not the server that it should be: {error.verify_message}",
                 hint="say --ca FILE, with keys/ca.crt of its site",
             ) from error
+        except PermissionError as error:
+            raise BadInput(
+                f"not allowed to speak to the server at {where}",
+                hint="be root, or say --server URL and --token-file FILE",
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(f"no server answers at {where}", hint=hint) from error
         if response.status >= 400:

@@ -4,6 +4,7 @@
 What exists is kept, so that running it again makes what is missing and nothing else.
 """
 
+import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,7 @@ address: {address}          # this server on the node network
 
 _NODES = """\
 # The machines of this site, by MAC, by SMBIOS UUID, or by both.
+# For the first one, take away the `[]` below and the `#` in front of what follows.
 nodes: []
 # - name: web1
 #   mac: 52:54:00:12:34:56
@@ -99,8 +101,18 @@ def _check(name: str, addresses: Sequence[str]) -> None:
     if not SITE_NAME.fullmatch(name):
         raise BadInput(f"{name!r} is not a name for a site", hint="use letters, digits, '.', '-'")
     for address in addresses:
-        if not HOST_NAME.fullmatch(address.replace(":", "-")):
+        if not _reachable(address):
             raise BadInput(f"{address!r} is neither an address nor a host name")
+
+
+def _reachable(address: str) -> bool:
+    """Whether it is an address or a host name, and not an address with a slip in it."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        last = address.rpartition(".")[2]
+        return bool(HOST_NAME.fullmatch(address)) and not last.isdecimal()
+    return True
 
 
 def _folders(paths: SitePaths) -> None:

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from swarmstrap.errors import BadInput
+
 _NOT_BEFORE = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 # Fits ASN.1 UTCTime, which ends with 2049.
 _NOT_AFTER = datetime.datetime(2049, 12, 31, tzinfo=datetime.UTC)
@@ -66,8 +68,14 @@ def make_server(ca: Pair, addresses: Sequence[str]) -> Pair:
 
 
 def covers(certificate: bytes, address: str) -> bool:
-    """Whether a client that connects to `address` will accept this PEM certificate's names."""
-    extensions = x509.load_pem_x509_certificate(certificate).extensions
+    """Whether a client that connects to `address` will accept this PEM certificate's names.
+
+    Raises BadInput for what is no certificate.
+    """
+    try:
+        extensions = x509.load_pem_x509_certificate(certificate).extensions
+    except ValueError as error:
+        raise BadInput("not a certificate in PEM") from error
     try:
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -133,12 +133,28 @@ def read_site(root: Path) -> Site:
     return site
 
 
+def check_folder(paths: SitePaths) -> None:
+    if not paths.settings.is_file():
+        hint = "make one with swarmstrap init, or say another with --site"
+        raise BadInput(f"{paths.root} is not a site folder", hint=hint)
+
+
+def denied(root: Path, error: PermissionError) -> BadInput:
+    """What a person is told whom the system does not let at `error.filename`."""
+    what = error.filename or root
+    return BadInput(
+        f"not allowed to use {what}: {error.strerror}",
+        hint=f"be root, or who owns {root}",
+    )
+
+
 def examine_site(root: Path) -> tuple[Site | None, list[BadInput]]:
     """The site, unless site.yaml itself is wrong, and every problem found in its files."""
     paths = SitePaths(root)
-    if not paths.settings.is_file():
-        missing = BadInput(f"{root} is not a site folder", hint="make one with swarmstrap init")
-        return None, [missing]
+    try:
+        check_folder(paths)
+    except BadInput as error:
+        return None, [error]
     problems: list[BadInput] = []
     settings = _load(paths, paths.settings, Settings, problems)
     floors = Floors()
