@@ -5,7 +5,7 @@ PYTHON   := /usr/bin/python3
 BIN      := build/venv/bin
 SITE     := build/demo/site
 IMAGE    := debian
-SHELLS   := .ci/run $(shell git ls-files 'dracut/*.sh' 'boot/*.sh' 2>/dev/null)
+SHELLS   := .ci/run $(shell git ls-files 'dracut/*.sh' 'boot/*.sh' 'tests/*.sh' 2>/dev/null)
 FAST     := tests/unit tests/fuzz tests/plans tests/disk tests/http tests/swarm
 # A virtual node alone keeps one core busy. So they come in two streams of about the same length;
 # in front of the second one are the tiers without any.
