@@ -11,6 +11,7 @@ from swarmstrap_server.lab.verdict import (
     clean,
     judge_stop,
     may_be_chance,
+    pause,
 )
 
 
@@ -77,3 +78,11 @@ def test_only_what_hangs_before_the_installer_speaks_may_be_chance_and_only_once
     assert not may_be_chance(hung, spoke=True, before=0)
     assert not may_be_chance(hung, spoke=False, before=1)
     assert not may_be_chance(Ended("panicked", "Kernel panic", 9.0), spoke=False, before=0)
+
+
+def test_a_full_machine_is_not_taken_for_a_hung_node() -> None:
+    full = {"device": "disk0", "operation": "write", "action": "stop", "nospace": True}
+    assert pause(full) == "paused: this machine has no room left for the files of its disks"
+    broken = {**full, "nospace": False, "reason": "Input/output error"}
+    assert pause(broken) == "paused: its disk cannot be used: Input/output error"
+    assert pause({**broken, "action": "report"}) == ""

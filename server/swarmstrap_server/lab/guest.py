@@ -21,7 +21,15 @@ from swarmstrap_server.lab.machines import (
 from swarmstrap_server.lab.qemu import Channels, device_id, qemu_argv
 from swarmstrap_server.lab.qmp import Qmp
 from swarmstrap_server.lab.tpm import chip
-from swarmstrap_server.lab.verdict import Ended, Expected, Reason, SerialJudge, clean, judge_stop
+from swarmstrap_server.lab.verdict import (
+    Ended,
+    Expected,
+    Reason,
+    SerialJudge,
+    clean,
+    judge_stop,
+    pause,
+)
 from swarmstrap_server.process import Child, ChildFailed
 
 _READ_BYTES = 65536
@@ -166,6 +174,8 @@ class Guest:
     def _event(self, name: str, data: Mapping[str, object]) -> None:
         if name == "WATCHDOG":
             self._stop("hung", "its watchdog was no longer fed")
+        elif name == "BLOCK_IO_ERROR" and (paused := pause(data)):
+            self._stop("paused", paused)
         elif name == "SHUTDOWN":
             self._shutdown = str(data.get("reason", ""))
 

@@ -2,11 +2,19 @@
 """How a virtual node's run ended, judged from what it said and how it stopped. Pure."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Reason = Literal[
-    "exited", "panicked", "hung", "powered-off-early", "deadline", "failed-line", "unplugged"
+    "exited",
+    "panicked",
+    "hung",
+    "paused",
+    "powered-off-early",
+    "deadline",
+    "failed-line",
+    "unplugged",
 ]
 End = Literal["reset", "power-off", "proof"]
 
@@ -81,6 +89,17 @@ class SerialJudge:
 def clean(line: str) -> str:
     """A console line without colours, cursor movements and control characters."""
     return _CONTROL.sub("", line).rstrip()
+
+
+def pause(data: Mapping[str, object]) -> str:
+    """Why QEMU paused a node, from its event BLOCK_IO_ERROR; empty when the node was told of the
+    error, as of a bad sector's.
+    """
+    if data.get("action") != "stop":
+        return ""
+    if data.get("nospace"):
+        return "paused: this machine has no room left for the files of its disks"
+    return f"paused: its disk cannot be used: {data.get('reason') or 'no reason given'}"
 
 
 def judge_stop(shutdown: str, expected: End, proven: bool) -> tuple[Reason, str]:
