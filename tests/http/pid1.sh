@@ -43,7 +43,9 @@ mkdir -p "$root/etc/systemd/system/swarmstrap.service.d"
 cp "$tree"/systemd/*.service "$root/etc/systemd/system/"
 # An installed server does not lie where the sandbox of its unit hides it, in /tmp.
 printf '[Service]\nBindReadOnlyPaths=%s\n' "$tree" >"$root/etc/systemd/system/swarmstrap.service.d/trial.conf"
-ln -s /dev/null "$root/etc/systemd/system/mdadm-shutdown.service"
+for unit in mdadm-shutdown.service tmp.mount systemd-tmpfiles-setup.service; do
+    ln -s /dev/null "$root/etc/systemd/system/$unit"
+done
 cat >"$root/etc/systemd/system/trial.service" <<'END'
 [Unit]
 After=basic.target

@@ -85,7 +85,7 @@ def test_a_certificate_for_another_address(site: SitePaths) -> None:
 
 def test_no_site(site: SitePaths) -> None:
     nowhere = SitePaths(site.root / "nowhere")
-    assert "is not a site folder (make one with swarmstrap init)" in refused(nowhere)
+    assert "is not a site folder (make one with swarmstrap init," in refused(nowhere)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ cat >>/srv/swarmstrap/site.yaml <<END{SITE}END
 systemctl start swarmstrap && say started
 swarmstrap status
 ss -Hulnp | sed -n 's/.*\\(:67\\|192.0.2.1:69\\) .*"dnsmasq".*/dnsmasq listens at \\1/p'
-ps -eo args | sed -n 's/.*swarm.seeder 192.0.2.1.*/the seeder runs/p'
+pgrep -f "swarm\\.seeder 192\\.0\\.2\\.1" >/dev/null && echo the seeder runs
 systemctl reload swarmstrap && sleep 1 && say reloaded
 journalctl -u swarmstrap | sed -n 's/.*\\(site and images are read again\\)/\\1/p'
 systemctl restart swarmstrap && say restarted
