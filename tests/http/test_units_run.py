@@ -36,11 +36,11 @@ systemctl start swarmstrap && say started
 swarmstrap status
 ss -Hulnp | sed -n 's/.*\\(:67\\|192.0.2.1:69\\) .*"dnsmasq".*/dnsmasq listens at \\1/p'
 pgrep -f "swarm\\.seeder 192\\.0\\.2\\.1" >/dev/null && echo the seeder runs
-systemctl reload swarmstrap && sleep 1 && say reloaded
+systemctl reload swarmstrap && sleep 5 && say reloaded
 journalctl -u swarmstrap | sed -n 's/.*\\(site and images are read again\\)/\\1/p'
 systemctl restart swarmstrap && say restarted
 kill -KILL "$(systemctl show -p MainPID --value swarmstrap)"
-sleep 3
+sleep 6
 systemctl start swarmstrap && say killed
 swarmstrap status
 systemctl stop swarmstrap && say stopped
