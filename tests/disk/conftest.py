@@ -1,15 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Image files, loop devices where a test needs the kernel (and so root), and a system to enter."""
 
+import errno
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 Attach = Callable[[Path, int], str]
+
+
+def unmount(point: Path, node: str) -> None:
+    """Returns when the filesystem on `node` is written back: not at umount, where a mount namespace
+    that another test made meanwhile has a copy of the mount, but when the last of them ends.
+    """
+    subprocess.run(["umount", point], check=True)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            # The kernel refuses an exclusive opening of what it has mounted anywhere.
+            os.close(os.open(node, os.O_RDONLY | os.O_EXCL))
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 @pytest.fixture

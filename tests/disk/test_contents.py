@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.disk.conftest import Attach
+from tests.disk.conftest import Attach, unmount
 
 from swarmstrap.effects.hardware import contents
 from swarmstrap.hardware import FoundPartition
@@ -62,7 +62,7 @@ def test_a_mounted_btrfs_is_known_by_all_its_devices(
             (use,) = contents.users(folder(node))
             assert use.startswith("btrfs ")
     finally:
-        subprocess.run(["umount", place], check=True)
+        unmount(place, nodes[0])
     assert [list(contents.users(folder(node))) for node in nodes] == [[], []]
 
 

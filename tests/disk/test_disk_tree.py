@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.disk.conftest import unmount
 from tests.trees import small_system
 
 from swarmstrap.effects.disks.mounts import mount_points
@@ -62,7 +63,7 @@ def filesystem(disk: Path, place: tuple[int, int], mkfs: str, folder: Path) -> I
         try:
             yield folder
         finally:
-            call("umount", folder)
+            unmount(folder, node)
     finally:
         call("losetup", "-d", node)
 
@@ -139,11 +140,7 @@ def test_a_system_in_lvm(sparse: Sparse, tmp_path: Path) -> None:
 
 def test_a_btrfs_whose_root_is_a_subvolume(sparse: Sparse, tmp_path: Path) -> None:
     path = sparse(320 * MiB)
-    call("mkfs.btrfs", "-q", path)
-    folder = tmp_path / "make"
-    folder.mkdir()
-    call("mount", "-o", "loop", path, folder)
-    try:
+    with filesystem(path, (0, 320 * MiB), "mkfs.btrfs -q", tmp_path / "make") as folder:
         for name in ("@", "@home"):
             call("btrfs", "subvolume", "create", folder / name)
         small_system(folder / "@")
@@ -151,8 +148,6 @@ def test_a_btrfs_whose_root_is_a_subvolume(sparse: Sparse, tmp_path: Path) -> No
             (folder / "@" / name).mkdir()
         (folder / "@/etc/fstab").write_text("/dev/sda0 /home btrfs subvol=@home 0 0\n")
         (folder / "@home/user").write_bytes(b"hello")
-    finally:
-        call("umount", folder)
     with disk_tree(path, tmp_path) as tree:
         paths = {entry.path for entry in Walk(tree, ())}
     assert b"home/user" in paths

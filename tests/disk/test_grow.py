@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.disk.conftest import unmount
 
 from swarmstrap.effects.disks import grow
 from swarmstrap.effects.disks.clones import shared
@@ -101,9 +102,10 @@ def test_a_filesystem(
     subprocess.run([*mkfs, path], check=True)
     place = tmp_path / "place"
     place.mkdir()
-    subprocess.run(["mount", "-o", "loop", path, place], check=True)
+    small = attach(path, 512)
+    subprocess.run(["mount", small, place], check=True)
     (place / "kept").write_bytes(b"kept" * MiB)
-    subprocess.run(["umount", place], check=True)
+    unmount(place, small)
     os.truncate(path, LARGE)
     node = attach(path, 512)
     assert grow.grow_filesystem(node, kind) == []

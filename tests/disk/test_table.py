@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.disk.conftest import unmount
 
 from swarmstrap.effects.disks import claim, disk
 from swarmstrap.errors import StepFailed
@@ -250,7 +251,7 @@ def test_wipe_of_a_mounted_disk_is_refused(sparse: Sparse, attach: Attach, tmp_p
         with pytest.raises(StepFailed, match="it is in use"):
             disk.write_table_to(node, table(256 * MiB))
     finally:
-        subprocess.run(["umount", point], check=True)
+        unmount(point, node)
     subprocess.run(["e2fsck", "-fn", node], check=True, capture_output=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.disk.conftest import Attach
+from tests.disk.conftest import Attach, unmount
 
 from swarmstrap.effects.disks import teardown
 from swarmstrap.effects.hardware import udev
@@ -40,5 +40,5 @@ def test_what_is_mounted_stays(form: str, use: str, node: str, tmp_path: Path) -
             teardown.stop([DISK])
         assert point.is_mount()
     finally:
-        subprocess.run(["umount", point], check=True)
+        unmount(point, node)
     teardown.stop([DISK])

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.units import human
+from swarmstrap_server.commands.exits import Exit
 from swarmstrap_server.lab import demo, report
 from swarmstrap_server.lab.lab_site import LabSite
 from swarmstrap_server.lab.live import Screen
@@ -27,8 +28,6 @@ from swarmstrap_server.stopping import end_in_order
 _AT_ONCE = 2
 # Of a table that goes to a file.
 _COLUMNS = 120
-# What shells say of a program that an interrupt has ended.
-_INTERRUPTED = 130
 _STARTS = ("boot", "degraded")
 _INSTALLED_BEFORE = ("again", *_STARTS)
 
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"hardware-matrix: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return Exit.INTERRUPTED
 
 
 def _run(chosen: Sequence[Row], out: Path, prepared: Path) -> int:
