@@ -241,7 +241,7 @@ async def _reload(services: Services, hangup: asyncio.Event, manager: Manager) -
         hangup.clear()
         manager.reloading()
         try:
-            services.deployments.reload()
+            services.deployments.roster.reload()
             services.publish()
         except SwarmstrapError as error:
             log.error("the site stays as it was: %s", error)

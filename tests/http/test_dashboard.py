@@ -157,7 +157,7 @@ async def test_power_is_offered_where_something_switches(live: Live) -> None:
     _, text = await visitor.get("/")
     assert "Power on" not in text
     (live.paths.root / "groups.yaml").write_text("groups:\n- {name: all, power: {driver: wol}}\n")
-    live.services.deployments.reload()
+    live.services.deployments.roster.reload()
     _, text = await visitor.get("/")
     assert "Power on" in text
     assert '<a href="/api/">API</a>' in text

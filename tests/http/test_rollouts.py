@@ -94,14 +94,14 @@ async def test_a_node_that_gets_a_name_while_it_is_switched_on_is_awaited(
 ) -> None:
     deployments = live.services.deployments
     old = deployments.register(register("52:54:00:aa:bb:cc"), "").node
-    deployments.name_node(old, Naming(name="web1"))
+    deployments.roster.name(old, Naming(name="web1"))
     machines.put("web1", "off")
     machines.put("web2", "off")
     begun = live.services.rollouts.start(order("web1"), "test")
     assert states(begun) == {"web1": "powering"}
     if switching:
         await asyncio.sleep(0)  # the BMC is asked under the first name
-    deployments.name_node("web1", Naming(name="web2"))
+    deployments.roster.name("web1", Naming(name="web2"))
     await until(live, "power", lambda: states(now(live, begun.id)) == {"web2": "booting"})
     assert machines.asked("web1" if switching else "web2") == ["network", "on"]
     assert machines.asked("web2" if switching else "web1") == []

@@ -81,7 +81,7 @@ async def ear(live: Live) -> AsyncIterator[Ear]:
             f"webhooks: [{{url: 'http://{ADDRESS}:{port}/hook', secret_file: keys/hook, "
             "events: [deployment.failed]}]\n"
         )
-    live.services.deployments.reload()
+    live.services.deployments.roster.reload()
     running = asyncio.create_task(live.services.webhooks.run())
     yield Ear(port)
     running.cancel()
@@ -349,6 +349,6 @@ async def test_a_password_in_a_url_is_not_shown(live: Live) -> None:
         settings.write(
             "webhooks: [{url: 'https://ann:pass@chat.example/hook', secret_file: keys/hook}]\n"
         )
-    live.services.deployments.reload()
+    live.services.deployments.roster.reload()
     (hook,) = await asyncio.to_thread(live.operator.webhooks)
     assert (hook.name, hook.url) == ("chat.example", "https://chat.example/hook")
