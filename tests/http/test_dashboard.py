@@ -223,6 +223,8 @@ async def test_the_form_orders_what_the_command_line_can(live: Live) -> None:
         seconds="60",
         at_once="8",
         retries="3",
+        power_seconds="90.5",
+        boot_seconds="900",
         minutes="30",
         verify="full",
         finish="poweroff",
@@ -232,7 +234,11 @@ async def test_the_form_orders_what_the_command_line_can(live: Live) -> None:
     found = re.search(r'data-path="/api/v1/rollouts" data-body="(\{.*?\})" data-says', text)
     assert found is not None
     order = msgspec.json.decode(found[1], type=Order)
-    assert order.pace == Pace(actions=4, seconds=60.0, deploying=8)
+    assert order.pace == Pace(
+        actions=4, seconds=60.0, deploying=8, power_seconds=90.5, boot_seconds=900.0
+    )
+    assert 'name="power_seconds" min="1" max="86400" step="any" value="90.5"' in text
+    assert 'name="boot_seconds" min="1" max="86400" step="any" value="900"' in text
     assert order.retries == 3
     assert order.arm == Arm(
         nodes=("n1",),
@@ -254,6 +260,7 @@ async def test_an_order_that_cannot_be_followed(live: Live) -> None:
         "there is no image tniy": {"nodes": "n1", "image": "tniy:1"},
         "Invalid enum value 'upgrade'": {"nodes": "n1", "image": "tiny:1", "mode": "upgrade"},
         "`$.pace.actions`": {"nodes": "n1", "image": "tiny:1", "actions": "0"},
+        "`$.pace.boot_seconds`": {"nodes": "n1", "image": "tiny:1", "boot_seconds": "0"},
         "Expected `int`": {"nodes": "n1", "image": "tiny:1", "retries": "some"},
     }.items():
         _, text = await visitor.post("/deploy", look="1", **form)

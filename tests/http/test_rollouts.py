@@ -352,6 +352,25 @@ async def test_a_dry_run_says_who_is_switched_on(live: Live, capsys: Capture) ->
     assert live.services.deployments.view("n1").state == "ready"
 
 
+async def test_the_whole_pace_is_set_by_command(live: Live, capsys: Capture) -> None:
+    words = ("--window", "8/30", "--at-once", "4", "--power-seconds", "90", "--boot-seconds", "900")
+    assert await command(live, "deploy", "tiny", "--to", "n1", "--dry-run", "--json", *words) == 0
+    planned = msgspec.json.decode(capsys.readouterr().out, type=Rollout)
+    assert planned.order.pace == Pace(
+        actions=8, seconds=30.0, deploying=4, power_seconds=90.0, boot_seconds=900.0
+    )
+
+
+@pytest.mark.parametrize("word", ["power", "boot"])
+async def test_a_pace_that_cannot_be_is_refused_in_one_line(
+    live: Live, capsys: Capture, word: str
+) -> None:
+    line = ("deploy", "tiny", "--to", "n1", f"--{word}-seconds", "0")
+    assert await command(live, *line) == Exit.FAILED
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"this cannot be ordered: Expected `float` > 0.0 - at `$.pace.{word}_seconds`" in said
+
+
 async def test_power_by_command(live: Live, machines: Machines, capsys: Capture) -> None:
     machines.unplug("n2")
     assert await command(live, "power", "status", "n[1-2]") == Exit.PARTLY

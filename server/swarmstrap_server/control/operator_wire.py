@@ -9,6 +9,7 @@ import msgspec
 
 from swarmstrap.hardware import Inventory
 from swarmstrap.limits import Limit
+from swarmstrap.selectors import Selection
 from swarmstrap.wire import Event, Finish, Mode, PlanReport, Verify
 from swarmstrap_server.control.limits import Run
 from swarmstrap_server.control.nodes import Deployment, State
@@ -123,6 +124,31 @@ class NodeDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     inventory: Inventory | None
     plan: PlanReport | None
     events: tuple[Record, ...]
+
+
+class PlanWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is to be planned; `image` is NAME or NAME:VERSION. What is left out is as the node is
+    armed, and as site and node say where it is not.
+    """
+
+    image: str = ""
+    layout: str = ""
+    mode: Mode | None = None
+    finish: Finish | None = None
+    verify: Verify | None = None
+
+
+class NodePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a deployment would do, a line for each step, and for each disk of the layout which rule
+    took or rejected what; or why it would stop there: then `refused` is not empty, and `hint` is
+    what to do.
+    """
+
+    digest: str = ""
+    disks: tuple[Selection, ...] = ()
+    lines: tuple[str, ...] = ()
+    refused: str = ""
+    hint: str = ""
 
 
 class SiteSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

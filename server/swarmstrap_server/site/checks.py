@@ -158,6 +158,7 @@ def rack(name: str) -> str:
 
 
 def one_of(name: str, known: Sequence[str], what: str) -> str:
+    """What is wrong with a name that is none of the `known`, with the nearest of them."""
     return "" if name in known else f"no {what} {name!r}{nearest(name, list(known))}"
 
 
