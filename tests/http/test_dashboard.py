@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 import pytest
 from tests.http.conftest import CLAIM, Live, register
-from tests.http.simulated import progress, said
+from tests.http.simulated.telling import progress, said
 
 from swarmstrap.wire import Events
 from swarmstrap_server import dashboard
