@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
@@ -18,6 +18,7 @@ from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import (
     BASE,
     Arm,
+    Delivery,
     DeploymentsPage,
     Disarm,
     Hook,
@@ -26,8 +27,10 @@ from swarmstrap_server.control.operator_wire import (
     Naming,
     NewToken,
     NodeDocument,
+    NodePlan,
     NodesPage,
     NodeView,
+    PlanWish,
     ProblemDetails,
     Record,
     Snapshot,
@@ -114,6 +117,10 @@ class Operator:
     def node(self, name: str) -> NodeDocument:
         return self._ask("GET", f"/nodes/{quote(name, safe='')}", NodeDocument)
 
+    def plan(self, node: str, wish: PlanWish) -> NodePlan:
+        said = {word: value for word, value in msgspec.structs.asdict(wish).items() if value}
+        return self._ask("GET", f"/nodes/{quote(node, safe='')}/plan?{urlencode(said)}", NodePlan)
+
     def node_log(self, name: str) -> NodeLog:
         return self._ask("GET", f"/nodes/{quote(name, safe='')}/log", NodeLog)
 
@@ -158,6 +165,10 @@ class Operator:
 
     def webhooks(self) -> list[Hook]:
         return self._ask("GET", "/webhooks", list[Hook])
+
+    def test_webhook(self, name: str) -> Delivery:
+        """Waits as long as the hook may take."""
+        return self._ask("POST", f"/webhooks/{quote(name, safe='')}/test", Delivery)
 
     def power(self, order: PowerOrder) -> list[PowerResult]:
         """Waits as long as machines may take."""
