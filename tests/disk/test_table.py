@@ -168,6 +168,20 @@ def test_a_partition_that_is_kept_keeps_its_entry(sparse: Sparse) -> None:
     assert read_gpt(path, 512)[1][-1] == expected(first)[1][-1]
 
 
+def test_nothing_of_an_older_table_is_in_a_new_partition(sparse: Sparse) -> None:
+    """Nor is anything written to one that is kept."""
+    path = sparse(GiB)
+    disk.write_table_to(str(path), table(GiB))
+    _, esp, root = table(GiB).partitions
+    ends = [place for part in (esp, root) for place in (part.start, part.start + part.size - 8)]
+    with path.open("r+b") as file:
+        for place in ends:
+            os.pwrite(file.fileno(), b"metadata", place)
+        disk.write_table_to(str(path), replace(table(GiB), kept=(esp.number,)))
+        found = [os.pread(file.fileno(), 8, place) for place in ends]
+    assert found == [b"metadata", b"metadata", bytes(8), bytes(8)]
+
+
 def test_a_partition_that_is_kept_is_not_where_it_was(sparse: Sparse) -> None:
     path, first = sparse(2 * GiB), table(2 * GiB)
     disk.write_table_to(str(path), first)
