@@ -32,6 +32,7 @@ from swarmstrap_server.control.operator_wire import (
     PlanWish,
     ProblemDetails,
     Record,
+    SiteCheck,
     Snapshot,
     Status,
     Token,
@@ -106,6 +107,10 @@ class Operator:
 
     def status(self) -> Status:
         return self._ask("GET", "/status", Status)
+
+    def check(self) -> SiteCheck:
+        """The site folder of the server, as it lies there now."""
+        return self._ask("GET", "/site/check", SiteCheck)
 
     def arm(self, order: Arm) -> list[Deployment]:
         return self._ask("POST", "/deployments", list[Deployment], order)
