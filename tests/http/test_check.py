@@ -11,7 +11,6 @@ from swarmstrap_server.installer.baked import baked, note
 from swarmstrap_server.site.reading import read_site
 
 Capture = pytest.CaptureFixture[str]
-Said = tuple[int, str, str]
 
 
 @pytest.fixture
@@ -21,17 +20,8 @@ def api(live: Live) -> Api:
     return make_api(live)
 
 
-async def checks(api: Api, capsys: Capture, *options: str) -> tuple[Said, Said]:
-    """Status, stdout and stderr: beside the site folder, and from elsewhere."""
-    capsys.readouterr()
-    here = await api.live.command("check", *options)
-    at_home = (here, *capsys.readouterr())
-    there = await api.command("viewer", "check", *options)
-    return at_home, (there, *capsys.readouterr())
-
-
 async def test_a_site_with_nothing_wrong(api: Api, capsys: Capture) -> None:
-    here, there = await checks(api, capsys)
+    here, there = await api.both(capsys, "check")
     assert there == here
     assert there == (0, "site test: nothing wrong (nodes: 3, layouts: 1, hooks: 0)\n", "")
 
@@ -43,7 +33,7 @@ async def test_every_problem_has_its_file_and_line(api: Api, capsys: Capture) ->
     with (root / "nodes" / "lab.yaml").open("a") as nodes:
         nodes.write("- {name: n4, mac: x}\n")
     api.live.paths.floors.write_text("floors: {tiny: 2026-01-01T00:00:00Z}\n")
-    here, there = await checks(api, capsys, "--json")
+    here, there = await api.both(capsys, "check", "--json")
     assert there == here
     assert there[0] == 1
     places = [line.split(": ")[0] for line in json.loads(there[1])["problems"]]
@@ -53,7 +43,7 @@ async def test_every_problem_has_its_file_and_line(api: Api, capsys: Capture) ->
         "hooks/chroot/10-a",
         "boot/initramfs.img",
     ]
-    here, there = await checks(api, capsys)
+    here, there = await api.both(capsys, "check")
     assert there == here
     assert (there[1], there[2].count("\n")) == ("", len(places))
 
@@ -61,7 +51,7 @@ async def test_every_problem_has_its_file_and_line(api: Api, capsys: Capture) ->
 async def test_a_server_goes_on_with_the_site_of_before(api: Api, capsys: Capture) -> None:
     site = api.live.services.deployments.site
     (site.paths.root / "site.yaml").write_text("name: test\nadress: 127.0.0.1\n")
-    here, there = await checks(api, capsys)
+    here, there = await api.both(capsys, "check")
     assert there == here
     assert there[2].startswith("site.yaml:2: unknown key 'adress' in")
     assert api.live.services.deployments.site is site
