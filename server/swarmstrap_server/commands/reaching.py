@@ -47,7 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def check(args: argparse.Namespace) -> None:
     """Raises BadInput where a server elsewhere is named, and the command would not ask it."""
     if args.elsewhere and not getattr(args, "remote", False):
-        raise BadInput("this command works in the site folder alone", hint="leave --server out")
+        raise BadInput(
+            "this command works on the image host alone",
+            hint="run it there, without --server and $SWARMSTRAP_SERVER",
+        )
 
 
 def operator(args: argparse.Namespace) -> Operator:
