@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from swarmstrap.errors import Refused, SwarmstrapError, Untrusted
 from swarmstrap.wire import Job, Register, Registered
-from swarmstrap_server.control import views
+from swarmstrap_server.control import sessions, views
 from swarmstrap_server.control.admission import check_hooks, check_image, check_overlays
 from swarmstrap_server.control.bearers import digest, new_secret
 from swarmstrap_server.control.events import Feed
@@ -174,7 +174,7 @@ class Deployments:
             self.feed.note(name, "not-armed", f"registered, and boots its disk: {reason}", now)
             return Registered(node=name, reason=reason)
         token = new_secret()
-        self.store.add_token(digest(token), latest.id, token_ends(latest, now))
+        sessions.add_token(self.store, digest(token), latest.id, token_ends(latest, now))
         self.feed.note(name, "registered", f"registered from {address}", now)
         return Registered(node=name, token=token)
 
@@ -184,7 +184,7 @@ class Deployments:
         For a while the same `claim` gets it again, with a session that replaces the first.
         """
         now = self.clock()
-        found = self.store.token(digest(token))
+        found = sessions.token(self.store, digest(token))
         deployment = self.store.deployment(found.deployment) if found else None
         if found is None or deployment is None:
             raise Untrusted("token is not one of this server", hint="register again")
@@ -214,9 +214,9 @@ class Deployments:
         passphrases = node_secrets(self.site.paths, deployment.node, encrypted)
         job = make_job(self.site, self._image_of(deployment), deployment, session, passphrases)
         with self.store.transaction():
-            self.store.set_session(digest(session), deployment.id)
+            sessions.set_session(self.store, digest(session), deployment.id)
             if begins is not None:
-                self.store.use_token(digest(token), digest(claim), begins)
+                sessions.use_token(self.store, digest(token), digest(claim), begins)
                 self.store.save_deployment(started(deployment, begins, self._uplink))
         return job
 
@@ -230,7 +230,7 @@ class Deployments:
 
     def session(self, bearer: str) -> Deployment:
         """The deployment whose session this is; raises Untrusted."""
-        deployment = self.store.session(digest(bearer))
+        deployment = sessions.session(self.store, digest(bearer))
         if deployment is None:
             raise Untrusted("session is not one of this server")
         return deployment
