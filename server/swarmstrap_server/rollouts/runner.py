@@ -141,7 +141,9 @@ class Rollouts:
         self._note_changes(before, rollout)
         for action in actions:
             if isinstance(action, TakeBack):
-                self._take_back(action.deployment)
+                self._deployments.give_up(
+                    action.deployment, action.reason, action.hint, failed=action.failed
+                )
         self._forget_switching(rollout)
         starting = [action.node for action in actions if isinstance(action, Start)]
         if starting:
@@ -214,11 +216,6 @@ class Rollouts:
         for (key, deployment), task in self._switching.items():
             if key == rollout.id and deployment not in awaited:
                 task.cancel()
-
-    def _take_back(self, key: str) -> None:
-        found = self._deployments.store.deployment(key)
-        if found is not None and found.state == "armed":
-            self._deployments.disarm([found.node])
 
     def _note_changes(self, before: Rollout, after: Rollout) -> None:
         """What went wrong with a node is said where its events are."""
