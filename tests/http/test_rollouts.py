@@ -338,12 +338,12 @@ async def test_deploy_waits_and_says_who_failed_and_why(
     assert await command(live, "rollout", "ls") == 0
     assert "1 deployed, 1 failed" in capsys.readouterr().out
     assert await command(live, "rollout", "show") == 0
-    assert ", ordered by the socket at 2027-" in capsys.readouterr().out
+    assert ", ordered by the local operator at 2027-" in capsys.readouterr().out
     assert await command(live, "why", "n3") == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "n3 is failed"
     assert [line.split("  ")[-1] for line in told[1:]] == [
-        f"rollout {begun}: tiny:1 to 2 nodes, by the socket",
+        f"rollout {begun}: tiny:1 to 2 nodes, by the local operator",
         "switched on by exec",
         "armed for tiny:1",
         "took its job",
