@@ -88,8 +88,10 @@ class Rollouts:
         rollout = self.rollout(key)
         failed = tuple(member.node for member in rollout.failed)
         if rollout.ended is None or not failed:
-            what = "has not ended" if rollout.ended is None else "has nobody who failed"
-            raise Refused(f"rollout {key} {what}", hint=f"see swarmstrap rollout show {key}")
+            what, hint = "has nobody who failed", f"see swarmstrap rollout show {key}"
+            if rollout.ended is None:
+                what, hint = "has not ended", f"wait, or swarmstrap rollout cancel {key} first"
+            raise Refused(f"rollout {key} {what}", hint=hint)
         order = rollout.order
         return self.start(replace(order, arm=replace(order.arm, nodes=failed)), by)
 
