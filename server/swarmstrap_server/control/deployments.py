@@ -22,6 +22,7 @@ from swarmstrap_server.control.jobs import make_job, new_deployment
 from swarmstrap_server.control.nodes import (
     ABSENCE_SECONDS,
     Deployment,
+    DeploymentState,
     arm_again,
     expired,
     may_begin,
@@ -114,6 +115,18 @@ class Deployments:
         for name in self.roster.targets(nodes):
             if self._take_back(name, "disarmed by the operator", now):
                 self.feed.note(name, "disarmed", "disarmed", now)
+
+    def give_up(self, key: str, reason: str, hint: str, *, failed: bool) -> None:
+        """Takes an arming back whose node did not come to its job; nothing if it has by now.
+
+        With `failed` that is how its deployment ended, else it is disarmed.
+        """
+        found, now = self.store.deployment(key), self.clock()
+        if found is None or found.state != "armed":
+            return
+        state: DeploymentState = "failed" if failed else "disarmed"
+        self.store.save_deployment(replace(found, state=state, ended=now, reason=reason, hint=hint))
+        self.feed.note(found.node, "disarmed", "disarmed", now)
 
     def _arming(self, name: str, image: Image, order: Arm, now: float) -> Deployment:
         self._check_idle(name, now)
