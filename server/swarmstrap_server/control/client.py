@@ -18,6 +18,7 @@ from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import (
     BASE,
     Arm,
+    Delivery,
     DeploymentsPage,
     Disarm,
     Hook,
@@ -179,6 +180,10 @@ class Operator:
 
     def webhooks(self) -> list[Hook]:
         return self._ask("GET", "/webhooks", list[Hook])
+
+    def test_webhook(self, name: str) -> Delivery:
+        """Waits as long as the hook may take."""
+        return self._ask("POST", f"/webhooks/{quote(name, safe='')}/test", Delivery)
 
     def power(self, order: PowerOrder) -> list[PowerResult]:
         """Waits as long as machines may take."""

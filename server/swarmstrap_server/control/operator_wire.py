@@ -216,24 +216,44 @@ class MadeToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     token: str
 
 
+class Try(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`status` is what a hook answered, None when it did not; `outcome` says which, or why not."""
+
+    at: float
+    status: int | None
+    outcome: str
+
+    @property
+    def taken(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
 class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One message to one hook, written when it was `made`. `next_try` is None when none follows:
-    it was `delivered`, or given up. `outcome` is that of the last try, empty before the first.
+    """One message to one hook, written when it was `made`. It tells the `event` of `subject`, the
+    identifier of a deployment, which has a `node`, of a rollout or of a trial.
+
+    `next_try` is None when none follows: it was `delivered`, or given up. `outcome` is that of the
+    last try, empty before the first. Of `tries` the first is the oldest.
     """
 
     id: str
+    event: str
+    subject: str
+    node: str
     made: float
     attempts: int
     next_try: float | None
     delivered: bool
     outcome: str
+    tries: tuple[Try, ...]
 
 
 class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A webhook and its last deliveries, newest first. No `events` means all of them; `in_site`
-    says whether the site has it still.
+    says whether the site has it still. `name` is its host where the site gives it none.
     """
 
+    name: str
     url: str
     events: tuple[str, ...]
     in_site: bool
