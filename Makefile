@@ -10,9 +10,7 @@ FAST     := tests/unit tests/fuzz tests/plans tests/disk tests/http tests/swarm
 # A virtual node alone keeps one core busy. So they come in two streams of about the same length;
 # in front of the second one are the tiers without any.
 SEVERAL  := $(addprefix tests/vm/test_,rehearsal.py failing_disks.py refused_nodes.py refused_disks.py disk_image.py hardware_matrix.py update.py)
-# Two nodes that BMCs switch on take five minutes more: `make vm` has them.
-LONG     := tests/vm/test_bmc.py
-ONE      := tests/dracut $(filter-out $(SEVERAL) $(LONG),$(sort $(wildcard tests/vm/test_*.py)))
+ONE      := tests/dracut $(filter-out $(SEVERAL),$(sort $(wildcard tests/vm/test_*.py)))
 LONGEST  := --durations=0 --durations-min=20
 
 # Where `make install` puts things; DESTDIR goes before what is not below PREFIX.

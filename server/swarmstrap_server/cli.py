@@ -11,6 +11,7 @@ from pathlib import Path
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server import logform
 from swarmstrap_server.commands import capture as cli_capture
+from swarmstrap_server.commands import check as cli_check
 from swarmstrap_server.commands import completion as cli_completion
 from swarmstrap_server.commands import deploy as cli_deploy
 from swarmstrap_server.commands import diff as cli_diff
@@ -84,6 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is going on")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     cli_site.add_commands(commands)
+    cli_check.add_commands(commands)
     cli_show.add_commands(commands)
     cli_diff.add_commands(commands)
     cli_capture.add_commands(commands)

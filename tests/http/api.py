@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import pytest
 from jsonschema import Draft202012Validator
 from tests.http.conftest import Live
 
@@ -28,6 +29,8 @@ class Answer:
     value: "Json"
 
 
+# The status of a command, and what it wrote to stdout and stderr.
+Said = tuple[int, str, str]
 Json = dict[str, "Json"] | list["Json"] | str | int | float | None
 
 
@@ -67,6 +70,14 @@ class Api:
         given = ["--server", self.url, "--token-file", str(token), "--site", "/nonexistent"]
         given += ["--ca", str(ca or self.live.paths.ca_certificate)]
         return await asyncio.to_thread(cli.main, [*given, *arguments])
+
+    async def both(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Said, Said]:
+        """What `swarmstrap` says beside the site folder, and to a viewer elsewhere."""
+        capsys.readouterr()
+        status = await self.live.command(*arguments)
+        here = (status, *capsys.readouterr())
+        status = await self.command("viewer", *arguments)
+        return here, (status, *capsys.readouterr())
 
 
 def make_api(live: Live) -> Api:

@@ -251,6 +251,18 @@ async def test_a_telephone_shows_all_of_it(fleet: Desk, phone: Page, path: str) 
     assert await phone.evaluate("document.documentElement.scrollWidth") == 360
 
 
+@pytest.mark.parametrize("path", ["/nodes/n0310", "/deployments"])
+async def test_a_telephone_gives_sentences_a_line_of_their_own(
+    fleet: Desk, phone: Page, path: str
+) -> None:
+    await phone.goto(fleet.url + path)
+    boxes = [
+        await cell.bounding_box() for cell in await phone.locator(".folds .full:visible").all()
+    ]
+    assert boxes
+    assert all(box and box["width"] > 250 and box["x"] + box["width"] <= 360 for box in boxes)
+
+
 @pytest.mark.parametrize("path", ["/", "/nodes/n0310", "/swarm", "/deployments", "/images"])
 async def test_text_stands_out_from_what_is_behind_it(fleet: Desk, phone: Page, path: str) -> None:
     await phone.emulate_media(color_scheme="light", reduced_motion="reduce")

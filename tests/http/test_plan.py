@@ -13,7 +13,6 @@ from swarmstrap_server.commands.exits import Exit
 from swarmstrap_server.control.operator_wire import Arm
 
 Capture = pytest.CaptureFixture[str]
-Said = tuple[int, str, str]
 
 
 @pytest.fixture
@@ -28,22 +27,13 @@ def see(api: Api, *disks: Disk) -> None:
     api.live.services.deployments.register(replace(seen, inventory=inventory), "192.0.2.9")
 
 
-async def plans(api: Api, capsys: Capture, *arguments: str) -> tuple[Said, Said]:
-    """Status, stdout and stderr: beside the site folder, and from elsewhere."""
-    capsys.readouterr()
-    here = await api.live.command("plan", *arguments)
-    at_home = (here, *capsys.readouterr())
-    there = await api.command("viewer", "plan", *arguments)
-    return at_home, (there, *capsys.readouterr())
-
-
 @pytest.mark.parametrize("options", [(), ("--json",), ("--finish", "kexec", "--verify", "full")])
 async def test_the_plan_of_an_armed_node(
     api: Api, capsys: Capture, options: tuple[str, ...]
 ) -> None:
     see(api)
     api.live.services.deployments.arm(Arm(nodes=("n1",), image="tiny"))
-    here, there = await plans(api, capsys, "n1", *options)
+    here, there = await api.both(capsys, "plan", "n1", *options)
     assert there == here
     assert (there[0], there[2]) == (0, "")
     assert "write a GPT to /dev/vda" in there[1]
@@ -52,7 +42,7 @@ async def test_the_plan_of_an_armed_node(
 
 async def test_an_image_that_was_never_armed_is_said(api: Api, capsys: Capture) -> None:
     see(api)
-    here, there = await plans(api, capsys, "n1")
+    here, there = await api.both(capsys, "plan", "n1")
     assert there == here
     assert "no image was ever armed for this node" in there[2]
     assert await api.command("viewer", "plan", "n1", "--image", "tiny:1", "--json") == 0
@@ -72,12 +62,12 @@ async def test_a_disk_that_fits_and_is_too_small(api: Api, capsys: Capture) -> N
         "  - {label: ESP, type: esp, size: 512MiB, format: vfat, mount: /boot/efi}\n"
         "  - {label: root, type: root, size_min: 40GiB, format: ext4, mount: /}\n"
     )
-    here, there = await plans(api, capsys, "n1", "--image", "tiny")
+    here, there = await api.both(capsys, "plan", "n1", "--image", "tiny")
     assert there == here
     assert there[0] == Exit.FAILED
     assert there[1].splitlines()[1].startswith("* /dev/vda ")
     assert "root 40960) and there are 5118 MiB" in there[2]
-    here, there = await plans(api, capsys, "n1", "--image", "tiny", "--json")
+    here, there = await api.both(capsys, "plan", "n1", "--image", "tiny", "--json")
     assert there == here
     told = json.loads(there[1])
     assert (told["lines"], told["digest"]) == ([], "")
@@ -87,7 +77,7 @@ async def test_a_disk_that_fits_and_is_too_small(api: Api, capsys: Capture) -> N
 
 async def test_no_disk_matches(api: Api, capsys: Capture) -> None:
     see(api, Disk(name="/dev/vda", size=1 << 30, serial="system"))
-    here, there = await plans(api, capsys, "n1", "--image", "tiny")
+    here, there = await api.both(capsys, "plan", "n1", "--image", "tiny")
     assert there == here
     assert there[:2] == (Exit.FAILED, "")
     assert there[2].startswith("swarmstrap: no disk matches system, of 1 seen\n")
@@ -96,7 +86,7 @@ async def test_no_disk_matches(api: Api, capsys: Capture) -> None:
 async def test_a_machine_that_no_file_has(api: Api, capsys: Capture) -> None:
     stranger = register("52:54:00:aa:bb:cc")
     api.live.services.deployments.register(stranger, "192.0.2.9")
-    here, there = await plans(api, capsys, "node-525400aabbcc", "--image", "tiny")
+    here, there = await api.both(capsys, "plan", "node-525400aabbcc", "--image", "tiny")
     assert (there[0], there[2]) == (here[0], here[2]) == (0, "")
 
 

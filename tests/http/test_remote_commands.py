@@ -72,9 +72,16 @@ async def test_a_server_with_the_certificate_of_another_site(
     assert "is not the server that it should be" in capsys.readouterr().err
 
 
-async def test_what_works_in_a_site_folder_alone_says_so(api: Api, capsys: Capture) -> None:
-    assert await api.command("admin", "check") == 1
-    assert "works in the site folder" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "line",
+    ["image tag tiny stable", "image prune", "image export tiny x", "capture / x", "key ls"],
+)
+async def test_what_works_on_the_image_host_alone_says_so(
+    api: Api, line: str, capsys: Capture
+) -> None:
+    assert await api.command("admin", *line.split()) == 1
+    [said] = capsys.readouterr().err.splitlines()
+    assert "works on the image host alone (run it there, without --server" in said
 
 
 async def test_the_server_of_a_further_seeder_is_another_word(

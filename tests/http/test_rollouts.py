@@ -141,15 +141,26 @@ async def test_the_window_holds_for_power(live: Live, machines: Machines) -> Non
 
 
 async def test_a_bmc_that_does_not_answer_is_asked_again_and_given_up(
-    live: Live, machines: Machines
+    live: Live, machines: Machines, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
+    view = live.services.deployments.view
     machines.unplug("n1")
     begun = await asyncio.to_thread(live.operator.deploy, order("n1"))
     await until(live, "the end", lambda: now(live, begun.id).ended is not None)
     (member,) = now(live, begun.id).members
     assert (member.state, member.tries) == ("failed", 2)
     assert "n1 does not answer" in member.reason
-    assert live.services.deployments.view("n1").state == "ready"
+    await until(live, "n1 as failed", lambda: view("n1").state == "failed")
+    first, second = live.services.deployments.store.deployments_of("n1")
+    assert (first.state, second.state) == ("disarmed", "failed")
+    assert first.reason == second.reason == member.reason
+    assert second.hint == f"try it by hand: {machines.folder / 'bmc'} n1 network"
+    told = await asyncio.to_thread(live.operator.why, "n1")
+    assert (told.state, told.to_do) == ("failed", second.hint)
+    assert told.happened[-1].endswith(f"  failed: {member.reason}")
+    levels = [r.levelname for r in caplog.records if f"n1: rollout {begun.id}: " in r.message]
+    assert levels == ["INFO", "WARNING"]
     machines.put("n1", "off")
     again = await asyncio.to_thread(live.operator.retry, begun.id)
     await until(live, "power", lambda: states(now(live, again.id)) == {"n1": "booting"})
@@ -166,7 +177,8 @@ async def test_a_node_that_does_not_come_is_started_again_and_given_up(
         live.services.rollouts.tick()
     (member,) = now(live, begun.id).members
     assert (member.state, member.reason) == ("failed", "switched on, and not heard of for 600 s")
-    assert live.services.deployments.view("n1").state == "ready"
+    assert live.services.deployments.view("n1").state == "failed"
+    assert live.services.deployments.register(register(), "").token == ""
 
 
 async def test_a_node_that_nobody_switches_is_armed_and_awaited(
@@ -310,7 +322,9 @@ async def test_deploy_waits_and_says_who_failed_and_why(
         waiting = asyncio.create_task(
             command(live, "deploy", "tiny", "--to", "n1,n3", "--wait", "--window", "8/30s")
         )
-        await until(live, "n1 and n3", lambda: machines.state("n1") == machines.state("n3") == "on")
+        await until(live, "the order", lambda: live.services.rollouts.latest_of("n1") is not None)
+        begun = live.services.rollouts.summaries(1)[0].id
+        await until(live, "power", lambda: set(states(now(live, begun)).values()) == {"booting"})
         install(live, "n1")
         install(live, "n3", "fail")
         assert await asyncio.wait_for(waiting, SECONDS) == Exit.PARTLY
@@ -324,13 +338,12 @@ async def test_deploy_waits_and_says_who_failed_and_why(
     assert await command(live, "rollout", "ls") == 0
     assert "1 deployed, 1 failed" in capsys.readouterr().out
     assert await command(live, "rollout", "show") == 0
-    assert ", ordered by the socket at 2027-" in capsys.readouterr().out
+    assert ", ordered by the local operator at 2027-" in capsys.readouterr().out
     assert await command(live, "why", "n3") == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "n3 is failed"
     assert [line.split("  ")[-1] for line in told[1:]] == [
-        f"rollout {(await asyncio.to_thread(live.operator.rollouts, 1))[0].id}: tiny:1 to 2 nodes"
-        ", by the socket",
+        f"rollout {begun}: tiny:1 to 2 nodes, by the local operator",
         "switched on by exec",
         "armed for tiny:1",
         "took its job",

@@ -63,7 +63,7 @@ class World:
             for action in actions:
                 if isinstance(action, TakeBack):
                     self.taken_back.append(action.deployment)
-                    self.end(action.deployment, "disarmed")
+                    self.end(action.deployment, "failed" if action.failed else "disarmed")
                 else:
                     self.start(action)
             working = [m for m in self.rollout.members if not m.ended and m.state != "waiting"]

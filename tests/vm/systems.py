@@ -13,7 +13,7 @@ from swarmstrap_server.images.library import Image, ImageStore
 from swarmstrap_server.lab import demo
 from swarmstrap_server.lab.lab_site import LabSite
 from swarmstrap_server.lab.machines import VirtualNode
-from swarmstrap_server.lab.rehearsal import Rehearsal, rehearse
+from swarmstrap_server.lab.rehearsal import Orders, Rehearsal, by_the_lab, rehearse
 from swarmstrap_server.lab.report import Report
 from swarmstrap_server.site.reading import read_site
 
@@ -46,7 +46,9 @@ def published(system: Path, name: str) -> Iterator[Image]:
         store.rm(name, "1")
 
 
-def rehearsed(image: Image, node: VirtualNode, work: Path, nonce: str) -> Report:
+def rehearsed(
+    image: Image, node: VirtualNode, work: Path, nonce: str, orders: Orders = by_the_lab
+) -> Report:
     """Deploy it to one node, as fast as its link goes."""
     rehearsal = Rehearsal(
         real=read_site(DEMO / "site"),
@@ -54,5 +56,6 @@ def rehearsed(image: Image, node: VirtualNode, work: Path, nonce: str) -> Report
         nodes=(node,),
         lab=LabSite(layout="default", finish="reboot", seeder_rate="", nonce=nonce),
         work=work,
+        orders=orders,
     )
     return asyncio.run(rehearse(rehearsal, lambda nodes: None))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The nasty tree on a node: installed, booted, and compared there. The node's memory is too small
-for the image, so that it is staged on the disk it is written to.
+for the image, so that it is staged on the disk it is written to. It is switched on by Redfish.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests import comparing
+from tests.bmc.switched import Switched
 from tests.trees import nasty_system
 from tests.vm import on_node
 from tests.vm.systems import BUILD, demo_system, published, rehearsed
@@ -42,6 +43,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces ne
 @dataclass(frozen=True, slots=True)
 class Run:
     report: NodeReport
+    bmc: Switched
     told: dict[str, dict[str, Any]]
     console: str
 
@@ -51,14 +53,15 @@ def run() -> Run:
     work = BUILD / "vm" / "nasty"
     system = work / "system"
     make_system(system)
+    bmc = Switched("redfish")
     with published(system, "nasty") as image:
-        report = rehearsed(image, NODE, work / "rehearsal", NONCE)
+        report = rehearsed(image, NODE, work / "rehearsal", NONCE, bmc)
     subprocess.run(["rm", "-rf", system], check=True)
     folder = work / "rehearsal" / NODE.name
     lines = [json.loads(line) for line in (folder / REPORT_LOG).read_text().splitlines()]
     told = {line["compared"]: line for line in lines if "compared" in line}
     console = (folder / SERIAL_LOG).read_text(errors="replace")
-    return Run(report.nodes[0], told, console)
+    return Run(report.nodes[0], bmc, told, console)
 
 
 def make_system(root: Path) -> None:
@@ -91,6 +94,11 @@ def test_the_node_starts_from_its_disk(run: Run) -> None:
     assert (run.report.result, run.report.reason) == ("deployed", "")
     assert run.report.booted_from_disk
     assert run.report.decoy_intact
+
+
+def test_deploy_switched_it_on_by_redfish(run: Run) -> None:
+    assert run.bmc.asked == ["network", "on"]
+    assert run.bmc.statuses == [0]
 
 
 def test_nothing_differs_on_the_node(run: Run) -> None:

@@ -2,7 +2,8 @@
 """A node that runs one version of an image is updated to the next, and starts from its disk again.
 
 The image is the demo's Debian; what a hook writes where data are preserved stays, and is written
-once more by each run of the hook. An overlay changes between the two.
+once more by each run of the hook. An overlay changes between the two. The node is switched on by
+IPMI, for the deployment and for the update.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 from tests import overlaying
 from tests.applying import applied
+from tests.bmc.switched import Switched
 from tests.vm.disturbing import until
 
 from swarmstrap.units import Bytes, GiB
@@ -44,6 +46,7 @@ def test_a_node_is_updated_in_place() -> None:
     issue = prepare()
     real = read_site(SITE)
     images = ImageStore(real.paths.images)
+    bmc = Switched("ipmi")
     rehearsal = Rehearsal(
         real=real,
         image=images.get("system", "1"),
@@ -54,6 +57,7 @@ def test_a_node_is_updated_in_place() -> None:
         work=WORK / "rehearsal",
         update_to=images.get("system", "2"),
         disturb=change_overlay,
+        orders=bmc,
     )
     result = asyncio.run(rehearse(rehearsal, lambda nodes: None))
     report.write(result, WORK / "report.json")
@@ -61,6 +65,7 @@ def test_a_node_is_updated_in_place() -> None:
     print(json.dumps(said, indent=2))
     (node,) = said["nodes"]
     assert (node["result"], node["reason"], node["boots"]) == ("deployed", "", 2)
+    assert (bmc.asked, bmc.statuses) == (["network", "on"] * 2, [0, 0])
     assert node["from_seeder_bytes"] + node["from_peers_bytes"] >= said["payload_bytes"]
     assert 0 < node["update_bytes"] < said["payload_bytes"] / 4
     with root_of(WORK / "rehearsal" / "bios-virtio" / "system.raw") as root:

@@ -3,7 +3,7 @@
 site folder itself.
 
 A command that can ask a server elsewhere says `set_defaults(remote=True)`; `args.elsewhere` is its
-URL.
+URL. One that works on what it is given, and with no site but for `--node`, says `apart=True`.
 """
 
 import argparse
@@ -46,8 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Raises BadInput where a server elsewhere is named, and the command would not ask it."""
-    if args.elsewhere and not getattr(args, "remote", False):
-        raise BadInput("this command works in the site folder alone", hint="leave --server out")
+    apart = getattr(args, "apart", False) and not getattr(args, "node", "")
+    if args.elsewhere and not (apart or getattr(args, "remote", False)):
+        raise BadInput(
+            "this command works on the image host alone",
+            hint="run it there, without --server and $SWARMSTRAP_SERVER",
+        )
 
 
 def operator(args: argparse.Namespace) -> Operator:

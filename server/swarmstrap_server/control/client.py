@@ -33,10 +33,12 @@ from swarmstrap_server.control.operator_wire import (
     PlanWish,
     ProblemDetails,
     Record,
+    SiteCheck,
     Snapshot,
     Status,
     Token,
 )
+from swarmstrap_server.images.listing import Listed
 from swarmstrap_server.power.orders import PowerOrder, PowerResult
 from swarmstrap_server.rollouts.values import (
     NewReservation,
@@ -107,6 +109,19 @@ class Operator:
 
     def status(self) -> Status:
         return self._ask("GET", "/status", Status)
+
+    def check(self) -> SiteCheck:
+        """The site folder of the server, as it lies there now."""
+        return self._ask("GET", "/site/check", SiteCheck)
+
+    def images(self) -> list[Listed]:
+        """Those that can be used, by name, oldest version first."""
+        return self._ask("GET", "/images", list[Listed])
+
+    def image(self, name: str, version: str | None) -> Listed:
+        """By version or tag, without either the latest."""
+        below = "" if version is None else f"/{quote(version, safe='')}"
+        return self._ask("GET", f"/images/{quote(name, safe='')}{below}", Listed)
 
     def arm(self, order: Arm) -> list[Deployment]:
         return self._ask("POST", "/deployments", list[Deployment], order)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from swarmstrap.errors import Refused, SwarmstrapError, Untrusted
 from swarmstrap.wire import Job, Register, Registered
-from swarmstrap_server.control import views
+from swarmstrap_server.control import sessions, views
 from swarmstrap_server.control.admission import check_hooks, check_image, check_overlays
 from swarmstrap_server.control.bearers import digest, new_secret
 from swarmstrap_server.control.events import Feed
@@ -22,6 +22,7 @@ from swarmstrap_server.control.jobs import make_job, new_deployment
 from swarmstrap_server.control.nodes import (
     ABSENCE_SECONDS,
     Deployment,
+    DeploymentState,
     arm_again,
     expired,
     may_begin,
@@ -115,6 +116,18 @@ class Deployments:
             if self._take_back(name, "disarmed by the operator", now):
                 self.feed.note(name, "disarmed", "disarmed", now)
 
+    def give_up(self, key: str, reason: str, hint: str, *, failed: bool) -> None:
+        """Takes an arming back whose node did not come to its job; nothing if it has by now.
+
+        With `failed` that is how its deployment ended, else it is disarmed.
+        """
+        found, now = self.store.deployment(key), self.clock()
+        if found is None or found.state != "armed":
+            return
+        state: DeploymentState = "failed" if failed else "disarmed"
+        self.store.save_deployment(replace(found, state=state, ended=now, reason=reason, hint=hint))
+        self.feed.note(found.node, "disarmed", "disarmed", now)
+
     def _arming(self, name: str, image: Image, order: Arm, now: float) -> Deployment:
         self._check_idle(name, now)
         installed = self.store.installed(name)
@@ -174,7 +187,7 @@ class Deployments:
             self.feed.note(name, "not-armed", f"registered, and boots its disk: {reason}", now)
             return Registered(node=name, reason=reason)
         token = new_secret()
-        self.store.add_token(digest(token), latest.id, token_ends(latest, now))
+        sessions.add_token(self.store, digest(token), latest.id, token_ends(latest, now))
         self.feed.note(name, "registered", f"registered from {address}", now)
         return Registered(node=name, token=token)
 
@@ -184,7 +197,7 @@ class Deployments:
         For a while the same `claim` gets it again, with a session that replaces the first.
         """
         now = self.clock()
-        found = self.store.token(digest(token))
+        found = sessions.token(self.store, digest(token))
         deployment = self.store.deployment(found.deployment) if found else None
         if found is None or deployment is None:
             raise Untrusted("token is not one of this server", hint="register again")
@@ -214,9 +227,9 @@ class Deployments:
         passphrases = node_secrets(self.site.paths, deployment.node, encrypted)
         job = make_job(self.site, self._image_of(deployment), deployment, session, passphrases)
         with self.store.transaction():
-            self.store.set_session(digest(session), deployment.id)
+            sessions.set_session(self.store, digest(session), deployment.id)
             if begins is not None:
-                self.store.use_token(digest(token), digest(claim), begins)
+                sessions.use_token(self.store, digest(token), digest(claim), begins)
                 self.store.save_deployment(started(deployment, begins, self._uplink))
         return job
 
@@ -230,7 +243,7 @@ class Deployments:
 
     def session(self, bearer: str) -> Deployment:
         """The deployment whose session this is; raises Untrusted."""
-        deployment = self.store.session(digest(bearer))
+        deployment = sessions.session(self.store, digest(bearer))
         if deployment is None:
             raise Untrusted("session is not one of this server")
         return deployment

@@ -164,6 +164,18 @@ class SiteSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     states: dict[State, int]
 
 
+class SiteCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`problems` are lines with a file in front, and the line in it; `site` is its name, empty
+    when site.yaml does not tell.
+    """
+
+    problems: tuple[str, ...]
+    site: str = ""
+    nodes: int = 0
+    layouts: int = 0
+    hooks: int = 0
+
+
 class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`announces` and `peers` are the tracker's; `runs` are those under way and the last that
     ended; the rest is the seeder's, whose rate is in bytes a second.

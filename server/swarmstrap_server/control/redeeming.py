@@ -4,7 +4,7 @@
 from swarmstrap.errors import Untrusted
 from swarmstrap_server.control.bearers import digest
 from swarmstrap_server.control.nodes import MOST_BEGINNINGS, Deployment, arm_again
-from swarmstrap_server.control.store import Token
+from swarmstrap_server.control.sessions import Token
 from swarmstrap_server.times import clock_time
 
 TOKEN_SECONDS = 600.0

@@ -4,7 +4,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from swarmstrap.display import PREFIX
@@ -44,14 +44,19 @@ _LAST_LINES = 20
 # What cryptsetup asks on the console, from Debian's initramfs and from systemd's.
 _PASSPHRASE_PROMPTS = ("Please unlock disk", "Please enter passphrase for disk")
 
+Order = Callable[[Arm], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """What all nodes of a rehearsal share. `guests` run at once; files lie below `paths.root`."""
+    """What all nodes of a rehearsal share. `order` has a node armed, and returns when it is to be
+    switched on. `guests` run at once; files lie below `paths.root`.
+    """
 
     network: Network
     speed: Speed
     operator: Operator
+    order: Order
     paths: SitePaths
     site: LabSite
     guests: int
@@ -237,7 +242,7 @@ class _Node:
         return Expected(end, limit, speed.deadline(QUIET_SECONDS, guests=guests))
 
     async def _arm(self, image: Manifest, mode: Mode, layout: str = "") -> None:
-        order = Arm(
+        arm = Arm(
             nodes=(self.progress.node.name,),
             image=image.name,
             version=image.version,
@@ -245,7 +250,7 @@ class _Node:
             minutes=_ARMED_MINUTES,
             mode=mode,
         )
-        await asyncio.to_thread(self.course.operator.arm, order)
+        await self.course.order(arm)
 
     async def _deployment(self) -> Deployment:
         name = self.progress.node.name

@@ -4,17 +4,19 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server.control.client import Operator
 from swarmstrap_server.control.limits import runs
+from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.images.library import Image
 from swarmstrap_server.installer.initramfs import newest_kernel
 from swarmstrap_server.lab import lab_site
-from swarmstrap_server.lab.course import Course
+from swarmstrap_server.lab.course import Course, Order
 from swarmstrap_server.lab.lab_site import LabSite
 from swarmstrap_server.lab.machines import VirtualNode
 from swarmstrap_server.lab.network import network
@@ -29,6 +31,17 @@ from swarmstrap_server.site.reading import Site
 _REFRESH_SECONDS = 1.0
 
 Disturb = Callable[[LabServer, Sequence[Progress]], Coroutine[None, None, None]]
+Orders = Callable[[LabServer, Sequence[Progress]], AbstractAsyncContextManager[Order]]
+
+
+@contextlib.asynccontextmanager
+async def by_the_lab(server: LabServer, nodes: Sequence[Progress]) -> AsyncIterator[Order]:
+    """Nodes are armed, and switched on at once."""
+
+    async def order(arm: Arm) -> None:
+        await asyncio.to_thread(server.operator.arm, arm)
+
+    yield order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +49,7 @@ class Rehearsal:
     """What to rehearse, the folder `work` for disks and logs, and one for pictures, if wanted. With
     `update_to` the nodes are then updated to that image, and started once more. What `disturb` does
     to server and nodes must not keep these from their end; it is awaited, too. A node that `images`
-    names gets another image.
+    names gets another image. `orders` has nodes armed and switched on.
     """
 
     real: Site
@@ -50,6 +63,7 @@ class Rehearsal:
     images: Mapping[str, Image] = field(default_factory=dict)
     at_once: int = 64
     disturb: Disturb | None = None
+    orders: Orders = by_the_lab
 
 
 async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
@@ -68,12 +82,13 @@ async def rehearse(rehearsal: Rehearsal, observe: Observer) -> Report:
         paths = lab_site.make(
             work / "site", rehearsal.real, rehearsal.lab, net, rehearsal.nodes, layouts, networks
         )
-        async with LabServer(paths, net) as server:
+        async with LabServer(paths, net) as server, rehearsal.orders(server, nodes) as order:
             operator = server.operator
             course = Course(
                 network=net,
                 speed=speed,
                 operator=operator,
+                order=order,
                 paths=paths,
                 site=rehearsal.lab,
                 guests=min(rehearsal.at_once, len(nodes)),

@@ -25,7 +25,7 @@ class LabServer:
     def __init__(self, paths: SitePaths, net: Network) -> None:
         self.operator = Operator(paths.socket)
         self.paths = paths
-        self._netns = net.name
+        self.net = net
         self._log = paths.root.parent / "serve.log"
         self._child: Child | None = None
 
@@ -46,7 +46,7 @@ class LabServer:
         site = str(self.paths.root)
         argv = [sys.executable, "-m", "swarmstrap_server.cli", "--site", site, "serve"]
         child = self._child = await Child.start(
-            "the lab's server", argv, log_file=self._log, netns=self._netns
+            "the lab's server", argv, log_file=self._log, netns=self.net.name
         )
         deadline = time.monotonic() + _SECONDS
         while True:
