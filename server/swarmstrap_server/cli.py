@@ -14,6 +14,7 @@ from swarmstrap_server.commands import capture as cli_capture
 from swarmstrap_server.commands import completion as cli_completion
 from swarmstrap_server.commands import deploy as cli_deploy
 from swarmstrap_server.commands import diff as cli_diff
+from swarmstrap_server.commands import events as cli_events
 from swarmstrap_server.commands import images as cli_images
 from swarmstrap_server.commands import keys as cli_keys
 from swarmstrap_server.commands import layout as cli_layout
@@ -90,6 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_keys.add_commands(commands)
     cli_layout.add_commands(commands)
     cli_nodes.add_commands(commands)
+    cli_events.add_commands(commands)
     cli_deploy.add_commands(commands)
     cli_rollout.add_commands(commands)
     cli_reserve.add_commands(commands)

@@ -5,11 +5,18 @@ from typing import Annotated
 
 import msgspec
 
+from swarmstrap.wire import Unheard
 from swarmstrap_server.api.problems import NotFound
 from swarmstrap_server.api.route import Call, Route
-from swarmstrap_server.control import history, views
+from swarmstrap_server.control import history, unheard, views
 from swarmstrap_server.control.nodes import State
-from swarmstrap_server.control.operator_wire import EventsPage, NodeDocument, NodesPage, NodeView
+from swarmstrap_server.control.operator_wire import (
+    Added,
+    EventsPage,
+    NodeDocument,
+    NodesPage,
+    NodeView,
+)
 from swarmstrap_server.site.yamlfile import nearest
 
 
@@ -57,6 +64,11 @@ async def list_events(call: Call) -> EventsPage:
     return EventsPage(items=shown, next=str(shown[-1].id) if len(found) > len(shown) else "")
 
 
+async def add_events(call: Call) -> Added:
+    told = await call.body(Unheard)
+    return unheard.add(call.services.deployments, _known(call), told, by=call.principal.name)
+
+
 def _known(call: Call) -> str:
     name, deployments = call.part("node"), call.services.deployments
     names = views.node_names(deployments.site, deployments.store)
@@ -83,5 +95,14 @@ ROUTES = (
         list_events,
         EventsPage,
         query=EventsQuery,
+    ),
+    Route(
+        "POST",
+        "/nodes/{node}/events",
+        "operator",
+        "Bring what a node could not tell: those that are known are left out",
+        add_events,
+        Added,
+        body=Unheard,
     ),
 )

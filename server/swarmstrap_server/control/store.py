@@ -297,6 +297,12 @@ class Store:
         row = self._db.execute(query, (digest,)).fetchone()
         return self.deployment(row[0]) if row else None
 
+    def session_of(self, deployment: str) -> bytes | None:
+        """The digest of its session, if its node ever took the job."""
+        query = "SELECT hash FROM sessions WHERE deployment = ?"
+        row = self._db.execute(query, (deployment,)).fetchone()
+        return row[0] if row else None
+
     # Events
 
     def add_event(self, node: str, event: Event, received: float) -> Record:
