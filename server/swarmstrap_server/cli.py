@@ -19,6 +19,7 @@ from swarmstrap_server.commands import images as cli_images
 from swarmstrap_server.commands import keys as cli_keys
 from swarmstrap_server.commands import layout as cli_layout
 from swarmstrap_server.commands import nodes as cli_nodes
+from swarmstrap_server.commands import plan as cli_plan
 from swarmstrap_server.commands import power as cli_power
 from swarmstrap_server.commands import reaching
 from swarmstrap_server.commands import reserve as cli_reserve
@@ -92,6 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_layout.add_commands(commands)
     cli_nodes.add_commands(commands)
     cli_events.add_commands(commands)
+    cli_plan.add_commands(commands)
     cli_deploy.add_commands(commands)
     cli_rollout.add_commands(commands)
     cli_reserve.add_commands(commands)

@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 from tests.http.browser import Desk, desk
-from tests.http.simulated import name, said
+from tests.http.simulated.machines import name
+from tests.http.simulated.telling import said
 
 from swarmstrap.wire import Events
 from swarmstrap_server.control.nodes import Deployment

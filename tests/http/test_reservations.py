@@ -124,8 +124,10 @@ async def test_a_reservation_by_command_ended_early(
     async def command(*arguments: str) -> int:
         return await asyncio.to_thread(cli.main, ["--site", str(pool.paths.root), *arguments])
 
-    assert await command("reserve", "pool", "--image", "tiny", "--until", "2100-01-01 12:00") == 0
+    line = ("reserve", "pool", "--image", "tiny", "--until", "2100-01-01 12:00")
+    assert await command(*line, "--boot-seconds", "900") == 0
     made = (await one(pool)).id
+    assert (await one(pool)).order.pace.boot_seconds == 900
     said = f"reservation {made}: n[1-2] until 2100-01-01 12:00:00\n"
     assert capsys.readouterr().out == said
     assert await command("reservation", "end", made) == 0

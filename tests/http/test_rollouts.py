@@ -94,14 +94,14 @@ async def test_a_node_that_gets_a_name_while_it_is_switched_on_is_awaited(
 ) -> None:
     deployments = live.services.deployments
     old = deployments.register(register("52:54:00:aa:bb:cc"), "").node
-    deployments.name_node(old, Naming(name="web1"))
+    deployments.roster.name(old, Naming(name="web1"))
     machines.put("web1", "off")
     machines.put("web2", "off")
     begun = live.services.rollouts.start(order("web1"), "test")
     assert states(begun) == {"web1": "powering"}
     if switching:
         await asyncio.sleep(0)  # the BMC is asked under the first name
-    deployments.name_node("web1", Naming(name="web2"))
+    deployments.roster.name("web1", Naming(name="web2"))
     await until(live, "power", lambda: states(now(live, begun.id)) == {"web2": "booting"})
     assert machines.asked("web1" if switching else "web2") == ["network", "on"]
     assert machines.asked("web2" if switching else "web1") == []
@@ -350,6 +350,25 @@ async def test_a_dry_run_says_who_is_switched_on(live: Live, capsys: Capture) ->
         "armed, for somebody to start: n3",
     ]
     assert live.services.deployments.view("n1").state == "ready"
+
+
+async def test_the_whole_pace_is_set_by_command(live: Live, capsys: Capture) -> None:
+    words = ("--window", "8/30", "--at-once", "4", "--power-seconds", "90", "--boot-seconds", "900")
+    assert await command(live, "deploy", "tiny", "--to", "n1", "--dry-run", "--json", *words) == 0
+    planned = msgspec.json.decode(capsys.readouterr().out, type=Rollout)
+    assert planned.order.pace == Pace(
+        actions=8, seconds=30.0, deploying=4, power_seconds=90.0, boot_seconds=900.0
+    )
+
+
+@pytest.mark.parametrize("word", ["power", "boot"])
+async def test_a_pace_that_cannot_be_is_refused_in_one_line(
+    live: Live, capsys: Capture, word: str
+) -> None:
+    line = ("deploy", "tiny", "--to", "n1", f"--{word}-seconds", "0")
+    assert await command(live, *line) == Exit.FAILED
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"this cannot be ordered: Expected `float` > 0.0 - at `$.pace.{word}_seconds`" in said
 
 
 async def test_power_by_command(live: Live, machines: Machines, capsys: Capture) -> None:

@@ -199,6 +199,21 @@ def test_what_may_go_better_is_tried_again(fates: list[Fate], state: str, tries:
     assert (member.state, member.tries) == (state, tries)
 
 
+@pytest.mark.parametrize(
+    ("fate", "seconds", "reason"),
+    [
+        ("hangs", 40, "it was not switched on within 40 s"),
+        ("stays away", 60, "switched on, and not heard of for 60 s"),
+    ],
+)
+def test_a_node_is_given_up_when_the_pace_says(fate: Fate, seconds: float, reason: str) -> None:
+    played = world([[fate]], Pace(power_seconds=40, boot_seconds=60), 0, switched=True)
+    played.play()
+    (member,) = played.rollout.members
+    assert (member.state, member.reason) == ("failed", reason)
+    assert played.now - T0 == pytest.approx(seconds, abs=3 * STEP)
+
+
 def test_a_node_that_somebody_starts_has_as_long_as_its_arming() -> None:
     played = world([["stays away"]], Pace(boot_seconds=60), retries=3, switched=False)
     played.play()

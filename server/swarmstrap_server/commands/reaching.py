@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which server a command speaks to: the site's own by its socket, or one elsewhere by its URL.
+"""What a command speaks to: the site's own server by its socket, one elsewhere by its URL, or the
+site folder itself.
 
 A command that can ask a server elsewhere says `set_defaults(remote=True)`; `args.elsewhere` is its
 URL.
@@ -12,7 +13,10 @@ from pathlib import Path
 from swarmstrap.errors import BadInput
 from swarmstrap_server import secretfile
 from swarmstrap_server.control.client import Operator, Remote
+from swarmstrap_server.control.naming import with_names
+from swarmstrap_server.control.store import Store
 from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import Site, read_site
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +63,13 @@ def operator(args: argparse.Namespace) -> Operator:
     if not (token.isascii() and token.isprintable() and token):
         raise BadInput(f"{args.token_file} is not a token", hint="swarmstrap token add makes one")
     return Operator(Remote(args.elsewhere, token, args.ca))
+
+
+def site_and_store(args: argparse.Namespace) -> tuple[Site, Store]:
+    """The site folder with the machines that got a name, and its database."""
+    site = read_site(args.site)
+    store = Store(site.paths.database)
+    return with_names(site, store), store
 
 
 def _path(variable: str) -> Path | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about the site: init, check, serve, initramfs, dhcp, rehearse, hook and overlay sign."""
+"""Commands about the site: init, check, serve, initramfs, dhcp, hook and overlay sign."""
 
 import argparse
 import json
@@ -15,12 +15,11 @@ from typing import get_args
 from swarmstrap.errors import BadInput
 from swarmstrap.units import human
 from swarmstrap_server import logform
-from swarmstrap_server.commands import Commands
+from swarmstrap_server.commands import Commands, rehearse
 from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.images.signing import Key
 from swarmstrap_server.installer.baked import baked, is_current
 from swarmstrap_server.installer.initramfs import build
-from swarmstrap_server.lab import rehearse
 from swarmstrap_server.netboot import dhcp
 from swarmstrap_server.site import making as newsite
 from swarmstrap_server.site import pki
@@ -61,9 +60,7 @@ def add_commands(commands: Commands) -> None:
     )
     initramfs.set_defaults(run=_initramfs)
 
-    trial = commands.add_parser("rehearse", help="deploy an image to virtual nodes first")
-    rehearse.add_arguments(trial)
-    trial.set_defaults(run=rehearse.run)
+    rehearse.add_commands(commands)
 
     lines = commands.add_parser("dhcp", help="print the lines for your own DHCP server")
     lines.add_argument("flavour", choices=get_args(dhcp.Flavour))

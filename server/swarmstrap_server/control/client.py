@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
@@ -19,6 +19,7 @@ from swarmstrap_server.control.operator_wire import (
     BASE,
     Added,
     Arm,
+    Delivery,
     DeploymentsPage,
     Disarm,
     Hook,
@@ -27,8 +28,10 @@ from swarmstrap_server.control.operator_wire import (
     Naming,
     NewToken,
     NodeDocument,
+    NodePlan,
     NodesPage,
     NodeView,
+    PlanWish,
     ProblemDetails,
     Record,
     Snapshot,
@@ -115,6 +118,10 @@ class Operator:
     def node(self, name: str) -> NodeDocument:
         return self._ask("GET", f"/nodes/{quote(name, safe='')}", NodeDocument)
 
+    def plan(self, node: str, wish: PlanWish) -> NodePlan:
+        said = {word: value for word, value in msgspec.structs.asdict(wish).items() if value}
+        return self._ask("GET", f"/nodes/{quote(node, safe='')}/plan?{urlencode(said)}", NodePlan)
+
     def node_log(self, name: str) -> NodeLog:
         return self._ask("GET", f"/nodes/{quote(name, safe='')}/log", NodeLog)
 
@@ -162,6 +169,10 @@ class Operator:
 
     def webhooks(self) -> list[Hook]:
         return self._ask("GET", "/webhooks", list[Hook])
+
+    def test_webhook(self, name: str) -> Delivery:
+        """Waits as long as the hook may take."""
+        return self._ask("POST", f"/webhooks/{quote(name, safe='')}/test", Delivery)
 
     def power(self, order: PowerOrder) -> list[PowerResult]:
         """Waits as long as machines may take."""

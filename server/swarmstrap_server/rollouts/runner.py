@@ -40,7 +40,7 @@ class Rollouts:
         self._switching: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._recall()
-        deployments.readers.append(self._recall)
+        deployments.roster.renamed.append(self._recall)
         for rollout in list(self._live.values()):
             now = deployments.clock()
             self._put(machine.interrupted(rollout, self._seen(rollout), now))
@@ -53,7 +53,7 @@ class Rollouts:
     def plan(self, order: Order, by: str) -> Rollout:
         """The rollout that `start` would begin, with no identifier; raises what that raises."""
         now = self._deployments.clock()
-        self._deployments.reload()
+        self._deployments.roster.reload()
         would = self._deployments.would_arm(order.arm)
         nodes = tuple(deployment.node for deployment in would)
         self.lent.check_free(nodes, by)
