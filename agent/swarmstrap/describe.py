@@ -70,7 +70,7 @@ def _nic(nic: Nic) -> Iterator[str]:
     speed = f"{nic.speed_mbps} Mbit/s" if nic.speed_mbps else "link"
     yield f"{nic.name}: " + _list(
         nic.mac_address,
-        nic.permanent_mac != nic.mac_address and f"by itself {nic.permanent_mac}",
+        nic.permanent_mac not in ("", nic.mac_address) and f"by itself {nic.permanent_mac}",
         nic.driver or "no driver",
         speed if nic.has_carrier else "no link",
         nic.pci_address,

@@ -137,6 +137,8 @@ def _range_test(key: str, text: str, read: Callable[[str], int]) -> Callable[[in
             f"match.{key}: not a range: {text!r}", hint="write it as <range-in> [ 100GiB 1TiB ]"
         )
     low, high = read(match[2]), read(match[3])
+    if low > high:
+        raise BadInput(f"match.{key}: nothing is in the range {text!r}", hint="swap its ends")
     above = operator.ge if match[1] == "[" else operator.gt
     below = operator.le if match[4] == "]" else operator.lt
     return lambda value: above(value, low) and below(value, high)

@@ -26,6 +26,7 @@ from swarmstrap.layoutwords import (
     at,
     check_label,
     check_mount,
+    check_shares,
     check_sizes,
     check_subvolume_name,
     contradiction,
@@ -47,7 +48,7 @@ def format_of(holder: Holder) -> Format | None:
 
 def check_layout(layout: Layout) -> None:
     """Raises BadInput, with what is at fault, when no node could have `layout`."""
-    once("disk id", (disk.id for disk in layout.disks))
+    _check_ids(layout)
     if not _KERNEL_ARGUMENTS.fullmatch(layout.kernel_arguments):
         raise BadInput(
             f"kernel_arguments: {layout.kernel_arguments!r} has characters that a boot loader "
@@ -65,6 +66,20 @@ def check_layout(layout: Layout) -> None:
     else:
         _check_for_tree(layout)
         check_stack(layout)
+
+
+def _check_ids(layout: Layout) -> None:
+    """Ids are what UUIDs are derived from; disks that are alike have theirs with a number."""
+    once("disk id", (disk.id for disk in layout.disks))
+    for disk in layout.disks:
+        if disk.count > 1:
+            numbered = re.compile(rf"{re.escape(disk.id)}-\d+")
+            for other in layout.disks:
+                if numbered.fullmatch(other.id):
+                    raise BadInput(
+                        f"disk id {other.id} may be one of the {disk.count} disks of {disk.id}",
+                        hint="give it an id that does not end in a number",
+                    )
 
 
 def check_fits(layout: Layout, manifest: Manifest) -> None:
@@ -162,6 +177,7 @@ def _check_disk(disk: DiskLayout) -> None:
         with at(f"partition {partition.label}"):
             _check_partition(partition)
             _check_on_disk(partition, disk)
+    check_shares(partition for partition in disk.partitions if not partition.priority)
 
 
 def _check_partition(partition: Partition) -> None:

@@ -28,6 +28,7 @@ from swarmstrap.layoutwords import (
     check_group_name,
     check_lvm_name,
     check_mapped_name,
+    check_shares,
     check_sizes,
     check_thin_size,
     contradiction,
@@ -120,6 +121,7 @@ class _Stack:
                 if volume.pool:
                     _known("pool", volume.pool, pools)
                     check_thin_size(volume)
+        check_shares([*group.pools, *(volume for volume in group.volumes if not volume.pool)])
 
     def check_all_used(self) -> None:
         for label, found in self.partitions.items():

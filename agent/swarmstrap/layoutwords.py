@@ -18,6 +18,8 @@ from swarmstrap.units import TiB, is_share, parse_share
 # A GPT has 36 UTF-16 units for a name (UEFI 2.10, 5.3.3).
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 _MOUNT = re.compile(r"/(?:[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*)?")
+# The kernel's, made at every start; and where fstab itself is read from.
+_NO_MOUNT = re.compile(r"/(?:dev|proc|run|sys)(?:/.*)?|/etc")
 _OPTIONS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=:/%+-]*")
 _SUBVOLUME = re.compile(r"[A-Za-z0-9@_][A-Za-z0-9@._-]{0,63}")
 # The superblock of md has 32 bytes for a name; one of digits alone would be a number of /dev/md.
@@ -66,6 +68,8 @@ def check_mount(mount: str, options: str) -> None:
     """`mount` may be empty, for what is not mounted."""
     if mount and not _MOUNT.fullmatch(mount):
         raise BadInput(f"mount: {mount!r} cannot be used", hint="write it like /var or /boot/efi")
+    if _NO_MOUNT.fullmatch(mount):
+        raise BadInput(f"mount: no system starts with a disk at {mount}", hint="mount it elsewhere")
     if not _OPTIONS.fullmatch(options):
         raise BadInput(
             f"mount_options: {options!r} cannot be used",
@@ -113,11 +117,24 @@ def check_sizes(sized: Sized | ThinPool) -> None:
         raise BadInput("weight and priority count from 0", hint="write a whole number")
     given = [text for text in (sized.size, sized.size_min, sized.size_max) if text]
     sizes = [parse_share(text, TiB) for text in given]
+    for text in given:
+        if not (is_share(text) or text.strip()[-1:].isalpha()):
+            raise BadInput(f"no unit in {text!r}", hint="write it as in 512MiB, or as a share: 25%")
     if 0 in sizes:
         raise BadInput("a size is 0", hint="leave it out, or give it room")
     # A share and a size are compared when there is a room.
     if len({is_share(text) for text in given}) == 1 and any(a > b for a, b in pairwise(sizes)):
         raise BadInput("size_min is above size_max", hint="swap them")
+
+
+def check_shares(sized: Iterable[Sized | ThinPool]) -> None:
+    """Raises BadInput for `sized` that can never have the shares of one room that they need."""
+    needed = [wish.size or wish.size_min for wish in sized]
+    shares = [text for text in needed if is_share(text)]
+    if sum(parse_share(text, TiB) for text in shares) > TiB:
+        raise BadInput(
+            f"shares of {', '.join(shares)} are more than there is", hint="write 100% at most"
+        )
 
 
 def check_thin_size(volume: LogicalVolume) -> None:

@@ -141,22 +141,28 @@ def find_disks(
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """A disk, the entry it was chosen for and whether it is the first of that; its own `key`."""
+    """A disk, the entry it was chosen for and whether it is the first of that; its own `key`.
+
+    `first_esp` says that no disk before it has an ESP, of whatever entry.
+    """
 
     layout: DiskLayout
     key: str
     disk: Disk
     first: bool
+    first_esp: bool
 
 
 def _chosen(layout: Layout, disks: Sequence[Disk], skip: Sequence[Match]) -> Iterator[_Chosen]:
     selections = select(layout.disks, disks, skip=skip)
+    esps = 0
     for entry, selection in zip(layout.disks, selections, strict=True):
         # By what stays with a disk, for names change from boot to boot.
         alike = sorted(selection.disks, key=lambda d: (d.serial, d.wwn, d.by_path, d.name))
         for number, disk in enumerate(alike, start=1):
             key = entry.id if entry.count == 1 else f"{entry.id}-{number}"
-            yield _Chosen(entry, key, disk, number == 1)
+            yield _Chosen(entry, key, disk, first=number == 1, first_esp=esps == 0)
+            esps += any(partition.type == "esp" for partition in entry.partitions)
 
 
 def _place_disk(chosen: _Chosen, identity: Identity) -> PlacedDisk:
@@ -227,6 +233,7 @@ def _place_partition(
     chosen: _Chosen, extent: Extent, identity: Identity, table: str, stays: FoundPartition | None
 ) -> PlacedVolume:
     partition, key, disk = extent.partition, chosen.key, identify(chosen.disk)
+    mounted = chosen.first_esp if partition.type == "esp" else chosen.first
     form = format_of(partition)
     filesystem = filesystem_id(form, identity.derive(key, partition.label, "filesystem"))
     if chosen.layout.ptable == "msdos":
@@ -251,8 +258,8 @@ def _place_partition(
         sector=disk.logical_sector,
         format=form,
         uuid=stays.filesystem_uuid if stays else filesystem,
-        # Of disks that are alike, what the first one holds is mounted.
-        mounts=mounts_of(partition) if chosen.first else (),
+        # Of disks that are alike, what the first one holds is mounted; of all ESPs the first.
+        mounts=mounts_of(partition) if mounted else (),
         subvolumes=subvolumes_of(partition),
         preserved=stays is not None,
     )

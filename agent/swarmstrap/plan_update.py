@@ -14,7 +14,7 @@ from swarmstrap.plan_storage import mount_steps, mounts
 from swarmstrap.plan_tree import choose_staging
 from swarmstrap.preserving import check_pattern
 from swarmstrap.sealing import sealing_steps
-from swarmstrap.stacking import stack
+from swarmstrap.stacking import Placed, stack
 from swarmstrap.steps import Step
 from swarmstrap.steps.image import TidyTree, UpdateTree, VerifyTree
 from swarmstrap.steps.leaving import Seed, Settle
@@ -46,15 +46,7 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
     sealed = list(sealing_steps(inventory, job, manifest, placed))
     kept = (check_pattern(pattern) for pattern in job.preserve)
     preserve = (*kept, *own_paths(configured))
-    for disk in placed.disks:
-        yield ProveTable(disk.id, disk.uuid, disk.partitions)
-    if placed.making:
-        # An attempt in this very boot may have left it running.
-        yield ReleaseDisks(tuple(disk.id for disk in placed.disks))
-    for made in placed.making:
-        if isinstance(made, MakeArray | MakeCrypt | MakeGroup):
-            yield OpenAgain(made)
-    yield from mount_steps(placed)
+    yield from _find_system(placed)
     yield UpdateTree(
         name=manifest.name,
         version=manifest.version,
@@ -82,3 +74,16 @@ def plan_update(inventory: Inventory, job: Job, manifest: Manifest) -> Iterator[
     leave: list[Step] = [Settle(), Seed(job.seed_seconds)]
     yield from leave if staging == "memory" else reversed(leave)
     yield finish(job, system)
+
+
+def _find_system(placed: Placed) -> Iterator[Step]:
+    """Its disks are proven to be as they were left, and it is mounted."""
+    for disk in placed.disks:
+        yield ProveTable(disk.id, disk.uuid, disk.partitions)
+    if placed.making:
+        # An attempt in this very boot may have left it running.
+        yield ReleaseDisks(tuple(disk.id for disk in placed.disks))
+    for made in placed.making:
+        if isinstance(made, MakeArray | MakeCrypt | MakeGroup):
+            yield OpenAgain(made)
+    yield from mount_steps(placed)

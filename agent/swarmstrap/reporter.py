@@ -9,130 +9,24 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from itertools import islice
-from operator import attrgetter
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
-from msgspec.structs import replace
-
 from swarmstrap.errors import Refused, SwarmstrapError, Unreachable, Untrusted
-from swarmstrap.wire import GAP, Event, Events, Result, Taken, Usage
+from swarmstrap.outbox import Outbox
+from swarmstrap.wire import Event, Events, Result, Taken, Usage
 
 log = logging.getLogger(__name__)
 
 Listener = Callable[[Event], None]
 Send = Callable[[Events], Awaitable[Taken]]
 
-_BATCH = 200
 _BATCH_SECONDS = 0.5
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 
 
-class Outbox:
-    """Events in order that the server has not acknowledged, at most `limit` of them. The last
-    `kept` that it has acknowledged are here too: it may lose its last moments with its power.
-    """
-
-    def __init__(self, limit: int = 2000, kept: int = 500) -> None:
-        self._events: deque[Event] = deque()
-        self._limit = limit
-        self._heard: deque[Event] = deque(maxlen=kept)
-        # The last event that left `_heard`: nobody can say it again.
-        self._gone = 0
-        self._after = 0
-        self._gap: Event | None = None
-        self._lost = 0
-
-    def __len__(self) -> int:
-        return len(self._events)
-
-    def __iter__(self) -> Iterator[Event]:
-        return iter(self._events)
-
-    @property
-    def urgent(self) -> bool:
-        """Whether there is more than progress."""
-        return any(event.kind != "progress" for event in self._events)
-
-    def add(self, event: Event) -> None:
-        last = self._events[-1] if self._events else None
-        if last and last.kind == event.kind == "progress" and last.name == event.name:
-            self._events.pop()  # nobody needs yesterday's percentage
-        self._events.append(event)
-        if len(self._events) > self._limit:
-            self._forget()
-
-    def batch(self) -> Events:
-        """The oldest; what is lost for good is said by one event in its place."""
-        if not self._events:
-            return Events(events=(), after=self._after)
-        oldest = list(islice(self._events, _BATCH))
-        if self._gap is not None and self._gap.sequence < oldest[-1].sequence:
-            oldest = sorted([self._gap, *oldest], key=attrgetter("sequence"))
-        return Events(events=tuple(oldest), after=self._after)
-
-    def acknowledge(self, sequence: int) -> None:
-        """The server has everything up to `sequence`, which may be less than it had."""
-        if sequence < self._after:
-            self._say_again(sequence)
-        while self._events and self._events[0].sequence <= sequence:
-            event = self._events.popleft()
-            if event.kind != "progress":
-                if len(self._heard) == self._heard.maxlen:
-                    self._gone = self._heard[0].sequence
-                self._heard.append(event)
-        if self._gap is not None and self._gap.sequence <= sequence:
-            self._gap, self._lost = None, 0
-        self._after = sequence
-
-    def give_up(self, sequence: int) -> None:
-        """The server will never take what it was sent up to `sequence`."""
-        while self._events and self._events[0].sequence <= sequence:
-            self._lose(self._events.popleft())
-
-    def put_back(self, seconds: float) -> None:
-        """So much earlier than recorded."""
-        self._events = deque(replace(e, time=e.time - seconds) for e in self._events)
-
-    def _say_again(self, sequence: int) -> None:
-        again = [event for event in self._heard if event.sequence > sequence]
-        for event in again:
-            self._heard.remove(event)
-        self._events.extendleft(reversed(again))
-        if sequence < self._gone:
-            first = self._events[0] if self._events else None
-            now = first.time if first else 0.0
-            self._lose(Event(sequence=self._gone, time=now, kind="log", name=""))
-
-    def _forget(self) -> None:
-        for kind in ("progress", "log", "start"):
-            for event in self._events:
-                if event.kind == kind:
-                    self._events.remove(event)
-                    self._lose(event)
-                    return
-        self._lose(self._events.popleft())
-
-    def _lose(self, event: Event) -> None:
-        if event.kind == "progress":
-            return
-        self._lost += 1
-        before = self._gap
-        self._gap = Event(
-            sequence=max(event.sequence, before.sequence if before else 0),
-            time=event.time,
-            kind="log",
-            name=GAP,
-            description=f"{self._lost} events or more before this one are lost",
-            result="warning",
-            hint="the server was away for long; the node's own log has what happened",
-        )
-
-
-class Reporter:
-    """Numbers events, hands them to every listener at once, and to the server by and by.
+class Recorder:
+    """Numbers events and hands them to every listener at once. `clock` gives seconds since 1970.
 
     `name` is what was started last; whatever is recorded until the next start belongs to it.
     """
@@ -142,28 +36,8 @@ class Reporter:
     ) -> None:
         self._listeners = listeners
         self._clock = clock
-        self._outbox = Outbox()
         self._sequence = 0
         self.name = ""
-        self._waiting = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._pause = 0.0
-        self._sending: asyncio.Task[None] | None = None
-        self._silent = False
-
-    @property
-    def connected(self) -> bool:
-        return self._sending is not None
-
-    @property
-    def unheard(self) -> tuple[Event, ...]:
-        """What a server that does not answer has not heard; nothing while it answers."""
-        return tuple(self._outbox) if self._silent else ()
-
-    def put_back(self, seconds: float) -> None:
-        """The clock was so far ahead when the events so far were recorded."""
-        self._outbox.put_back(seconds)
 
     def start(self, name: str, description: str) -> None:
         self.name = name
@@ -206,30 +80,6 @@ class Reporter:
             usage=usage,
         )
 
-    def connect(self, send: Send) -> None:
-        """From now on events travel: everything recorded so far, then the rest as it happens."""
-        self._sending = asyncio.create_task(self._deliver(send), name="deliver events")
-
-    async def flush(self, seconds: float) -> bool:
-        """Wait until the server has everything, at most `seconds`; false when it has not."""
-        if self._sending is None:
-            return not self._outbox
-        self._hurry.set()
-        try:
-            async with asyncio.timeout(seconds):
-                while self._outbox:
-                    self._drained.clear()
-                    await self._drained.wait()
-        except TimeoutError:
-            log.warning("%d events did not reach the server in %.0f s", len(self._outbox), seconds)
-        return not self._outbox
-
-    async def close(self) -> None:
-        if self._sending is not None:
-            self._sending.cancel()
-            await asyncio.wait([self._sending])
-            self._sending = None
-
     def _record(
         self,
         kind: Literal["start", "progress", "finish", "log"],
@@ -256,12 +106,67 @@ class Reporter:
             from_peers=from_peers,
             usage=usage,
         )
-        self._outbox.add(event)
-        self._waiting.set()
-        if kind != "progress":
-            self._hurry.set()
         for listener in self._listeners:
             listener(event)
+
+
+class Reporter(Recorder):
+    """Hands events to the server, too, by and by."""
+
+    def __init__(
+        self, listeners: Sequence[Listener] = (), *, clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__((self._keep, *listeners), clock=clock)
+        self._outbox = Outbox()
+        self._waiting = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._pause = 0.0
+        self._sending: asyncio.Task[None] | None = None
+        self._silent = False
+
+    @property
+    def connected(self) -> bool:
+        return self._sending is not None
+
+    @property
+    def unheard(self) -> tuple[Event, ...]:
+        """What a server that does not answer has not heard; nothing while it answers."""
+        return tuple(self._outbox) if self._silent else ()
+
+    def put_back(self, seconds: float) -> None:
+        """The clock was so far ahead when the events so far were recorded."""
+        self._outbox.put_back(seconds)
+
+    def connect(self, send: Send) -> None:
+        """From now on events travel: everything recorded so far, then the rest as it happens."""
+        self._sending = asyncio.create_task(self._deliver(send), name="deliver events")
+
+    async def flush(self, seconds: float) -> bool:
+        """Wait until the server has everything, at most `seconds`; false when it has not."""
+        if self._sending is None:
+            return not self._outbox
+        self._hurry.set()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._outbox:
+                    self._drained.clear()
+                    await self._drained.wait()
+        except TimeoutError:
+            log.warning("%d events did not reach the server in %.0f s", len(self._outbox), seconds)
+        return not self._outbox
+
+    async def close(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.wait([self._sending])
+            self._sending = None
+
+    def _keep(self, event: Event) -> None:
+        self._outbox.add(event)
+        self._waiting.set()
+        if event.kind != "progress":
+            self._hurry.set()
 
     async def _deliver(self, send: Send) -> None:
         while True:

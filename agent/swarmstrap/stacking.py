@@ -20,8 +20,9 @@ from swarmstrap.placing import (
     mounts_of,
     subvolumes_of,
 )
+from swarmstrap.smallest import check_filesystems, check_made
 from swarmstrap.steps.storage import MakeArray, MakeCrypt, MakeGroup, MakeLogical, MakePool
-from swarmstrap.units import Bytes, KiB, MiB, align_down, align_up, parse_size
+from swarmstrap.units import Bytes, KiB, MiB, align_down, align_up, human, parse_size
 from swarmstrap.volumes import ArrayVolume, CryptVolume, LogicalVolume, Volume
 
 Making = MakeArray | MakeCrypt | MakeGroup | MakePool | MakeLogical
@@ -144,6 +145,7 @@ class _Stack:
         self._made(luks.name, _Room(volume, rooms[0].size - _LUKS_KEEPS, _sector(rooms)), luks)
 
     def _group(self, group: VolumeGroup, rooms: Sequence[_Room]) -> None:
+        _check_group(group, rooms)
         self.making.append(MakeGroup(group.name, tuple(room.volume for room in rooms)))
         free = sum(max(0, room.size - _PV_KEEPS) // EXTENT for room in rooms)
         whole = [volume for volume in group.volumes if not volume.pool]
@@ -159,6 +161,7 @@ class _Stack:
             self._made(name, _Room(volume, size, _sector(rooms)), logical)
 
     def _made(self, name: str, room: _Room, holder: Holder) -> None:
+        check_made(room.volume, room.size)
         self._rooms[name] = [room]
         label = name.rpartition("/")[2]
         self.volumes.append(
@@ -181,7 +184,9 @@ def stack(layout: Layout, disks: Sequence[PlacedDisk], identity: Identity) -> Pl
     building = _Stack(disks, identity)
     building.build([*layout.raid, *layout.luks, *layout.volume_groups])
     partitions = (volume for disk in disks for volume in disk.volumes)
-    return Placed(tuple(disks), tuple(building.making), (*partitions, *building.volumes))
+    volumes = (*partitions, *building.volumes)
+    check_filesystems(volumes)
+    return Placed(tuple(disks), tuple(building.making), volumes)
 
 
 def _devices(wanted: Raid | Luks | VolumeGroup) -> tuple[str, ...]:
@@ -190,6 +195,25 @@ def _devices(wanted: Raid | Luks | VolumeGroup) -> tuple[str, ...]:
 
 def _sector(rooms: Iterable[_Room]) -> int:
     return max(room.sector for room in rooms)
+
+
+def _check_group(group: VolumeGroup, rooms: Iterable[_Room]) -> None:
+    """Raises Unplannable for devices that vgcreate refuses."""
+    sectors = {}
+    for room in rooms:
+        sectors[room.sector] = room.volume
+        if room.size < _PV_KEEPS + EXTENT:
+            raise Unplannable(
+                f"{room.volume} is too small for volume group {group.name}, which has extents of "
+                f"{human(EXTENT)}",
+                hint="raise its size, or size_min; or take a larger disk",
+            )
+    if len(sectors) > 1:
+        lies = " and ".join(f"{sectors[size]} with sectors of {size}" for size in sorted(sectors))
+        raise Unplannable(
+            f"volume group {group.name} would lie on {lies} bytes, which LVM does not mix",
+            hint="choose disks that are alike, or make a group of each kind",
+        )
 
 
 def _data_legs(raid: Raid, active: int) -> int:

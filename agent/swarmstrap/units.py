@@ -26,8 +26,10 @@ _UNITS = {
     "GB": 10**9,
     "TB": 10**12,
 }
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
-_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+# As many digits as any disk has bytes, and no more: Python refuses to read numbers of thousands.
+_NUMBER = r"(\d{1,20}(?:\.\d{1,20})?)"
+_SIZE = re.compile(rf"{_NUMBER}\s*([A-Za-z]*)")
+_SHARE = re.compile(rf"{_NUMBER}\s*%")
 
 
 def parse_size(text: str) -> Bytes:

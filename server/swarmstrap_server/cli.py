@@ -11,6 +11,7 @@ from pathlib import Path
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap_server import logform
 from swarmstrap_server.commands import capture as cli_capture
+from swarmstrap_server.commands import check as cli_check
 from swarmstrap_server.commands import completion as cli_completion
 from swarmstrap_server.commands import deploy as cli_deploy
 from swarmstrap_server.commands import diff as cli_diff
@@ -18,6 +19,7 @@ from swarmstrap_server.commands import images as cli_images
 from swarmstrap_server.commands import keys as cli_keys
 from swarmstrap_server.commands import layout as cli_layout
 from swarmstrap_server.commands import nodes as cli_nodes
+from swarmstrap_server.commands import plan as cli_plan
 from swarmstrap_server.commands import power as cli_power
 from swarmstrap_server.commands import reaching
 from swarmstrap_server.commands import reserve as cli_reserve
@@ -83,6 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is going on")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     cli_site.add_commands(commands)
+    cli_check.add_commands(commands)
     cli_show.add_commands(commands)
     cli_diff.add_commands(commands)
     cli_capture.add_commands(commands)
@@ -90,6 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_keys.add_commands(commands)
     cli_layout.add_commands(commands)
     cli_nodes.add_commands(commands)
+    cli_plan.add_commands(commands)
     cli_deploy.add_commands(commands)
     cli_rollout.add_commands(commands)
     cli_reserve.add_commands(commands)

@@ -49,7 +49,7 @@ def _reasons(services: Services) -> Iterator[str]:
         yield "the database cannot be written"
     if services.seeding.silent > _SEEDER_SECONDS:
         yield "the seeder does not run"
-    if not deployments.site_is_good:
+    if not deployments.roster.site_is_good:
         yield "the site folder has mistakes, see swarmstrap check; the one of before is in use"
     paths = deployments.site.paths
     for path in (paths.kernel, paths.initramfs):

@@ -25,7 +25,7 @@ from swarmstrap_server.control.deployments import Deployments
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.images.library import ImageStore
 from swarmstrap_server.metrics import Metrics
-from swarmstrap_server.netboot import boot_api, dhcp
+from swarmstrap_server.netboot import boot_api, dhcp, dnsmasq
 from swarmstrap_server.netboot.grub import GrubFolder
 from swarmstrap_server.netboot.sharing import Sharing
 from swarmstrap_server.notify import Manager
@@ -95,7 +95,7 @@ async def _serve(site: Site, store: Store, ready: Callable[[str], None]) -> None
         wanted = dhcp_settings(site.settings)
         if wanted is not None:
             tftp = site.paths.boot if wanted.secure_boot else dhcp.IPXE
-            jobs.append(dhcp.serve(wanted, site.paths.run, tftp=tftp))
+            jobs.append(dnsmasq.serve(wanted, site.paths.run, tftp=tftp))
         ready(f"ready boot={site.boot_url} node={site.node_url} operator={site.operator_url}")
         manager.ready(f"serving {site.settings.name}")
         await _first_to_end(jobs)
@@ -241,7 +241,7 @@ async def _reload(services: Services, hangup: asyncio.Event, manager: Manager) -
         hangup.clear()
         manager.reloading()
         try:
-            services.deployments.reload()
+            services.deployments.roster.reload()
             services.publish()
         except SwarmstrapError as error:
             log.error("the site stays as it was: %s", error)

@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
@@ -15,31 +16,39 @@ from swarmstrap_server.control.announcing import (
     Letter,
     Message,
     headers,
+    letter,
     letters,
     next_try,
     of_deployment,
     of_rollout,
+    of_trial,
 )
+from swarmstrap_server.control.deliveries import Deliveries, Due
 from swarmstrap_server.control.nodes import Deployment
-from swarmstrap_server.control.operator_wire import Delivery, Hook
+from swarmstrap_server.control.operator_wire import Delivery, Hook, Try
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.metrics import Metrics
 from swarmstrap_server.rollouts.values import Rollout
+from swarmstrap_server.site.checks import one_of
 from swarmstrap_server.site.reading import Site
+from swarmstrap_server.site.settings import Webhook, host_of
 
 log = logging.getLogger(__name__)
 
 _SECONDS = aiohttp.ClientTimeout(total=10.0)
 _ALL = 16
-# Of each hook.
-_SHOWN = 20
-_KEPT_SECONDS = 30 * 86400.0
+_ID_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Due:
-    letter: Letter
-    attempts: int
+class Unheard:
+    """A hook that did not take its last message. `said` is what came of it, without a URL, which
+    may be a secret by itself.
+    """
+
+    name: str
+    said: str
+    last: Delivery
 
 
 class Webhooks:
@@ -49,47 +58,42 @@ class Webhooks:
         self, site: Callable[[], Site], store: Store, clock: Callable[[], float], metrics: Metrics
     ) -> None:
         self._site = site
-        self._store = store
+        self._deliveries = Deliveries(store, clock)
         self._clock = clock
         self._metrics = metrics
         self._news = asyncio.Event()
 
     @property
     def pending(self) -> int:
-        row = self._store.execute("SELECT COUNT(*) FROM deliveries WHERE due IS NOT NULL")
-        return int(row.fetchone()[0])
+        return self._deliveries.pending
+
+    @property
+    def _declared(self) -> dict[str, Webhook]:
+        return {hook.url: hook for hook in self._site().settings.webhooks}
 
     def hooks(self) -> list[Hook]:
         """Those of the site in its order, then others of which deliveries are kept."""
-        declared = {hook.url: hook.events for hook in self._site().settings.webhooks}
-        rows = self._store.execute("SELECT DISTINCT url FROM deliveries ORDER BY url").fetchall()
-        urls = dict.fromkeys((*declared, *(url for (url,) in rows)))
+        declared = self._declared
         return [
             Hook(
+                name=hook.called if (hook := declared.get(url)) else host_of(url),
                 url=_without_user(url),
-                events=declared.get(url, ()),
-                in_site=url in declared,
-                deliveries=self._deliveries(url),
+                events=hook.events if hook else (),
+                in_site=hook is not None,
+                deliveries=self._deliveries.of(url),
             )
-            for url in urls
+            for url in dict.fromkeys((*declared, *self._deliveries.urls()))
         ]
 
-    def _deliveries(self, url: str) -> tuple[Delivery, ...]:
-        query = (
-            "SELECT id, made, attempts, due, outcome FROM deliveries WHERE url = ? "
-            "ORDER BY made DESC, id LIMIT ?"
-        )
-        return tuple(
-            Delivery(
-                id=key,
-                made=made,
-                attempts=attempts,
-                next_try=due,
-                delivered=due is None and outcome.startswith("answered 2"),
-                outcome=outcome,
-            )
-            for key, made, attempts, due, outcome in self._store.execute(query, url, _SHOWN)
-        )
+    def unheard(self) -> tuple[Unheard, ...]:
+        """Those of the site's hooks that a look at the fleet should show."""
+        found = []
+        for hook in self._declared.values():
+            last = self._deliveries.last_tried(hook.url)
+            if last and not last.delivered:
+                said = last.outcome if last.outcome.startswith("answered") else "no answer"
+                found.append(Unheard(hook.called, said, last))
+        return tuple(found)
 
     def ended(self, deployments: Sequence[Deployment]) -> None:
         for deployment in deployments:
@@ -105,22 +109,26 @@ class Webhooks:
         if message is None:
             return
         now = self._clock()
-        for letter in letters(message, self._site().settings.webhooks):
-            self._store.execute(
-                "INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, ?, ?, 0, '')",
-                letter.id,
-                letter.url,
-                letter.body,
-                now,
-                now,
-            )
+        for one in letters(message, self._site().settings.webhooks):
+            self._deliveries.put(one, made=now, due=now)
         self._news.set()
 
     def tick(self) -> None:
         """Some are due again, and some are as old as nobody asks for."""
-        oldest = self._clock() - _KEPT_SECONDS
-        self._store.execute("DELETE FROM deliveries WHERE due IS NULL AND made < ?", oldest)
+        self._deliveries.forget()
         self._news.set()
+
+    async def test(self, name: str) -> Delivery:
+        """What came of a message that says nothing, sent now and once; raises BadInput."""
+        hooks = {hook.called: hook for hook in self._site().settings.webhooks}
+        if complaint := one_of(name, list(hooks), "webhook"):
+            raise BadInput(complaint, hint="see swarmstrap webhooks")
+        hook, now = hooks[name], self._clock()
+        sent = letter(of_trial(hook, secrets.token_hex(_ID_BYTES), now), hook)
+        async with aiohttp.ClientSession(timeout=_SECONDS) as session:
+            one = await self._try(session, sent)
+        self._deliveries.put(sent, made=now, due=None)
+        return self._deliveries.tried(sent, one, next_try=None)
 
     async def run(self) -> None:
         """Until cancelled. Nobody but the hooks themselves waits for the hooks."""
@@ -128,47 +136,36 @@ class Webhooks:
             while True:
                 await self._news.wait()
                 self._news.clear()
-                while due := self._due():
+                while due := self._deliveries.due(_ALL):
                     await asyncio.gather(*(self._deliver(session, each) for each in due))
 
-    def _due(self) -> list[_Due]:
-        query = "SELECT id, url, body, attempts FROM deliveries WHERE due <= ? ORDER BY due LIMIT ?"
-        rows = self._store.execute(query, self._clock(), _ALL).fetchall()
-        return [_Due(Letter(id=key, url=url, body=body), tried) for key, url, body, tried in rows]
-
-    async def _deliver(self, session: aiohttp.ClientSession, due: _Due) -> None:
-        letter, attempts = due.letter, due.attempts + 1
-        outcome, taken = await self._post(session, letter)
-        again = None if taken else next_try(attempts, self._clock())
-        self._metrics.deliveries.labels("delivered" if taken else "failed").inc()
-        if not taken:
+    async def _deliver(self, session: aiohttp.ClientSession, due: Due) -> None:
+        one = await self._try(session, due.letter)
+        again = None if one.taken else next_try(due.attempts + 1, self._clock())
+        if not one.taken:
             end = "again later" if again is not None else "for the last time"
-            log.warning("webhook %s, %s: %s", letter.url, end, outcome)
-        self._store.execute(
-            "UPDATE deliveries SET due = ?, attempts = ?, outcome = ? WHERE id = ?",
-            again,
-            attempts,
-            outcome,
-            letter.id,
-        )
+            log.warning("webhook %s, %s: %s", due.letter.url, end, one.outcome)
+        self._deliveries.tried(due.letter, one, again)
 
-    async def _post(self, session: aiohttp.ClientSession, letter: Letter) -> tuple[str, bool]:
-        """What came of it, and whether that was what was wanted."""
+    async def _try(self, session: aiohttp.ClientSession, sent: Letter) -> Try:
+        at = self._clock()
         try:
-            head = headers(letter, self._secret(letter.url), self._clock())
+            head = headers(sent, self._secret(sent.url), at)
             async with session.post(
-                letter.url, data=letter.body, headers=head, allow_redirects=False
+                sent.url, data=sent.body, headers=head, allow_redirects=False
             ) as response:
-                return f"answered {response.status}", 200 <= response.status < 300
+                one = Try(at=at, status=response.status, outcome=f"answered {response.status}")
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, BadInput) as error:
-            return f"{type(error).__name__}: {error}".strip(": "), False
+            outcome = f"{type(error).__name__}: {error}".strip(": ")
+            one = Try(at=at, status=None, outcome=outcome)
+        self._metrics.deliveries.labels("delivered" if one.taken else "failed").inc()
+        return one
 
     def _secret(self, url: str) -> bytes:
-        site = self._site()
-        for hook in site.settings.webhooks:
-            if hook.url == url:
-                return secretfile.read_bytes(site.paths.root / hook.secret_file).strip()
-        raise BadInput("the site has no such webhook any more")
+        hook = self._declared.get(url)
+        if hook is None:
+            raise BadInput("the site has no such webhook any more")
+        return secretfile.read_bytes(self._site().paths.root / hook.secret_file).strip()
 
 
 def _without_user(url: str) -> str:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Finding the planned disk again: by what it is, whatever it is called today."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from swarmstrap.command import Argument, Command, Completed
 from swarmstrap.effects.hardware import sysfs, udev
 from swarmstrap.errors import StepFailed
 from swarmstrap.units import GiB, MiB
@@ -180,3 +182,44 @@ def test_a_disk_in_use_names_its_users() -> None:
     for name, holders in held.items():
         if (Path("/sys/class/block") / Path(name).name / "dev").read_text().strip() in devices:
             assert "/" in holders
+
+
+@dataclass
+class Udevadm:
+    """Answers each call with the next of `says`: its stderr, empty when it went well."""
+
+    says: list[str]
+
+    def __call__(self, argv: Sequence[Argument], *, timeout: float) -> Completed:
+        said = self.says.pop(0)
+        return Command.of(argv).ended(1 if said else 0, b"", said.encode(), check=True)
+
+
+HUNG_UP = "Failed to wait for daemon to reply: Broken pipe"
+
+
+@pytest.mark.parametrize("says", [[""], [HUNG_UP, ""], [HUNG_UP, HUNG_UP, ""]])
+def test_udevd_that_hung_up_is_asked_again(
+    says: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(udev, "run", Udevadm(says))
+    udev.settle()
+    assert says == []
+
+
+@pytest.mark.parametrize(
+    ("says", "left"),
+    [
+        ([HUNG_UP, HUNG_UP, HUNG_UP, ""], [""]),
+        (["Failed to connect to udev daemon: Connection refused", ""], [""]),
+        (["it took too long", ""], [""]),
+    ],
+)
+def test_udevd_that_does_not_settle(
+    says: list[str], left: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = says[0]
+    monkeypatch.setattr(udev, "run", Udevadm(says))
+    with pytest.raises(StepFailed, match=why):
+        udev.settle()
+    assert says == left

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The API as another machine sees it. Every answer is checked against the document's schema."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
+import pytest
 from jsonschema import Draft202012Validator
 from tests.http.conftest import Live
 
+from swarmstrap_server import cli
 from swarmstrap_server.api.openapi import document
 from swarmstrap_server.api.table import ROUTES
 from swarmstrap_server.control.operator_wire import BASE, ROLES, Role
@@ -25,6 +29,8 @@ class Answer:
     value: "Json"
 
 
+# The status of a command, and what it wrote to stdout and stderr.
+Said = tuple[int, str, str]
 Json = dict[str, "Json"] | list["Json"] | str | int | float | None
 
 
@@ -55,6 +61,23 @@ class Api:
             value = msgspec.json.decode(content) if content else None
             _check(method, path, response.status, response.content_type, value)
             return Answer(response.status, response.headers, value)
+
+    async def command(self, role: Role, *arguments: str, ca: Path | None = None) -> int:
+        """`swarmstrap` of somebody with such a token, on a machine without a site folder."""
+        token = self.live.paths.root / "token"
+        token.touch(mode=0o600)
+        token.write_text(f"{self.tokens[role]}\n")
+        given = ["--server", self.url, "--token-file", str(token), "--site", "/nonexistent"]
+        given += ["--ca", str(ca or self.live.paths.ca_certificate)]
+        return await asyncio.to_thread(cli.main, [*given, *arguments])
+
+    async def both(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Said, Said]:
+        """What `swarmstrap` says beside the site folder, and to a viewer elsewhere."""
+        capsys.readouterr()
+        status = await self.live.command(*arguments)
+        here = (status, *capsys.readouterr())
+        status = await self.command("viewer", *arguments)
+        return here, (status, *capsys.readouterr())
 
 
 def make_api(live: Live) -> Api:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 from tests.http.conftest import ADDRESS, Live, make_servable, make_system, serving
-from tests.http.simulated import deploy, node_files
+from tests.http.simulated.fleet import deploy
+from tests.http.simulated.machines import node_files
 
 from swarmstrap_server.api.auth import COOKIE
 from swarmstrap_server.control.operator_wire import Role

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from playwright.async_api import expect
 from tests.http.browser import Desk, desk
-from tests.http.simulated import rollout, tell_story
+from tests.http.simulated.fleet import rollout
+from tests.http.simulated.telling import tell_story
 
 NODES = 1000
 NODE = "n0520"  # fetches its image at that moment

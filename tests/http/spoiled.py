@@ -81,7 +81,7 @@ def with_hook(live: Live) -> None:
 def hook_changed(live: Live) -> None:
     hook = live.paths.root / "hooks/initramfs/50-refuses"
     hook.write_text("#!/bin/sh\nrm -rf /\n")
-    live.services.deployments.reload()
+    live.services.deployments.roster.reload()
 
 
 def below_the_floor(live: Live) -> None:

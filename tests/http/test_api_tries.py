@@ -32,11 +32,22 @@ async def wrong(api: Api, times: int = 1) -> Answer:
 
 
 async def log_in(api: Api, token: str) -> aiohttp.ClientResponse:
+    """Its body is read, and kept for `text`."""
     response = await api.live.http.post(
         f"{api.url}/login", data={"token": token}, headers=OWN_PAGE, allow_redirects=False
     )
     await response.read()
     return response
+
+
+async def says_when(response: aiohttp.ClientResponse, when: str) -> None:
+    """The page of the login, with one line that tells whoever looks at it."""
+    assert (response.status, response.content_type) == (429, "text/html")
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none';")
+    text = await response.text()
+    assert 'action="/login"' in text
+    (line,) = [line for line in text.splitlines() if 'role="alert"' in line]
+    assert f"from this address: try again in {when}," in line
 
 
 async def test_after_some_wrong_tokens_the_address_waits(api: Api) -> None:
@@ -59,8 +70,14 @@ async def test_logins_count_and_wait_as_well(api: Api) -> None:
     for _ in range(FREE):
         assert (await log_in(api, "guess")).headers["Location"] == "/login?wrong"
     paused = await log_in(api, api.tokens["admin"])
-    assert (paused.status, paused.headers["Retry-After"]) == (429, "1")
+    assert paused.headers["Retry-After"] == "1"
     assert "Set-Cookie" not in paused.headers
+    await says_when(paused, "1 second")
+    api.live.clock.now += 1
+    assert (await log_in(api, "guess")).headers["Location"] == "/login?wrong"
+    paused = await log_in(api, api.tokens["admin"])
+    assert paused.headers["Retry-After"] == "2"
+    await says_when(paused, "2 seconds")
     assert (await wrong(api)).status == 429
     logged_in = {"Cookie": f"{COOKIE}={cookie.value}"}
     assert (await api.ask("GET", "/status", None, headers=logged_in)).status == 200
@@ -68,9 +85,11 @@ async def test_logins_count_and_wait_as_well(api: Api) -> None:
 
 async def test_a_page_asked_for_with_wrong_tokens_says_when_to_come_again(api: Api) -> None:
     await wrong(api, FREE)
-    for path in ("/", "/metrics"):
-        async with api.live.http.get(api.url + path, headers=WRONG) as response:
-            assert (response.status, response.headers["Retry-After"]) == (429, "1")
+    async with api.live.http.get(f"{api.url}/metrics", headers=WRONG) as response:
+        assert (response.status, response.headers["Retry-After"]) == (429, "1")
+    async with api.live.http.get(f"{api.url}/", headers=WRONG) as response:
+        assert response.headers["Retry-After"] == "1"
+        await says_when(response, "1 second")
 
 
 async def test_another_address_and_the_socket_do_not_wait(api: Api) -> None:

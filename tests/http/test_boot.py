@@ -83,7 +83,7 @@ async def test_a_machine_never_seen_boots_the_agent_once_to_show_itself(live: Li
 async def test_without_discovery_a_stranger_boots_its_disk(live: Live) -> None:
     with live.paths.settings.open("a") as settings:
         settings.write("discovery: false\n")
-    live.services.deployments.reload()
+    live.services.deployments.roster.reload()
     assert not installs(await script(live, "52:54:00:aa:bb:cc"))
 
 

@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 import pytest
 from tests.http.conftest import CLAIM, Live, register
-from tests.http.simulated import progress, said
+from tests.http.simulated.telling import progress, said
 
 from swarmstrap.wire import Events
 from swarmstrap_server import dashboard
@@ -157,7 +157,7 @@ async def test_power_is_offered_where_something_switches(live: Live) -> None:
     _, text = await visitor.get("/")
     assert "Power on" not in text
     (live.paths.root / "groups.yaml").write_text("groups:\n- {name: all, power: {driver: wol}}\n")
-    live.services.deployments.reload()
+    live.services.deployments.roster.reload()
     _, text = await visitor.get("/")
     assert "Power on" in text
     assert '<a href="/api/">API</a>' in text
@@ -223,6 +223,8 @@ async def test_the_form_orders_what_the_command_line_can(live: Live) -> None:
         seconds="60",
         at_once="8",
         retries="3",
+        power_seconds="90.5",
+        boot_seconds="900",
         minutes="30",
         verify="full",
         finish="poweroff",
@@ -232,7 +234,11 @@ async def test_the_form_orders_what_the_command_line_can(live: Live) -> None:
     found = re.search(r'data-path="/api/v1/rollouts" data-body="(\{.*?\})" data-says', text)
     assert found is not None
     order = msgspec.json.decode(found[1], type=Order)
-    assert order.pace == Pace(actions=4, seconds=60.0, deploying=8)
+    assert order.pace == Pace(
+        actions=4, seconds=60.0, deploying=8, power_seconds=90.5, boot_seconds=900.0
+    )
+    assert 'name="power_seconds" min="1" max="86400" step="any" value="90.5"' in text
+    assert 'name="boot_seconds" min="1" max="86400" step="any" value="900"' in text
     assert order.retries == 3
     assert order.arm == Arm(
         nodes=("n1",),
@@ -254,6 +260,7 @@ async def test_an_order_that_cannot_be_followed(live: Live) -> None:
         "there is no image tniy": {"nodes": "n1", "image": "tniy:1"},
         "Invalid enum value 'upgrade'": {"nodes": "n1", "image": "tiny:1", "mode": "upgrade"},
         "`$.pace.actions`": {"nodes": "n1", "image": "tiny:1", "actions": "0"},
+        "`$.pace.boot_seconds`": {"nodes": "n1", "image": "tiny:1", "boot_seconds": "0"},
         "Expected `int`": {"nodes": "n1", "image": "tiny:1", "retries": "some"},
     }.items():
         _, text = await visitor.post("/deploy", look="1", **form)

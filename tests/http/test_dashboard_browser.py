@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 from tests.http.browser import Desk, desk
-from tests.http.simulated import name, said
+from tests.http.simulated.machines import name
+from tests.http.simulated.telling import said
 
 from swarmstrap.wire import Events
 from swarmstrap_server.control.nodes import Deployment
@@ -248,6 +249,18 @@ async def test_a_lost_stream_is_shown_and_found_again(fleet: Desk) -> None:
 async def test_a_telephone_shows_all_of_it(fleet: Desk, phone: Page, path: str) -> None:
     await phone.goto(fleet.url + path)
     assert await phone.evaluate("document.documentElement.scrollWidth") == 360
+
+
+@pytest.mark.parametrize("path", ["/nodes/n0310", "/deployments"])
+async def test_a_telephone_gives_sentences_a_line_of_their_own(
+    fleet: Desk, phone: Page, path: str
+) -> None:
+    await phone.goto(fleet.url + path)
+    boxes = [
+        await cell.bounding_box() for cell in await phone.locator(".folds .full:visible").all()
+    ]
+    assert boxes
+    assert all(box and box["width"] > 250 and box["x"] + box["width"] <= 360 for box in boxes)
 
 
 @pytest.mark.parametrize("path", ["/", "/nodes/n0310", "/swarm", "/deployments", "/images"])

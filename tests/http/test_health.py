@@ -50,7 +50,7 @@ async def test_ready_and_then_not_any_more(whole: Live) -> None:
 
     (whole.paths.root / "nodes" / "lab.yaml").write_text("nodes: [{nam: n1}]\n")
     with pytest.raises(BadInput):
-        whole.services.deployments.reload()
+        whole.services.deployments.roster.reload()
     _, (mistake, _) = await readiness(whole)
     assert mistake.startswith("the site folder has mistakes")
 

@@ -90,7 +90,7 @@ async def test_nodes_have_series_of_their_own_when_the_site_wants_it(live: Live)
     assert b"node_info" not in live.services.metrics.page()
     with live.paths.settings.open("a") as settings:
         settings.write("metrics: {per_node: true}\n")
-    live.services.deployments.reload()
+    live.services.deployments.roster.reload()
     api, _ = await begin(live)
     await api.close()
     page = live.services.metrics.page()
@@ -113,7 +113,7 @@ def expressions(part: object) -> Iterator[str]:
 async def names(live: Live) -> set[str]:
     with live.paths.settings.open("a") as settings:
         settings.write("metrics: {per_node: true}\n")
-    live.services.deployments.reload()
+    live.services.deployments.roster.reload()
     await deployed(live)
     api, _ = await begin(live, "n3", OTHER_MAC)
     await api.close()

@@ -176,7 +176,7 @@ async def test_a_file_that_calls_it_otherwise_goes_before(live: Live) -> None:
         (["node-525400aabbcc", "n2"], "n2 is the name of another node or group"),
         (["node-525400aabbcc", "all"], "all is the name of another node or group"),
         (["node-525400aabbcc", "Web"], "'Web' is not a node's name"),
-        (["node-525400aabbcc", "web1", "--groups", "pol"], "no group 'pol'"),
+        (["node-525400aabbcc", "web1", "--groups", "al"], "no group 'al', did you mean 'all'?"),
     ],
 )
 async def test_names_that_are_refused(

@@ -13,7 +13,7 @@ from tests.http.spoiled import AGAIN, CASES, WHOLE, Case, add_hook, disks, fails
 
 from swarmstrap.effects import host
 from swarmstrap.effects.images.unpack import Writers
-from swarmstrap_server.control import deployments
+from swarmstrap_server.control import redeeming
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.site import pki
 from swarmstrap_server.site.paths import SitePaths
@@ -93,7 +93,7 @@ async def test_the_node_is_left_as_its_job_says(action: str, live: Live, lab: La
 async def test_a_token_that_comes_too_late(
     live: Live, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployments, "TOKEN_SECONDS", 0.0)
+    monkeypatch.setattr(redeeming, "TOKEN_SECONDS", 0.0)
     late = Case(message=r"token expired at .+", hint=AGAIN, event="server/refused", part="ask")
     booted = await boot(live, lab, late)
     [record] = booted.failures

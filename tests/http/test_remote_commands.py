@@ -11,7 +11,6 @@ from tests.http.conftest import Live
 
 from swarmstrap_server import cli
 from swarmstrap_server.commands.exits import Exit
-from swarmstrap_server.control.operator_wire import Role
 from swarmstrap_server.site.pki import make_ca
 
 Capture = pytest.CaptureFixture[str]
@@ -22,45 +21,37 @@ def api(live: Live) -> Api:
     return make_api(live)
 
 
-async def run(api: Api, role: Role, *arguments: str, ca: Path | None = None) -> int:
-    token = api.live.paths.root / "token"
-    token.touch(mode=0o600)
-    token.write_text(f"{api.tokens[role]}\n")
-    given = ["--server", api.url, "--token-file", str(token), "--site", "/nonexistent"]
-    given += ["--ca", str(ca or api.live.paths.ca_certificate)]
-    return await asyncio.to_thread(cli.main, [*given, *arguments])
-
-
 async def test_deploy_and_look_from_elsewhere(api: Api, capsys: Capture) -> None:
-    assert await run(api, "operator", "deploy", "tiny", "--to", "n1", "--for", "5m") == 0
+    assert await api.command("operator", "deploy", "tiny", "--to", "n1", "--for", "5m") == 0
     assert "n1 is armed for tiny:1 until" in capsys.readouterr().out
-    assert await run(api, "viewer", "node", "ls", "--json") == 0
+    assert await api.command("viewer", "node", "ls", "--json") == 0
     nodes = json.loads(capsys.readouterr().out)
     assert [(node["name"], node["state"]) for node in nodes][:2] == [
         ("n1", "armed"),
         ("n2", "ready"),
     ]
-    assert await run(api, "viewer", "node", "show", "n1") == 0
+    assert await api.command("viewer", "node", "show", "n1") == 0
     assert "armed for tiny:1" in capsys.readouterr().out
-    assert await run(api, "operator", "disarm", "n1") == 0
-    assert await run(api, "viewer", "status") == 0
+    assert await api.command("operator", "disarm", "n1") == 0
+    assert await api.command("viewer", "status") == 0
     assert "site test" in capsys.readouterr().out
 
 
 async def test_tokens_are_made_listed_and_revoked(api: Api, capsys: Capture) -> None:
-    assert await run(api, "admin", "token", "add", "ci", "--role", "operator", "--days", "7") == 0
+    adding = ("token", "add", "ci", "--role", "operator", "--days", "7")
+    assert await api.command("admin", *adding) == 0
     secret = capsys.readouterr().out.strip()
     assert api.live.services.access.by_token(secret).role == "operator"
-    assert await run(api, "admin", "token", "ls") == 0
+    assert await api.command("admin", "token", "ls") == 0
     rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
     assert ["ci", "operator"] in rows
-    assert await run(api, "admin", "token", "revoke", "ci") == 0
-    assert await run(api, "admin", "token", "revoke", "ci") == 1
+    assert await api.command("admin", "token", "revoke", "ci") == 0
+    assert await api.command("admin", "token", "revoke", "ci") == 1
     assert "there is no token ci" in capsys.readouterr().err
 
 
 async def test_too_low_a_role_is_said_in_one_line(api: Api, capsys: Capture) -> None:
-    assert await run(api, "viewer", "deploy", "tiny", "--to", "n1") == Exit.REFUSED
+    assert await api.command("viewer", "deploy", "tiny", "--to", "n1") == Exit.REFUSED
     said = capsys.readouterr().err
     assert "the-viewer is viewer" in said
     assert said.count("\n") == 1
@@ -68,7 +59,7 @@ async def test_too_low_a_role_is_said_in_one_line(api: Api, capsys: Capture) -> 
 
 async def test_a_revoked_token(api: Api, capsys: Capture) -> None:
     api.live.services.access.revoke("the-viewer")
-    assert await run(api, "viewer", "node", "ls") == Exit.UNTRUSTED
+    assert await api.command("viewer", "node", "ls") == Exit.UNTRUSTED
     assert "not one of this server" in capsys.readouterr().err
 
 
@@ -77,13 +68,20 @@ async def test_a_server_with_the_certificate_of_another_site(
 ) -> None:
     other = tmp_path / "ca.crt"
     other.write_bytes(make_ca("other").certificate)
-    assert await run(api, "viewer", "node", "ls", ca=other) == Exit.UNTRUSTED
+    assert await api.command("viewer", "node", "ls", ca=other) == Exit.UNTRUSTED
     assert "is not the server that it should be" in capsys.readouterr().err
 
 
-async def test_what_works_in_a_site_folder_alone_says_so(api: Api, capsys: Capture) -> None:
-    assert await run(api, "admin", "check") == 1
-    assert "works in the site folder" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "line",
+    ["image tag tiny stable", "image prune", "image export tiny x", "capture / x", "key ls"],
+)
+async def test_what_works_on_the_image_host_alone_says_so(
+    api: Api, line: str, capsys: Capture
+) -> None:
+    assert await api.command("admin", *line.split()) == 1
+    [said] = capsys.readouterr().err.splitlines()
+    assert "works on the image host alone (run it there, without --server" in said
 
 
 async def test_the_server_of_a_further_seeder_is_another_word(

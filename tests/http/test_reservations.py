@@ -43,7 +43,7 @@ async def one(live: Live) -> Reservation:
 
 async def test_nodes_return_to_their_pools_image_when_the_time_is_over(pool: Live) -> None:
     made = await reserve(pool, "pool")
-    assert (made.nodes, made.by) == (("n1", "n2"), "the socket")
+    assert (made.nodes, made.by) == (("n1", "n2"), "the local operator")
     lent = pool.services.deployments.view("n1").deployment
     assert lent is not None
     assert (lent.title, lent.finish) == ("tiny:1", "poweroff")
@@ -87,7 +87,7 @@ async def test_what_cannot_be_reserved(pool: Live) -> None:
         await asyncio.to_thread(pool.operator.reserve, wanted(pool, "n1", hours=0))
     assert await asyncio.to_thread(pool.operator.rollouts, 9) == ()
     await reserve(pool, "n1")
-    with pytest.raises(SwarmstrapError, match="n1 is reserved by the socket until 20"):
+    with pytest.raises(SwarmstrapError, match="n1 is reserved by the local operator until 20"):
         await reserve(pool, "n2", "n1")
 
 
@@ -98,16 +98,16 @@ async def test_what_is_lent_is_deployed_by_who_has_it_alone(pool: Live) -> None:
     refused = await api.ask("POST", "/rollouts", "operator", order)
     assert refused.status == 409
     detail = msgspec.convert(refused.value, ProblemDetails)
-    assert detail.detail.startswith("n[1-2] is reserved by the socket until 20")
+    assert detail.detail.startswith("n[1-2] is reserved by the local operator until 20")
     assert detail.hint == f"wait, or end it: swarmstrap reservation end {made.id}"
     assert (await api.ask("POST", "/deployments", "operator", order.arm)).status == 409
     own = await asyncio.to_thread(pool.operator.deploy, order)
-    assert own.by == "the socket"
+    assert own.by == "the local operator"
     told = await asyncio.to_thread(pool.operator.why, "n1")
-    assert any("reserved by the socket until 20" in line for line in told.happened)
+    assert any("reserved by the local operator until 20" in line for line in told.happened)
     bearer = {"Authorization": f"Bearer {api.tokens['viewer']}"}
     async with pool.http.get(f"{api.url}/deployments", headers=bearer) as page:
-        assert "<td>n[1-2]</td><td>the socket</td>" in await page.text()
+        assert "<td>n[1-2]</td><td>the local operator</td>" in await page.text()
     await asyncio.to_thread(pool.operator.end_reservation, made.id)
     freed = await api.ask("POST", "/rollouts", "operator", order)
     assert freed.status == 201
@@ -124,8 +124,10 @@ async def test_a_reservation_by_command_ended_early(
     async def command(*arguments: str) -> int:
         return await asyncio.to_thread(cli.main, ["--site", str(pool.paths.root), *arguments])
 
-    assert await command("reserve", "pool", "--image", "tiny", "--until", "2100-01-01 12:00") == 0
+    line = ("reserve", "pool", "--image", "tiny", "--until", "2100-01-01 12:00")
+    assert await command(*line, "--boot-seconds", "900") == 0
     made = (await one(pool)).id
+    assert (await one(pool)).order.pace.boot_seconds == 900
     said = f"reservation {made}: n[1-2] until 2100-01-01 12:00:00\n"
     assert capsys.readouterr().out == said
     assert await command("reservation", "end", made) == 0

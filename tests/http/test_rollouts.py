@@ -94,14 +94,14 @@ async def test_a_node_that_gets_a_name_while_it_is_switched_on_is_awaited(
 ) -> None:
     deployments = live.services.deployments
     old = deployments.register(register("52:54:00:aa:bb:cc"), "").node
-    deployments.name_node(old, Naming(name="web1"))
+    deployments.roster.name(old, Naming(name="web1"))
     machines.put("web1", "off")
     machines.put("web2", "off")
     begun = live.services.rollouts.start(order("web1"), "test")
     assert states(begun) == {"web1": "powering"}
     if switching:
         await asyncio.sleep(0)  # the BMC is asked under the first name
-    deployments.name_node("web1", Naming(name="web2"))
+    deployments.roster.name("web1", Naming(name="web2"))
     await until(live, "power", lambda: states(now(live, begun.id)) == {"web2": "booting"})
     assert machines.asked("web1" if switching else "web2") == ["network", "on"]
     assert machines.asked("web2" if switching else "web1") == []
@@ -141,15 +141,26 @@ async def test_the_window_holds_for_power(live: Live, machines: Machines) -> Non
 
 
 async def test_a_bmc_that_does_not_answer_is_asked_again_and_given_up(
-    live: Live, machines: Machines
+    live: Live, machines: Machines, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
+    view = live.services.deployments.view
     machines.unplug("n1")
     begun = await asyncio.to_thread(live.operator.deploy, order("n1"))
     await until(live, "the end", lambda: now(live, begun.id).ended is not None)
     (member,) = now(live, begun.id).members
     assert (member.state, member.tries) == ("failed", 2)
     assert "n1 does not answer" in member.reason
-    assert live.services.deployments.view("n1").state == "ready"
+    await until(live, "n1 as failed", lambda: view("n1").state == "failed")
+    first, second = live.services.deployments.store.deployments_of("n1")
+    assert (first.state, second.state) == ("disarmed", "failed")
+    assert first.reason == second.reason == member.reason
+    assert second.hint == f"try it by hand: {machines.folder / 'bmc'} n1 network"
+    told = await asyncio.to_thread(live.operator.why, "n1")
+    assert (told.state, told.to_do) == ("failed", second.hint)
+    assert told.happened[-1].endswith(f"  failed: {member.reason}")
+    levels = [r.levelname for r in caplog.records if f"n1: rollout {begun.id}: " in r.message]
+    assert levels == ["INFO", "WARNING"]
     machines.put("n1", "off")
     again = await asyncio.to_thread(live.operator.retry, begun.id)
     await until(live, "power", lambda: states(now(live, again.id)) == {"n1": "booting"})
@@ -166,7 +177,8 @@ async def test_a_node_that_does_not_come_is_started_again_and_given_up(
         live.services.rollouts.tick()
     (member,) = now(live, begun.id).members
     assert (member.state, member.reason) == ("failed", "switched on, and not heard of for 600 s")
-    assert live.services.deployments.view("n1").state == "ready"
+    assert live.services.deployments.view("n1").state == "failed"
+    assert live.services.deployments.register(register(), "").token == ""
 
 
 async def test_a_node_that_nobody_switches_is_armed_and_awaited(
@@ -303,12 +315,16 @@ async def command(live: Live, *arguments: str) -> int:
     return await asyncio.to_thread(cli.main, ["--site", str(live.paths.root), *arguments])
 
 
-async def test_deploy_waits_and_says_who_failed_and_why(live: Live, capsys: Capture) -> None:
+async def test_deploy_waits_and_says_who_failed_and_why(
+    live: Live, machines: Machines, capsys: Capture
+) -> None:
     async with at_work(live):
         waiting = asyncio.create_task(
             command(live, "deploy", "tiny", "--to", "n1,n3", "--wait", "--window", "8/30s")
         )
-        await until(live, "n1 and n3", lambda: _on_their_way(live) == {"n1", "n3"})
+        await until(live, "the order", lambda: live.services.rollouts.latest_of("n1") is not None)
+        begun = live.services.rollouts.summaries(1)[0].id
+        await until(live, "power", lambda: set(states(now(live, begun)).values()) == {"booting"})
         install(live, "n1")
         install(live, "n3", "fail")
         assert await asyncio.wait_for(waiting, SECONDS) == Exit.PARTLY
@@ -322,25 +338,18 @@ async def test_deploy_waits_and_says_who_failed_and_why(live: Live, capsys: Capt
     assert await command(live, "rollout", "ls") == 0
     assert "1 deployed, 1 failed" in capsys.readouterr().out
     assert await command(live, "rollout", "show") == 0
-    assert ", ordered by the socket at 2027-" in capsys.readouterr().out
+    assert ", ordered by the local operator at 2027-" in capsys.readouterr().out
     assert await command(live, "why", "n3") == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "n3 is failed"
     assert [line.split("  ")[-1] for line in told[1:]] == [
-        f"rollout {(await asyncio.to_thread(live.operator.rollouts, 1))[0].id}: tiny:1 to 2 nodes"
-        ", by the socket",
+        f"rollout {begun}: tiny:1 to 2 nodes, by the local operator",
         "switched on by exec",
         "armed for tiny:1",
         "took its job",
         "failed in phase finish: no disk matches",
         "what to do: see swarmstrap node show n3, then deploy again",
     ]
-
-
-def _on_their_way(live: Live) -> set[str]:
-    """Those of whom the server has noted that they are switched on."""
-    newest = [now(live, one.id) for one in live.services.rollouts.summaries(1)]
-    return {name for rollout in newest for name, at in states(rollout).items() if at == "booting"}
 
 
 async def test_a_dry_run_says_who_is_switched_on(live: Live, capsys: Capture) -> None:
@@ -354,6 +363,25 @@ async def test_a_dry_run_says_who_is_switched_on(live: Live, capsys: Capture) ->
         "armed, for somebody to start: n3",
     ]
     assert live.services.deployments.view("n1").state == "ready"
+
+
+async def test_the_whole_pace_is_set_by_command(live: Live, capsys: Capture) -> None:
+    words = ("--window", "8/30", "--at-once", "4", "--power-seconds", "90", "--boot-seconds", "900")
+    assert await command(live, "deploy", "tiny", "--to", "n1", "--dry-run", "--json", *words) == 0
+    planned = msgspec.json.decode(capsys.readouterr().out, type=Rollout)
+    assert planned.order.pace == Pace(
+        actions=8, seconds=30.0, deploying=4, power_seconds=90.0, boot_seconds=900.0
+    )
+
+
+@pytest.mark.parametrize("word", ["power", "boot"])
+async def test_a_pace_that_cannot_be_is_refused_in_one_line(
+    live: Live, capsys: Capture, word: str
+) -> None:
+    line = ("deploy", "tiny", "--to", "n1", f"--{word}-seconds", "0")
+    assert await command(live, *line) == Exit.FAILED
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"this cannot be ordered: Expected `float` > 0.0 - at `$.pace.{word}_seconds`" in said
 
 
 async def test_power_by_command(live: Live, machines: Machines, capsys: Capture) -> None:

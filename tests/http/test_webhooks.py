@@ -8,18 +8,24 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import pytest
 from aiohttp import web
 from tests.http.agents import begin
 from tests.http.api import make_api
-from tests.http.conftest import ADDRESS, Live, free_ports
+from tests.http.conftest import ADDRESS, Clock, Live, free_ports
 
 from swarmstrap.wire import Event, Events
-from swarmstrap_server.control.announcing import DELAYS, next_try
+from swarmstrap_server.commands.exits import Exit
+from swarmstrap_server.control.announcing import DELAYS, Letter, next_try
+from swarmstrap_server.control.deliveries import HISTORY, Deliveries
 from swarmstrap_server.control.operator_wire import Arm
+from swarmstrap_server.control.store import Store
 from swarmstrap_server.rollouts.values import Order
+from swarmstrap_server.times import time_of_day
 
 SECRET = b"the word of the hook"
 DEADLINE = 20.0
@@ -75,7 +81,7 @@ async def ear(live: Live) -> AsyncIterator[Ear]:
             f"webhooks: [{{url: 'http://{ADDRESS}:{port}/hook', secret_file: keys/hook, "
             "events: [deployment.failed]}]\n"
         )
-    live.services.deployments.reload()
+    live.services.deployments.roster.reload()
     running = asyncio.create_task(live.services.webhooks.run())
     yield Ear(port)
     running.cancel()
@@ -169,12 +175,125 @@ async def test_operators_see_what_became_of_each(
     (given_up,) = (await asyncio.to_thread(live.operator.webhooks))[0].deliveries
     assert (given_up.next_try, given_up.delivered) == (None, False)
     assert given_up.outcome == "answered 500"
+    assert (given_up.event, given_up.node) == ("deployment.failed", "n1")
+    assert live.services.deployments.store.deployment(given_up.subject) is not None
+    assert [one.status for one in given_up.tries] == [None, *[500] * len(DELAYS)]
+    assert [after.at - before.at for before, after in pairwise(given_up.tries)] == list(DELAYS)
     answer = await make_api(live).ask("GET", "/webhooks", "operator")
     assert answer.status == 200
     assert SECRET.decode() not in str(answer.value)
     assert "keys/hook" not in str(answer.value)
     assert await live.command("webhooks", "--json") == 0
     assert msgspec.json.decode(capsys.readouterr().out) == answer.value
+    assert await live.command("webhooks", hook.name, "--json") == 0
+    assert [msgspec.json.decode(capsys.readouterr().out)] == answer.value
+
+
+async def test_the_history_of_one_hook_has_every_try(
+    live: Live, ear: Ear, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await fails(live)
+    live.services.upkeep.tick()
+    await settled(live, 1)
+    live.clock.now += DELAYS[0]
+    async with listening(ear):
+        live.services.upkeep.tick()
+        await settled(live, 2)
+    name = f"{ADDRESS}:{ear.port}"
+    assert await live.command("webhooks", name) == Exit.DONE
+    title, row = capsys.readouterr().out.splitlines()
+    assert title.split() == ["made", "event", "of", "state", "tries"]
+    assert " deployment.failed  n1  delivered  " in row
+    first, second = row.rpartition("delivered  ")[2].split("; ")
+    assert first.startswith(f"{time_of_day(live.clock.now - DELAYS[0])} ClientConnectorError: ")
+    assert second.rstrip() == f"{time_of_day(live.clock.now)} answered 204"
+    assert await live.command("webhooks", f"{name}0") == Exit.FAILED
+    assert f"no webhook '{name}0', did you mean {name!r}?" in capsys.readouterr().err
+
+
+async def test_a_trial_says_what_the_hook_answered(
+    live: Live, ear: Ear, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"{ADDRESS}:{ear.port}"
+    async with listening(ear):
+        assert await live.command("webhooks", name, "--test") == Exit.DONE
+        assert capsys.readouterr().out == f"{name} took the trial: answered 204\n"
+        ear.status = 500
+        assert await live.command("webhooks", name, "--test") == Exit.FAILED
+        assert capsys.readouterr().out == f"{name} did not take the trial: answered 500\n"
+    (first, body), (second, _) = ear.told
+    told = msgspec.json.decode(body)
+    assert (told["type"], told["data"]["webhook"]) == ("webhook.test", name)
+    assert first["webhook-id"] != second["webhook-id"]
+    signed = b".".join((first["webhook-id"].encode(), first["webhook-timestamp"].encode(), body))
+    digest = base64.b64encode(hmac.digest(SECRET, signed, hashlib.sha256)).decode()
+    assert first["webhook-signature"] == f"v1,{digest}"
+    assert sorted(outcomes(live)) == [(1, "answered 204", False), (1, "answered 500", False)]
+    assert await live.command("webhooks", "--test") == Exit.FAILED
+    assert "a trial is for one webhook" in capsys.readouterr().err
+
+
+async def test_who_may_send_a_trial(live: Live, ear: Ear) -> None:
+    api = make_api(live)
+    path = f"/webhooks/{ADDRESS}:{ear.port}/test"
+    assert (await api.ask("POST", path, "viewer")).status == 403
+    async with listening(ear):
+        sent = (await api.ask("POST", path, "operator")).value
+    assert isinstance(sent, dict)
+    assert (sent["event"], sent["delivered"], sent["attempts"]) == ("webhook.test", True, 1)
+    assert (await api.ask("POST", "/webhooks/nobody/test", "operator")).status == 404
+
+
+async def test_the_dashboard_names_a_hook_that_did_not_listen(live: Live, ear: Ear) -> None:
+    bearer = {"Authorization": f"Bearer {make_api(live).tokens['viewer']}"}
+    page = live.services.deployments.site.operator_url
+
+    async def fleet() -> str:
+        async with live.http.get(page, headers=bearer) as response:
+            return await response.text()
+
+    said = f"Webhook {ADDRESS}:{ear.port} did not take its last message"
+    assert said not in await fleet()
+    await fails(live)
+    live.services.upkeep.tick()
+    await settled(live, 1)
+    told = await fleet()
+    assert said in told
+    assert f"no answer, next try {time_of_day(live.clock.now + DELAYS[0])}" in told
+    assert f"{ear.port}/hook" not in told
+    live.clock.now += DELAYS[0]
+    async with listening(ear):
+        live.services.upkeep.tick()
+        await settled(live, 2)
+    assert said not in await fleet()
+
+
+def test_the_last_messages_of_a_hook_are_kept_longest(tmp_path: Path) -> None:
+    clock = Clock()
+    hooks = ("http://one.example", "http://other.example")
+    body = b'{"type":"rollout.ended","data":{"id":"a1"}}'
+    with contextlib.closing(Store(tmp_path / "database")) as store:
+        kept = Deliveries(store, clock)
+        for number in range(HISTORY + 5):
+            for url in hooks:
+                letter = Letter(id=f"{url}/{number}", url=url, body=body)
+                kept.put(letter, made=clock.now + number, due=None)
+        waiting = Letter(id="waiting", url=hooks[0], body=body)
+        kept.put(waiting, made=clock.now - 1, due=clock.now)
+
+        def left() -> int:
+            kept.forget()
+            (count,) = store.execute("SELECT COUNT(*) FROM deliveries").fetchone()
+            return int(count)
+
+        assert left() == len(hooks) * (HISTORY + 5) + 1
+        clock.now += 2 * 86400
+        assert left() == len(hooks) * HISTORY + 1
+        newest = [f"{hooks[0]}/{number}" for number in reversed(range(5, HISTORY + 5))]
+        assert [delivery.id for delivery in kept.of(hooks[0])] == newest
+        clock.now += 30 * 86400
+        assert left() == 1
+        assert [due.letter.id for due in kept.due(10)] == ["waiting"]
 
 
 async def test_a_hook_that_always_refuses_is_given_up(live: Live, ear: Ear) -> None:
@@ -230,6 +349,6 @@ async def test_a_password_in_a_url_is_not_shown(live: Live) -> None:
         settings.write(
             "webhooks: [{url: 'https://ann:pass@chat.example/hook', secret_file: keys/hook}]\n"
         )
-    live.services.deployments.reload()
+    live.services.deployments.roster.reload()
     (hook,) = await asyncio.to_thread(live.operator.webhooks)
-    assert hook.url == "https://chat.example/hook"
+    assert (hook.name, hook.url) == ("chat.example", "https://chat.example/hook")

@@ -57,6 +57,18 @@ def test_check_says_when_the_installer_is_behind(
     assert "keys or floors changed since (run swarmstrap initramfs)" in capsys.readouterr().err
 
 
+def test_keys_that_cannot_be_baked_hide_no_other_problem(
+    paths: SitePaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths.initramfs.write_bytes(b"initramfs")
+    (paths.keys / "ca.crt").write_text("")
+    (paths.root / "hooks" / "chroot" / "10-a").write_text("#!/bin/sh\n")
+    assert cli.main(["--site", str(paths.root), "check"]) == 1
+    hook, installer = capsys.readouterr().err.splitlines()
+    assert hook.startswith("hooks/chroot/10-a: not signed")
+    assert "ca.crt is empty" in installer
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -135,6 +135,29 @@ def test_the_lines_for_a_shell(shell: str, capsys: pytest.CaptureFixture[str]) -
     assert "swarmstrap" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("completion bash", Exit.DONE),
+        ("layout schema", Exit.DONE),
+        ("layout explain {layout}", Exit.DONE),
+        ("layout explain {layout} --node web1", Exit.FAILED),
+        ("image prune", Exit.FAILED),
+    ],
+)
+def test_a_server_in_the_environment_stops_what_needs_a_site_of_its_own(
+    site: Path,
+    line: str,
+    status: Exit,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SWARMSTRAP_SERVER", "https://192.0.2.1:8444")
+    words = line.format(layout=site / "layouts" / "default.yaml").split()
+    assert cli.main(["--site", str(site), *words]) == status
+    assert ("works on the image host alone" in capsys.readouterr().err) == (status != Exit.DONE)
+
+
 def test_bash_takes_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["completion", "bash"]) == Exit.DONE
     script = f"{capsys.readouterr().out}\ncomplete -p swarmstrap"

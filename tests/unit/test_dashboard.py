@@ -255,9 +255,10 @@ def test_each_state_of_a_bar_is_named_beside_its_colour() -> None:
 def test_what_a_node_says_cannot_become_markup() -> None:
     evil = '<script>alert(1)</script>" onfocus="x'
     shown = fleet([view(deployment(evil, state="failed", reason=evil), evil)], lambda _: (), NOW)
+    values = {"fleet": shown, "pressed": frozenset(), "unheard": ()}
     for template in ("parts/troubles.html", "parts/counts.html"):
-        assert "<script" not in render(template, fleet=shown, pressed=frozenset())
-    assert "&lt;script&gt;" in render("parts/troubles.html", fleet=shown)
+        assert "<script" not in render(template, **values)
+    assert "&lt;script&gt;" in render("parts/troubles.html", **values)
 
 
 def test_nothing_is_fetched_from_elsewhere_and_nothing_is_inline() -> None:

@@ -2,9 +2,11 @@
 """Inventories as people see them: the files NAME.shown beside some of tests/inventories."""
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.test_selectors import HERE, MACHINES, compare, inventory
 
 from swarmstrap.describe import describe
+from swarmstrap.hardware import Nic
 from swarmstrap.hints import parse_match
 
 
@@ -31,3 +33,16 @@ def test_what_is_shown_of_a_disk_matches_it(machine: str) -> None:
                     assert hint.fits(disk), part
                     copied += 1
     assert bool(copied) is bool(disks)
+
+
+def test_a_nic_has_an_address_by_itself_only_where_that_is_known_and_another() -> None:
+    nics = [
+        Nic(name="eth0", mac_address="52:54:00:00:00:01", permanent_mac=permanent)
+        for permanent in ("", "52:54:00:00:00:01", "52:54:00:00:00:02")
+    ]
+    shown = [
+        line
+        for line in describe(replace(inventory("virtio"), interfaces=tuple(nics)))
+        if "eth0" in line
+    ]
+    assert [line.count("by itself") for line in shown] == [0, 0, 1]

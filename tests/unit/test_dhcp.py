@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from swarmstrap.errors import BadInput
-from swarmstrap_server.netboot import dhcp
-from swarmstrap_server.netboot.dhcp import DhcpSettings, lines_for, render
+from swarmstrap_server.netboot import dnsmasq
+from swarmstrap_server.netboot.dhcp import DhcpSettings, Flavour, lines_for, render
 from swarmstrap_server.netboot.templates import fill, template
 from swarmstrap_server.process import ChildFailed
 from swarmstrap_server.run import run
@@ -110,7 +110,7 @@ def test_tftp_alone_serves_the_folder_and_answers_no_dhcp() -> None:
 @pytest.mark.parametrize("secure_boot", [False, True])
 @pytest.mark.parametrize("flavour", ["dnsmasq", "isc", "kea"])
 def test_lines_for_another_dhcp_server_name_script_and_boot_files(
-    flavour: dhcp.Flavour, secure_boot: bool
+    flavour: Flavour, secure_boot: bool
 ) -> None:
     text = lines_for(flavour, SERVER, 8080, secure_boot=secure_boot)
     for word in (
@@ -133,11 +133,11 @@ def test_our_lines_for_dnsmasq_are_lines_for_dnsmasq(tmp_path: Path, secure_boot
 async def test_a_dnsmasq_that_does_not_stay_up_is_given_up_with_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dhcp, "_RESTARTS", 1)
+    monkeypatch.setattr(dnsmasq, "_RESTARTS", 1)
     (tmp_path / "dnsmasq.leases").mkdir()
     async with asyncio.timeout(30):
         with pytest.raises(ChildFailed, match=r"does not stay up \(status \d\): .*lease file"):
-            await dhcp.serve(FULL, tmp_path)
+            await dnsmasq.serve(FULL, tmp_path)
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a`b", "a;b", "${net0/mac}", 'a"b', "a#b", "a||b"])

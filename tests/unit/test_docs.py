@@ -16,7 +16,7 @@ from swarmstrap.manifest import NetworkStack
 from swarmstrap.networks.checks import network_findings
 from swarmstrap.networks.values import Bond, BondMode, Bridge, Interface, NicMatch, Route, Vlan
 from swarmstrap.wire import Finish, OnFailure, Usage
-from swarmstrap_server.lab import rehearse
+from swarmstrap_server.commands import rehearse
 from swarmstrap_server.lab.machines import Bus, Nic
 from swarmstrap_server.lab.report import PHASES, NodeReport, Report
 from swarmstrap_server.site.assembling import catalog, names_of

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.unit.making import deployment
 
 from swarmstrap.wire import Event, NodeLog, PlanReport
-from swarmstrap_server.control import logs
+from swarmstrap_server.control import logs, sessions
 from swarmstrap_server.control.endings import Endings
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.retention import EVENTS_A_TICK, NODES_A_TICK, Retention, superfluous
@@ -54,12 +54,12 @@ def test_what_belongs_to_a_deployment_goes_with_it(store: Store) -> None:
     for number in range(3):
         store.save_deployment(ended(number))
         store.save_plan(f"n1-{number}", PlanReport(digest="d", lines=()))
-        store.set_session(f"s{number}".encode(), f"n1-{number}")
+        sessions.set_session(store, f"s{number}".encode(), f"n1-{number}")
         logs.keep(store, f"n1-{number}", NodeLog(agent=f"log {number}"), 0.0)
     Retention(store).tick(Events(keep_deployments=1), now=0.0)
     assert ids(store.deployments()) == ["n1-2"]
     assert [store.plan(f"n1-{n}") is None for n in range(3)] == [True, True, False]
-    assert store.session(b"s0") is None
+    assert sessions.session(store, b"s0") is None
     assert logs.newest_log(store, "n1") == NodeLog(agent="log 2")
 
 

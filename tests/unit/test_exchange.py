@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.publishing import Site
 
 from swarmstrap.errors import BadInput, SwarmstrapError, Untrusted
-from swarmstrap.manifest import PAYLOAD_FILE, SIGNATURE_FILE
+from swarmstrap.manifest import INDEX_FILE, PAYLOAD_FILE, SIGNATURE_FILE
 from swarmstrap_server.images.exchange import export_folder, export_tar, import_image
 from swarmstrap_server.images.library import FILES, Image, ImageStore
 from swarmstrap_server.images.signing import Key
@@ -54,11 +54,9 @@ def as_tar(image: Image) -> io.BytesIO:
 
 
 def test_there_and_back_is_byte_equal(site: Site, image: Image, other: ImageStore) -> None:
-    seen: list[tuple[int, int]] = []
-    brought = import_image(as_tar(image), other, site.signers, progress=lambda *s: seen.append(s))
+    brought = import_image(as_tar(image), other, site.signers)
     assert brought == other.get("system", "1")
     assert content(brought.directory) == content(image.directory)
-    assert seen[-1] == (image.manifest.payload.size, image.manifest.payload.size)
     assert as_tar(brought).getvalue() == as_tar(image).getvalue()
 
 
@@ -68,6 +66,45 @@ def test_by_a_folder(site: Site, image: Image, other: ImageStore, tmp_path: Path
     assert content(brought.directory) == content(image.directory)
     with pytest.raises(BadInput, match="stick/system is not empty"):
         export_folder(image, tmp_path / "stick/system")
+
+
+class Reports:
+    """What was told of each thing that was done: bytes so far, of how many."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[tuple[int, int | None]]] = {}
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        self.told.setdefault(what, []).append((done, total))
+
+
+def test_every_byte_on_the_way_is_told(
+    site: Site, image: Image, other: ImageStore, tmp_path: Path
+) -> None:
+    files = {name: len(data) for name, data in content(image.directory).items()}
+    payload = files[PAYLOAD_FILE]
+    stream, to_tar, to_folder, back = io.BytesIO(), Reports(), Reports(), Reports()
+    export_tar(image, stream, report=to_tar)
+    export_folder(image, tmp_path / "out", report=to_folder)
+    stream.seek(0)
+    import_image(stream, other, site.signers, report=back)
+    expected = {"exporting system:1": sum(files.values())}
+    signed = payload + files[INDEX_FILE]
+    both = {"importing system:1": signed, "verifying system:1": payload}
+    for reports, totals in ((to_tar, expected), (to_folder, expected), (back, both)):
+        assert reports.told.keys() == totals.keys()
+        for what, total in totals.items():
+            told = reports.told[what]
+            assert len(told) > 1
+            assert told[-1] == (total, total)
+            assert told == sorted(told)
+            assert {of for _, of in told} == {total}
+
+
+def test_a_folder_that_cannot_be_made(image: Image, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match=r"cannot write .*/file/out: Not a directory"):
+        export_folder(image, tmp_path / "file" / "out")
 
 
 def test_others_read_the_tar_and_can_make_one(

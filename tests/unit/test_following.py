@@ -39,11 +39,17 @@ class Told(Operator):
         return next(self._answers)
 
 
-def said(monkeypatch: pytest.MonkeyPatch, *, terminal: bool, quiet: bool = False) -> str:
+def said(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    terminal: bool,
+    quiet: bool = False,
+    answers: Sequence[Rollout] = (),
+) -> str:
     monkeypatch.setattr(following, "_POLL_SECONDS", 0.01)
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=120, color_system=None)
-    ended = following.wait(Told(looks()), "r", console, quiet=quiet)
+    ended = following.wait(Told(answers or looks()), "r", console, quiet=quiet)
     assert ended.ended == T0 + 90
     return text.getvalue()
 
@@ -55,6 +61,22 @@ def test_a_log_has_a_line_for_each_change(monkeypatch: pytest.MonkeyPatch) -> No
         "3 deployed",
         "debian:1 to 3 nodes: all done in 90 s",
     ]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_who_failed_is_said_at_once_and_once(
+    monkeypatch: pytest.MonkeyPatch, *, terminal: bool
+) -> None:
+    working, *_ = looks()
+    first, *others = working.members
+    failed = replace(first, state="failed", reason="no [disk] matches")
+    one = replace(working, members=(failed, *others))
+    done = tuple(replace(m, state="deployed") for m in others)
+    ended = replace(one, members=(failed, *done), ended=T0 + 90)
+    text = said(monkeypatch, terminal=terminal, answers=[working, one, one, ended])
+    at_once = text.index(f"{first.node} failed: no [disk] matches")
+    assert at_once < text.index("2 of 3 done in")
+    assert text.count(" failed: no [disk] matches") == 1
 
 
 def test_a_terminal_has_a_bar_with_counts_rate_and_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ def disk(*signatures: str, name: str = "/dev/sda", types: tuple[str, ...] = ()) 
         ("ceph_bluestore (sda)", "a Ceph OSD (sda)"),
         ("VMFS_volume_member (sda3)", "a member of a VMFS of VMware (sda3)"),
         ("crypto_LUKS (sda3)", "a LUKS volume (sda3)"),
+        ("jbd (sda5)", "the journal of another filesystem (sda5)"),
         ("BitLocker (sda3)", "a BitLocker volume (sda3)"),
         ("ocfs2 (sda, label shared)", "a cluster filesystem shared (sda)"),
         ("several kinds of data (sda)", "several kinds of data (sda)"),

@@ -89,6 +89,7 @@ def test_a_number_that_yaml_made_of_a_serial_is_still_text() -> None:
         ("size", "<or> 1GiB <or>", "match.size: nothing to compare with"),
         ("size", "<in> 100GiB", "<in> does not compare a size"),
         ("size", "<range-in> 1GiB 2GiB", "not a range"),
+        ("size", "<range-in> [ 2GiB 1GiB ]", "nothing is in the range"),
         ("model", "", "match.model: nothing to compare with"),
         ("model", "<in>", "nothing to compare with (write a value after <in>)"),
         ("model", "<all-in> a <all-in>", "nothing to compare with"),

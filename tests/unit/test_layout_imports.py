@@ -55,6 +55,7 @@ def test_there_are_cases_of_every_format() -> None:
     ("format_", "name", "content", "complaint"),
     [
         ("curtin", "c.yaml", "network: {}\n", "c.yaml:1: no storage configuration"),
+        ("curtin", "c.yaml", "storage: {version: 3, config: []}\n", "version 3 is neither 1 nor 2"),
         ("curtin", "c.yaml", "storage: {config: [{id: a, type: [x]}]}\n", "c.yaml:1: type is not"),
         (
             "curtin",

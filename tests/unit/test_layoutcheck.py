@@ -37,11 +37,16 @@ def test_there_are_examples() -> None:
         ("{label: x, type: linux, size: 1GiB, weight: 2}", "size fixes what"),
         ("{label: x, type: linux, size: 0MiB}", "a size is 0"),
         ("{label: x, type: linux, size: 5 apples}", "not a size: '5 apples'"),
+        ("{label: x, type: linux, size: '512'}", "no unit in '512'"),
+        ("{label: x, type: linux, size_max: '512'}", "no unit in '512'"),
         ("{label: x, type: linux, size_min: 2GiB, size_max: 1GiB}", "size_min is above size_max"),
         ("{label: x, type: linux, weight: -1}", "count from 0"),
         ("{label: x, type: linux, format: ext4, mount: var}", "cannot be used"),
         ("{label: x, type: linux, format: ext4, mount: /a/../b}", "cannot be used"),
         ("{label: x, type: linux, format: ext4, mount: '/a b'}", "cannot be used"),
+        ("{label: x, type: linux, format: ext4, mount: /proc}", "no system starts"),
+        ("{label: x, type: linux, format: ext4, mount: /run/user}", "no system starts"),
+        ("{label: x, type: linux, format: ext4, mount: /etc}", "no system starts"),
         ("{label: x, type: linux, format: ext4, mount_options: 'a b'}", "without blanks"),
         ("{label: x, type: linux, mount: /x}", "needs format: ext4, xfs, btrfs or vfat"),
         ("{label: x, type: linux, format: swap}", "needs type: swap and format: swap"),
@@ -56,6 +61,15 @@ def test_partition(partition: str, says: str) -> None:
     with pytest.raises(BadInput) as caught:
         check_layout(layout_of(ROOT, partition))
     assert says in str(caught.value)
+
+
+def test_shares_of_more_than_all() -> None:
+    halves = ["{label: a, type: linux, size: 50%}", "{label: b, type: linux, size_min: 50%}"]
+    check_layout(layout_of(ROOT, *halves))
+    check_layout(layout_of(ROOT, *halves, "{label: c, type: linux, size: 1%, priority: 1}"))
+    check_layout(layout_of(ROOT, *halves, "{label: c, type: linux, size_max: 1%}"))
+    with pytest.raises(BadInput, match="disk system: shares of 50%, 50%, 1% are more than there"):
+        check_layout(layout_of(ROOT, *halves, "{label: c, type: linux, size: 1%}"))
 
 
 def test_an_error_names_disk_and_partition() -> None:
@@ -173,6 +187,15 @@ def test_what_cannot_be_preserved(partition: str, says: str) -> None:
 def test_esps_of_several_disks_stand_in_for_each_other() -> None:
     both = f"disks: [{{id: a, partitions: [{ROOT}, {ESP}]}}, {{id: b, partitions: [{ESP}]}}]"
     check_layout(disks_of(both))
+
+
+def test_an_id_is_none_of_those_that_disks_get_that_are_alike() -> None:
+    """UUIDs are derived from it."""
+    swap = "{label: swap, type: swap}"
+    alike = f"{{id: data, count: 2, partitions: [{swap}]}}"
+    check_layout(disks_of(f"disks: [{alike}, {{id: data-a, partitions: [{ROOT}]}}]"))
+    with pytest.raises(BadInput, match="data-2 may be one of the 2 disks of data"):
+        check_layout(disks_of(f"disks: [{alike}, {{id: data-2, partitions: [{ROOT}]}}]"))
 
 
 def test_a_partition_of_raid_that_is_preserved_needs_no_array() -> None:

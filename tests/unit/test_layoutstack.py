@@ -122,6 +122,7 @@ def test_layouts_that_many_have(text: str) -> None:
         (LVM_ON_RAID.replace("pool: thin", "pool: fat"), "volume home: pool fat is not there"),
         (LVM_ON_RAID.replace("size: 1TiB", "size: 50%"), "volume home: is taken from pool thin"),
         (LVM_ON_RAID.replace("name: home", "name: root"), "volume root is there twice"),
+        (LVM_ON_RAID.replace("size_min: 4GiB", "size_min: 51%"), "vg: shares of 50%, 51% are more"),
         (LVM_ON_RAID.replace("name: home", "name: home_tdata"), "not a name that LVM gives"),
         (LVM_ON_RAID.replace("name: vg", "name: mapper"), "not a name that LVM gives a group"),
         (LVM_ON_RAID.replace("size: 50%", "size: 500%"), "pool thin: not a share: '500%'"),

@@ -8,7 +8,8 @@ import pytest
 from swarmstrap.errors import BadInput
 from swarmstrap_server.site.assembling import catalog
 from swarmstrap_server.site.networks import NONE
-from swarmstrap_server.site.nodechecks import Known, node_problems
+from swarmstrap_server.site.nodechecks import node_problems
+from swarmstrap_server.site.wordchecks import Known
 from swarmstrap_server.site.words import NodesFile
 from swarmstrap_server.site.yamlfile import parse
 

@@ -4,7 +4,8 @@
 import asyncio
 
 from swarmstrap.errors import Refused, StepFailed, Unreachable, Untrusted
-from swarmstrap.reporter import Outbox, Reporter
+from swarmstrap.outbox import Outbox
+from swarmstrap.reporter import Reporter
 from swarmstrap.wire import Event, Events, Taken
 
 

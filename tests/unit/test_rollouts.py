@@ -63,7 +63,7 @@ class World:
             for action in actions:
                 if isinstance(action, TakeBack):
                     self.taken_back.append(action.deployment)
-                    self.end(action.deployment, "disarmed")
+                    self.end(action.deployment, "failed" if action.failed else "disarmed")
                 else:
                     self.start(action)
             working = [m for m in self.rollout.members if not m.ended and m.state != "waiting"]
@@ -197,6 +197,21 @@ def test_what_may_go_better_is_tried_again(fates: list[Fate], state: str, tries:
     played.play()
     (member,) = played.rollout.members
     assert (member.state, member.tries) == (state, tries)
+
+
+@pytest.mark.parametrize(
+    ("fate", "seconds", "reason"),
+    [
+        ("hangs", 40, "it was not switched on within 40 s"),
+        ("stays away", 60, "switched on, and not heard of for 60 s"),
+    ],
+)
+def test_a_node_is_given_up_when_the_pace_says(fate: Fate, seconds: float, reason: str) -> None:
+    played = world([[fate]], Pace(power_seconds=40, boot_seconds=60), 0, switched=True)
+    played.play()
+    (member,) = played.rollout.members
+    assert (member.state, member.reason) == ("failed", reason)
+    assert played.now - T0 == pytest.approx(seconds, abs=3 * STEP)
 
 
 def test_a_node_that_somebody_starts_has_as_long_as_its_arming() -> None:

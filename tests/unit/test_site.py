@@ -21,6 +21,8 @@ disks:
   - {label: root, type: root, size_min: 1GiB, format: ext4, mount: /}
 """
 
+HOOK = "secret_file: keys/hook, url: https://chat.example/"
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -129,6 +131,9 @@ def test_what_is_wrong_with_a_node(root: Path, text: str, expected: str) -> None
         ("ports: {boot: 80, node: 80}", "3: boot, node, operator, seeder and deal need five"),
         ("swarm: {seeder_rate: fast}", "3: not a size: 'fast'"),
         ("swarm: {rack: ../a}", "3: '../a' is not a rack's name"),
+        (f"webhooks: [{{{HOOK}, name: A}}]", "3: 'A' is not a webhook's name"),
+        (f"webhooks: [{{{HOOK}}}, {{{HOOK}b}}]", "3: another webhook is called chat.example"),
+        (f"webhooks: [{{{HOOK}}}, {{{HOOK}, name: b}}]", "or has this URL"),
         ("swarm: {seeders: [{address: s2}]}", "3: 's2' is not an IPv4 address"),
         ("swarm: {seeders: [{address: 192.0.2.1}]}", "192.0.2.1 port 6881 is a seeder already"),
         ("installer_arguments: a|b", "3: 'a|b' has characters that do not belong"),

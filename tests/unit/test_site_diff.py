@@ -105,6 +105,18 @@ def test_nothing_changed(root: Path, capsys: Capture) -> None:
         ("nodes.yaml", "{name: head", "{name: chief", "head: gone"),
         ("nodes.yaml", "{name: head", "{name: chief", "chief: new"),
         ("groups.yaml", '"n[1-3]"', '"n[1-2]"', 'n3: groups: ["compute","all"] -> ["all"]'),
+        (
+            "nodes.yaml",
+            "{name}.example",
+            "{name}.{role}",
+            "n[1-3]: hostname: {name}.example -> {name}.{role} (nodes.yaml:4)",
+        ),
+        (
+            "groups.yaml",
+            "  variables",
+            "  power: {driver: ssh, host: '{name}.hv', on: start}\n  variables",
+            "n[1-3]: power.host: nothing -> {name}.hv (groups.yaml:4)",
+        ),
         ("layouts/big.yaml", "1GiB", "2GiB", "head: layouts/big.yaml is changed"),
         ("hooks/chroot/10-a", "sh", "sh -e", "head,n[1-3]: hooks/chroot/10-a is changed"),
         ("site.yaml", "192.0.2.1", "192.0.2.2", "the site: address: 192.0.2.1 -> 192.0.2.2"),

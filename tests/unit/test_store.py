@@ -15,10 +15,12 @@ from tests.unit.test_rollouts import T0, rollout
 from swarmstrap.errors import SwarmstrapError
 from swarmstrap.hardware import Boot, Cpu, Inventory, Memory, SystemVendor
 from swarmstrap.wire import Event, PlanReport
+from swarmstrap_server.control import sessions
 from swarmstrap_server.control.identity import marks
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.control.schema import MIGRATIONS
-from swarmstrap_server.control.store import SeenNode, Store, Token
+from swarmstrap_server.control.sessions import Token
+from swarmstrap_server.control.store import SeenNode, Store
 from swarmstrap_server.rollouts.keeping import Kept
 from swarmstrap_server.rollouts.lending import Lent
 from swarmstrap_server.rollouts.values import Member, Order, Pace, Reservation, Rollout
@@ -80,18 +82,18 @@ def test_the_latest_deployment_is_the_newest_that_was_not_taken_back(store: Stor
 
 
 def test_a_token_remembers_when_and_by_whom_it_was_used(store: Store) -> None:
-    store.add_token(b"hash", "d1", expires=10.0)
-    assert store.token(b"hash") == Token("d1", 10.0, used=None, claim=None)
-    store.use_token(b"hash", b"claim", 9.0)
-    assert store.token(b"hash") == Token("d1", 10.0, used=9.0, claim=b"claim")
+    sessions.add_token(store, b"hash", "d1", expires=10.0)
+    assert sessions.token(store, b"hash") == Token("d1", 10.0, used=None, claim=None)
+    sessions.use_token(store, b"hash", b"claim", 9.0)
+    assert sessions.token(store, b"hash") == Token("d1", 10.0, used=9.0, claim=b"claim")
 
 
 def test_a_deployment_has_one_session(store: Store) -> None:
     store.save_deployment(deployment("d1", "n1", 1.0))
-    store.set_session(b"first", "d1")
-    store.set_session(b"second", "d1")
-    assert store.session(b"first") is None
-    assert store.session(b"second") == deployment("d1", "n1", 1.0)
+    sessions.set_session(store, b"first", "d1")
+    sessions.set_session(store, b"second", "d1")
+    assert sessions.session(store, b"first") is None
+    assert sessions.session(store, b"second") == deployment("d1", "n1", 1.0)
 
 
 def test_a_database_of_an_older_version_is_brought_forward(path: Path) -> None:
@@ -101,7 +103,7 @@ def test_a_database_of_an_older_version_is_brought_forward(path: Path) -> None:
         raw.execute("INSERT INTO tokens (hash, deployment, expires) VALUES (x'00', 'd1', 5.0)")
         raw.execute("PRAGMA user_version = 1")
     with closing(Store(path)) as store:
-        assert store.token(b"\0") == Token("d1", 5.0, used=None, claim=None)
+        assert sessions.token(store, b"\0") == Token("d1", 5.0, used=None, claim=None)
 
 
 def test_rollouts_of_an_older_version_are_counted_by_state(path: Path) -> None:

@@ -23,7 +23,7 @@ from swarmstrap_server.lab.network import BRIDGE, Network, network
 from swarmstrap_server.lab.probe import tiny_boot
 from swarmstrap_server.lab.speed import measure
 from swarmstrap_server.lab.verdict import End, Ended, Expected
-from swarmstrap_server.netboot import dhcp
+from swarmstrap_server.netboot import dhcp, dnsmasq
 from swarmstrap_server.netboot.dhcp import DhcpSettings
 from swarmstrap_server.netboot.templates import fill, template
 from swarmstrap_server.process import Child
@@ -94,7 +94,7 @@ async def served(net: Network, folder: Path, script: str, mode: dhcp.Mode) -> As
         router=net.server,
         ipv6_prefix=net.address6.network,
     )
-    serving = asyncio.create_task(dhcp.serve(settings, folder / "dhcp", netns=net.name))
+    serving = asyncio.create_task(dnsmasq.serve(settings, folder / "dhcp", netns=net.name))
     try:
         yield
         assert not serving.done(), serving

@@ -35,7 +35,7 @@ from swarmstrap_server.lab.network import BRIDGE, Network, network
 from swarmstrap_server.lab.probe import tiny_boot
 from swarmstrap_server.lab.speed import measure
 from swarmstrap_server.lab.verdict import End, Ended, Expected
-from swarmstrap_server.netboot import dhcp
+from swarmstrap_server.netboot import dhcp, dnsmasq
 from swarmstrap_server.netboot.grub import GrubFolder
 from swarmstrap_server.process import Child
 from swarmstrap_server.run import run
@@ -123,7 +123,7 @@ async def served(
         deployments = Deployments(site, store, ImageStore(paths.images))
         GrubFolder(deployments).keep()
         serving = asyncio.create_task(
-            dhcp.serve(wanted, paths.run, tftp=paths.boot, netns=net.name)
+            dnsmasq.serve(wanted, paths.run, tftp=paths.boot, netns=net.name)
         )
         try:
             yield deployments

@@ -19,7 +19,7 @@ LOCAL = web.AppKey("LOCAL", bool)
 
 # The prefix makes browsers refuse it from plain HTTP, for another host or for a part of the site.
 COOKIE = "__Host-swarmstrap"
-OWNER = Principal("the socket", "admin", "socket")  # which cannot be a token's name
+OWNER = Principal("the local operator", "admin", "socket")  # which cannot be a token's name
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 

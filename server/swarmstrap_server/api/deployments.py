@@ -46,8 +46,8 @@ async def arm(call: Call) -> list[Deployment]:
     order = await call.body(Arm)
     services, by = call.services, call.principal.name
     services.publish()
-    services.deployments.reload()
-    services.reservations.lent.check_free(services.deployments.targets(order.nodes), by)
+    services.deployments.roster.reload()
+    services.reservations.lent.check_free(services.deployments.roster.targets(order.nodes), by)
     return services.deployments.arm(order, by=by)
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from swarmstrap.errors import BadInput
 from swarmstrap_server import health
-from swarmstrap_server.api import auth, exposition, login
+from swarmstrap_server.api import auth, exposition
 from swarmstrap_server.api.idempotency import UNDER_WAY, answered_once
 from swarmstrap_server.api.openapi import document
 from swarmstrap_server.api.problems import Handler, problems
@@ -36,7 +36,6 @@ def init_app(services: Services, *, local: bool) -> web.Application:
     app[DOCUMENT] = document(ROUTES)
     for route in ROUTES:
         app.router.add_route(route.method, BASE + route.path, _guarded(route))
-    login.add_routes(app)
     if not local:
         dashboard.add_routes(app)
     app.router.add_get(health.HEALTHZ, health.healthz)

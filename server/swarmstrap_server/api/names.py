@@ -13,7 +13,7 @@ async def list_names(call: Call) -> list[Named]:
 async def name_node(call: Call) -> NodeView:
     wish = await call.body(Naming)
     deployments = call.services.deployments
-    deployments.name_node(call.part("node"), wish)
+    deployments.roster.name(call.part("node"), wish)
     return deployments.view(wish.name)
 
 

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import msgspec
 
+from swarmstrap.errors import BadInput
 from swarmstrap_server.api.problems import NotFound
 from swarmstrap_server.api.route import Call, Route
 from swarmstrap_server.control import history, views
 from swarmstrap_server.control.nodes import State
 from swarmstrap_server.control.operator_wire import EventsPage, NodeDocument, NodesPage, NodeView
-from swarmstrap_server.site.yamlfile import nearest
+from swarmstrap_server.site.reading import Site
 
 
 class NodesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,23 +47,23 @@ async def list_nodes(call: Call) -> NodesPage:
 
 async def show_node(call: Call) -> NodeDocument:
     deployments = call.services.deployments
-    return views.node_document(deployments.site, deployments.store, _known(call))
+    return views.node_document(deployments.site, deployments.store, known(call, deployments.site))
 
 
 async def list_events(call: Call) -> EventsPage:
-    name, query = _known(call), call.query(EventsQuery)
-    store = call.services.deployments.store
+    deployments, query = call.services.deployments, call.query(EventsQuery)
+    store, name = deployments.store, known(call, deployments.site)
     found = history.events_after(store, query.after, query.limit + 1, node=name)
     shown = tuple(found[: query.limit])
     return EventsPage(items=shown, next=str(shown[-1].id) if len(found) > len(shown) else "")
 
 
-def _known(call: Call) -> str:
-    name, deployments = call.part("node"), call.services.deployments
-    names = views.node_names(deployments.site, deployments.store)
-    if name not in names:
-        raise NotFound(f"there is no node {name!r}{nearest(name, names)}", hint="see /nodes")
-    return name
+def known(call: Call, site: Site) -> str:
+    """The node that the path names; raises NotFound."""
+    try:
+        return views.known(site, call.services.deployments.store, call.part("node"))
+    except BadInput as error:
+        raise NotFound(error.message, hint="see /nodes") from error
 
 
 ROUTES = (

@@ -10,7 +10,7 @@ from swarmstrap_server.power.orders import PowerOrder, PowerResult
 async def switch_nodes(call: Call) -> list[PowerResult]:
     order = await call.body(PowerOrder)
     deployments, switchboard = call.services.deployments, call.services.switchboard
-    nodes = deployments.targets(order.nodes)
+    nodes = deployments.roster.targets(order.nodes)
     results = await asyncio.gather(*(switchboard.carry_out(order, node) for node in nodes))
     for result in results if order.action != "status" else ():
         said = f"power {order.action} by {call.principal.name}: {result.reason or 'done'}"

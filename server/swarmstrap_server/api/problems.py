@@ -71,13 +71,15 @@ def problem_of(error: SwarmstrapError) -> ProblemDetails:
     )
 
 
-def answer(problem: ProblemDetails) -> web.Response:
-    response = web.Response(
-        body=msgspec.json.encode(problem), status=problem.status, content_type=MEDIA
-    )
-    if problem.status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="swarmstrap"'
-    return response
+def headers_of(error: SwarmstrapError) -> dict[str, str]:
+    """What HTTP wants to be said of an error beside its status."""
+    match error:
+        case Anonymous():
+            return {"WWW-Authenticate": 'Bearer realm="swarmstrap"'}
+        case TooManyTries():
+            return {"Retry-After": str(error.seconds)}
+        case _:
+            return {}
 
 
 @web.middleware
@@ -87,10 +89,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except SwarmstrapError as error:
         log.info("%s %s from %s: %s", request.method, request.path, request.remote, error)
-        response = answer(problem_of(error))
-        if isinstance(error, TooManyTries):
-            response.headers["Retry-After"] = str(error.seconds)
-        return response
+        return _answer(problem_of(error), headers_of(error))
     except web.HTTPError as error:  # of aiohttp: no such path, method not allowed, too large
         return _plain(HTTPStatus(error.status), f"{request.method} {request.path}", error)
     except Exception as error:
@@ -100,9 +99,13 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _plain(status: HTTPStatus, detail: str, error: Exception) -> web.Response:
-    response = answer(
-        ProblemDetails(type="about:blank", title=status.phrase, status=status, detail=detail)
-    )
+    problem = ProblemDetails(type="about:blank", title=status.phrase, status=status, detail=detail)
+    headers = {}
     if isinstance(error, web.HTTPMethodNotAllowed):
-        response.headers["Allow"] = error.headers["Allow"]
-    return response
+        headers["Allow"] = error.headers["Allow"]
+    return _answer(problem, headers)
+
+
+def _answer(problem: ProblemDetails, headers: dict[str, str]) -> web.Response:
+    body = msgspec.json.encode(problem)
+    return web.Response(body=body, status=problem.status, content_type=MEDIA, headers=headers)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`/site`: the site in a few names and figures."""
+"""`/site`: the site in a few names and figures, and what is wrong in its folder."""
 
+import asyncio
 from collections import Counter
 
 from swarmstrap_server.api.route import Call, Route
+from swarmstrap_server.checkup import check_site
 from swarmstrap_server.control import views
-from swarmstrap_server.control.operator_wire import SiteSummary
+from swarmstrap_server.control.operator_wire import SiteCheck, SiteSummary
+from swarmstrap_server.site.reading import denied
 
 
 async def show_site(call: Call) -> SiteSummary:
@@ -24,6 +27,14 @@ async def show_site(call: Call) -> SiteSummary:
     )
 
 
+async def show_check(call: Call) -> SiteCheck:
+    root = call.services.deployments.site.paths.root
+    try:
+        return await asyncio.to_thread(check_site, root)
+    except PermissionError as error:
+        raise denied(root, error) from error
+
+
 ROUTES = (
     Route(
         "GET",
@@ -32,5 +43,13 @@ ROUTES = (
         "The site, and how many nodes are in each state",
         show_site,
         SiteSummary,
+    ),
+    Route(
+        "GET",
+        "/site/check",
+        "viewer",
+        "What is wrong in the site folder as it lies there now",
+        show_check,
+        SiteCheck,
     ),
 )

@@ -78,7 +78,7 @@ def _publish(args: argparse.Namespace) -> Published:
     paths.images.mkdir(parents=True, exist_ok=True)
     room = Room(unpacking=paths.images, mirrors=paths.mirrors)
     with (
-        Meter() as meter,
+        Meter(quiet=args.json) as meter,
         chosen(args.source, _wishes(args), room, meter.show, rules) as (source, about),
     ):
 

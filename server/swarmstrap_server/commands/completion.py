@@ -22,7 +22,7 @@ _PROGRAM = "swarmstrap"
 def add_commands(commands: Commands) -> None:
     completion = commands.add_parser("completion", help="print what makes a shell complete words")
     completion.add_argument("shell", choices=get_args(Shell))
-    completion.set_defaults(run=_completion)
+    completion.set_defaults(run=_completion, apart=True)
 
 
 def _completion(args: argparse.Namespace) -> int:

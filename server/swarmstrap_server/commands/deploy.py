@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
-import msgspec
 from msgspec.structs import replace
 from rich.console import Console
 
@@ -20,7 +19,7 @@ from swarmstrap_server.commands.watch import follow
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.images.names import split
 from swarmstrap_server.images.signing import Key
-from swarmstrap_server.rollouts.values import Order, Pace, Rollout
+from swarmstrap_server.rollouts.values import Order, Pace, Rollout, checked
 from swarmstrap_server.site import ranges
 from swarmstrap_server.site.reading import Site, read_site
 from swarmstrap_server.site.signatures import sign
@@ -96,6 +95,20 @@ def add_pace(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="for a node that does not come or falls silent (default: 1)",
     )
+    command.add_argument(
+        "--power-seconds",
+        type=float,
+        default=pace.power_seconds,
+        metavar="SECONDS",
+        help=f"how long switching a node on may take (default: {pace.power_seconds:.0f})",
+    )
+    command.add_argument(
+        "--boot-seconds",
+        type=float,
+        default=pace.boot_seconds,
+        metavar="SECONDS",
+        help=f"from there to its job, through its firmware (default: {pace.boot_seconds:.0f})",
+    )
 
 
 def arm_of(args: argparse.Namespace, nodes: Sequence[str]) -> Arm:
@@ -113,10 +126,16 @@ def arm_of(args: argparse.Namespace, nodes: Sequence[str]) -> Arm:
 
 
 def order_of(args: argparse.Namespace, arm: Arm) -> Order:
+    """With what `add_pace` has asked; raises BadInput."""
     actions, seconds = args.window
-    pace = Pace(actions=actions, seconds=seconds, deploying=args.at_once)
-    order = Order(arm=arm, power=args.power, pace=pace, retries=args.retries)
-    return msgspec.convert(msgspec.to_builtins(order), Order)
+    pace = Pace(
+        actions=actions,
+        seconds=seconds,
+        deploying=args.at_once,
+        power_seconds=args.power_seconds,
+        boot_seconds=args.boot_seconds,
+    )
+    return checked(Order(arm=arm, power=args.power, pace=pace, retries=args.retries))
 
 
 def _deploy(args: argparse.Namespace) -> int:

@@ -41,25 +41,27 @@ _STATES: tuple[MemberState, ...] = (
 def wait(server: Operator, key: str, console: Console, *, quiet: bool = False) -> Rollout:
     """Until the rollout ends, which it does: each of its phases has a deadline.
 
-    On a terminal a bar of the nodes that have ended, otherwise a line for each change; unless it is
-    to be `quiet`, the result at the end.
+    On a terminal a bar of the nodes that have ended, otherwise a line for each change; who failed
+    as soon as that is known, and the result at the end, unless it is to be `quiet`.
     """
     if quiet:
-        return _followed(server, key, lambda _: None)
+        return _followed(server, key)
+    lines = _Lines(console)
     if console.is_terminal:
         with _bar(console) as bar:
             task = bar.add_task("", total=None)
-            rollout = _followed(server, key, partial(_draw, bar, task))
+            rollout = _followed(server, key, lines.tell_failures, partial(_draw, bar, task))
     else:
-        rollout = _followed(server, key, _Lines(console).tell)
+        rollout = _followed(server, key, lines.tell_failures, lines.tell)
     console.print(result(rollout))
     return rollout
 
 
-def _followed(server: Operator, key: str, tell: Callable[[Rollout], None]) -> Rollout:
+def _followed(server: Operator, key: str, *tellers: Callable[[Rollout], None]) -> Rollout:
     while True:
         rollout = server.rollout(key)
-        tell(rollout)
+        for tell in tellers:
+            tell(rollout)
         if rollout.ended is not None:
             return rollout
         time.sleep(_POLL_SECONDS)
@@ -69,12 +71,20 @@ class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._told = ""
+        self._failed: set[str] = set()
 
     def tell(self, rollout: Rollout) -> None:
         text = progress(rollout.summary.states)
         if text != self._told:
             self._console.print(text, highlight=False)
         self._told = text
+
+    def tell_failures(self, rollout: Rollout) -> None:
+        for member in rollout.members:
+            if member.state == "failed" and member.node not in self._failed:
+                self._failed.add(member.node)
+                said = f"{member.node} failed: {member.reason}"
+                self._console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 class _Rate(ProgressColumn):

@@ -58,7 +58,7 @@ def _verify(args: argparse.Namespace) -> int:
         if not args.json:
             print(f"{check.name:<12}{check.said}")
 
-    with Meter() as meter:
+    with Meter(quiet=args.json) as meter:
         show = partial(meter.show, f"verifying {image.label}")
         checks = verify(image, paths.signers, progress=show, tell=tell)
     if args.json:
@@ -71,7 +71,7 @@ def _verify(args: argparse.Namespace) -> int:
 def _fsck(args: argparse.Namespace) -> int:
     paths = SitePaths(args.site)
     store = ImageStore(paths.images)
-    with Meter() as meter:
+    with Meter(quiet=args.json) as meter:
         show = partial(meter.show, "reading the store")
         findings = list(fsck(store, paths.signers, full=args.full, progress=show))
     if args.json:
@@ -125,11 +125,13 @@ def _what(change: Changed) -> list[str]:
 
 def _export(args: argparse.Namespace) -> int:
     image = ImageStore(SitePaths(args.site).images).get(*split(args.image))
-    if args.target == _PIPE:
-        export_tar(image, sys.stdout.buffer)
-        return 0
-    target = Path(args.target)
-    (export_file if target.suffix == ".tar" else export_folder)(image, target)
+    with Meter(quiet=args.json) as meter:
+        if args.target == _PIPE:
+            export_tar(image, sys.stdout.buffer, report=meter.show)
+            return 0
+        target = Path(args.target)
+        export = export_file if target.suffix == ".tar" else export_folder
+        export(image, target, report=meter.show)
     tell(args, {"image": image.label, "target": str(target)}, f"{image.label} is in {target}")
     return 0
 
@@ -137,9 +139,8 @@ def _export(args: argparse.Namespace) -> int:
 def _import(args: argparse.Namespace) -> int:
     paths = SitePaths(args.site)
     source = sys.stdin.buffer if args.source == _PIPE else Path(args.source)
-    with Meter() as meter:
-        show = partial(meter.show, "importing")
-        image = import_image(source, ImageStore(paths.images), paths.signers, progress=show)
+    with Meter(quiet=args.json) as meter:
+        image = import_image(source, ImageStore(paths.images), paths.signers, report=meter.show)
     told = {"image": image.label, "folder": str(image.directory)}
     tell(args, told, f"imported {image.label}, verified")
     return 0

@@ -4,6 +4,7 @@
 import argparse
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.table import Column
 
@@ -11,6 +12,7 @@ from swarmstrap.errors import BadInput, Refused
 from swarmstrap.manifest import DiskFacts, Facts
 from swarmstrap.units import human
 from swarmstrap_server.commands import Commands, imagefiles, imagetrust
+from swarmstrap_server.commands.reaching import operator
 from swarmstrap_server.commands.telling import add_json, print_json, print_table, tell
 from swarmstrap_server.control.usage import uses
 from swarmstrap_server.images.library import ImageStore
@@ -26,9 +28,9 @@ def add_commands(commands: Commands) -> None:
     actions = image.add_subparsers(metavar="ACTION", required=True)
     ls = actions.add_parser("ls", help="all images, oldest version first")
     ls.add_argument("name", nargs="?", help="only versions of this image")
-    ls.set_defaults(run=_ls)
+    ls.set_defaults(run=_ls, remote=True)
     show = actions.add_parser("show", help="one image's manifest")
-    show.set_defaults(run=_show)
+    show.set_defaults(run=_show, remote=True)
     tag = actions.add_parser("tag", help="give a version a moving name, such as stable")
     tag.set_defaults(run=_tag)
     untag = actions.add_parser("untag", help="take a moving name away")
@@ -49,14 +51,12 @@ def add_commands(commands: Commands) -> None:
 
 
 def _ls(args: argparse.Namespace) -> int:
-    paths = SitePaths(args.site)
-    check_folder(paths)
-    store = ImageStore(paths.images)
-    found = store.scan(check_name(args.name, "an image") if args.name else None)
-    floors, tagged = read_floors(paths), store.tags.all()
-    shown = [listed(image, tagged.get(image.manifest.name, {}), floors) for image in found.images]
-    for error in found.broken:
-        print(f"not usable: {error}", file=sys.stderr)
+    name = check_name(args.name, "an image") if args.name else None
+    if args.elsewhere:
+        there = operator(args).images()
+        shown = [one for one in there if name in (None, one.manifest.name)]
+    else:
+        shown = _in_store(SitePaths(args.site), name)
     if args.json:
         print_json(shown)
         return 0
@@ -69,6 +69,17 @@ def _ls(args: argparse.Namespace) -> int:
     return 0
 
 
+def _in_store(paths: SitePaths, name: str | None) -> list[Listed]:
+    """All, or those of one name; of those that cannot be used it only says so."""
+    check_folder(paths)
+    store = ImageStore(paths.images)
+    found = store.scan(name)
+    for error in found.broken:
+        print(f"not usable: {error}", file=sys.stderr)
+    floors, tagged = read_floors(paths), store.tags.all()
+    return [listed(image, tagged.get(image.manifest.name, {}), floors) for image in found.images]
+
+
 def _row(one: Listed) -> tuple[str, ...]:
     m = one.manifest
     sizes = (human(m.unpacked), human(m.payload.size))
@@ -78,16 +89,14 @@ def _row(one: Listed) -> tuple[str, ...]:
 
 
 def _show(args: argparse.Namespace) -> int:
-    paths = SitePaths(args.site)
-    store = ImageStore(paths.images)
-    image = store.get(*split(args.image))
-    shown = listed(image, store.tags.of(image.manifest.name), read_floors(paths))
+    wanted = split(args.image)
+    shown = operator(args).image(*wanted) if args.elsewhere else _of_store(args.site, *wanted)
     if args.json:
         print_json(shown)
         return 0
-    m = image.manifest
+    m = shown.manifest
     rows = {
-        "image": image.label,
+        "image": shown.image,
         "kind": m.kind,
         "tags": ", ".join(shown.tags) or "none",
         "refused": shown.refused or "no",
@@ -108,6 +117,12 @@ def _show(args: argparse.Namespace) -> int:
     for key, value in rows.items():
         print(f"{key:<14}{value}")
     return 0
+
+
+def _of_store(root: Path, name: str, version: str | None) -> Listed:
+    paths = SitePaths(root)
+    store = ImageStore(paths.images)
+    return listed(store.get(name, version), store.tags.of(name), read_floors(paths))
 
 
 def _system(facts: Facts) -> dict[str, str]:

@@ -36,14 +36,14 @@ def add_commands(commands: Commands) -> None:
     check = actions.add_parser("check", help="say what is wrong in layout files")
     check.add_argument("file", nargs="+", type=Path)
     check.add_argument("--json", action="store_true", help="problems as JSON")
-    check.set_defaults(run=_check)
+    check.set_defaults(run=_check, apart=True)
 
     words = actions.add_parser("explain", help="say in words what a layout means")
-    words.set_defaults(run=_explain)
+    words.set_defaults(run=_explain, apart=True)
 
     drawn = actions.add_parser("render", help="show what a layout becomes on a machine")
     drawn.add_argument("--as", dest="shape", choices=get_args(Shape), default="plan")
-    drawn.set_defaults(run=_render)
+    drawn.set_defaults(run=_render, apart=True)
     for command in (words, drawn):
         command.add_argument("file", type=Path)
         machine = command.add_mutually_exclusive_group(required=command is drawn)
@@ -55,10 +55,10 @@ def add_commands(commands: Commands) -> None:
     convert.add_argument("--from", dest="format", choices=sorted(READERS), required=True)
     convert.add_argument("--strict", action="store_true", help="exit with 3 when anything is lost")
     convert.add_argument("path", type=Path, metavar="FILE|DIR")
-    convert.set_defaults(run=_import)
+    convert.set_defaults(run=_import, apart=True)
 
     schema = actions.add_parser("schema", help="print the JSON Schema of a layout, for editors")
-    schema.set_defaults(run=_schema)
+    schema.set_defaults(run=_schema, apart=True)
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -22,9 +22,12 @@ _SECONDS = 10.0
 
 
 class Meter:
-    """Told of bytes; a new word for what is done begins a new bar. Writes to stderr."""
+    """Told of bytes; a new word for what is done begins a new bar. Writes to stderr, and nothing
+    at all when `quiet`.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
         self._console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
         self._bars = Progress(
@@ -35,7 +38,7 @@ class Meter:
             transient=True,
             # What is printed meanwhile is for stdout, even where only stderr is a terminal.
             redirect_stdout=sys.stdout.isatty(),
-            disable=not self._console.is_terminal,
+            disable=quiet or not self._console.is_terminal,
         )
         self._task = self._bars.add_task("looking", total=None)
         self._what = ""
@@ -60,7 +63,7 @@ class Meter:
             self._what, self._began, self._said = what, now, now
             self._bars.reset(self._task, description=what, total=total)
         self._bars.update(self._task, completed=done, total=total)
-        if self._bars.disable and now - self._said >= _SECONDS:
+        if self._bars.disable and not self._quiet and now - self._said >= _SECONDS:
             self._said = now
             self._console.print(_line(what, done, total, now - self._began), highlight=False)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which server a command speaks to: the site's own by its socket, or one elsewhere by its URL.
+"""What a command speaks to: the site's own server by its socket, one elsewhere by its URL, or the
+site folder itself.
 
 A command that can ask a server elsewhere says `set_defaults(remote=True)`; `args.elsewhere` is its
-URL.
+URL. One that works on what it is given, and with no site but for `--node`, says `apart=True`.
 """
 
 import argparse
@@ -12,7 +13,10 @@ from pathlib import Path
 from swarmstrap.errors import BadInput
 from swarmstrap_server import secretfile
 from swarmstrap_server.control.client import Operator, Remote
+from swarmstrap_server.control.naming import with_names
+from swarmstrap_server.control.store import Store
 from swarmstrap_server.site.paths import SitePaths
+from swarmstrap_server.site.reading import Site, read_site
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Raises BadInput where a server elsewhere is named, and the command would not ask it."""
-    if args.elsewhere and not getattr(args, "remote", False):
-        raise BadInput("this command works in the site folder alone", hint="leave --server out")
+    apart = getattr(args, "apart", False) and not getattr(args, "node", "")
+    if args.elsewhere and not (apart or getattr(args, "remote", False)):
+        raise BadInput(
+            "this command works on the image host alone",
+            hint="run it there, without --server and $SWARMSTRAP_SERVER",
+        )
 
 
 def operator(args: argparse.Namespace) -> Operator:
@@ -59,6 +67,13 @@ def operator(args: argparse.Namespace) -> Operator:
     if not (token.isascii() and token.isprintable() and token):
         raise BadInput(f"{args.token_file} is not a token", hint="swarmstrap token add makes one")
     return Operator(Remote(args.elsewhere, token, args.ca))
+
+
+def site_and_store(args: argparse.Namespace) -> tuple[Site, Store]:
+    """The site folder with the machines that got a name, and its database."""
+    site = read_site(args.site)
+    store = Store(site.paths.database)
+    return with_names(site, store), store
 
 
 def _path(variable: str) -> Path | None:

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about the site: init, check, serve, initramfs, dhcp, rehearse, hook and overlay sign."""
+"""Commands about the site: init, serve, initramfs, dhcp, hook and overlay sign."""
 
 import argparse
-import json
 import re
 import socket
-import sys
-from collections.abc import Iterator
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -15,19 +12,16 @@ from typing import get_args
 from swarmstrap.errors import BadInput
 from swarmstrap.units import human
 from swarmstrap_server import logform
-from swarmstrap_server.commands import Commands
+from swarmstrap_server.commands import Commands, rehearse
 from swarmstrap_server.commands.telling import add_json, tell
 from swarmstrap_server.images.signing import Key
-from swarmstrap_server.installer.baked import baked, is_current
+from swarmstrap_server.installer.baked import baked
 from swarmstrap_server.installer.initramfs import build
-from swarmstrap_server.lab import rehearse
 from swarmstrap_server.netboot import dhcp
 from swarmstrap_server.site import making as newsite
-from swarmstrap_server.site import pki
 from swarmstrap_server.site.paths import SitePaths
-from swarmstrap_server.site.reading import Site, examine_site, read_site
-from swarmstrap_server.site.secretfiles import secret_file_problems
-from swarmstrap_server.site.signatures import Kind, how_to_sign, sign, signables, unsigned
+from swarmstrap_server.site.reading import read_site
+from swarmstrap_server.site.signatures import Kind, sign
 
 
 def add_commands(commands: Commands) -> None:
@@ -44,10 +38,6 @@ def add_commands(commands: Commands) -> None:
     )
     init.set_defaults(run=_init)
 
-    check = commands.add_parser("check", help="read the whole site and say what is wrong")
-    check.add_argument("--json", action="store_true", help="problems as JSON")
-    check.set_defaults(run=_check)
-
     serve = commands.add_parser("serve", help="run the server")
     serve.add_argument(
         "--log", choices=get_args(logform.Form), help="default: journal under systemd, else plain"
@@ -61,9 +51,7 @@ def add_commands(commands: Commands) -> None:
     )
     initramfs.set_defaults(run=_initramfs)
 
-    trial = commands.add_parser("rehearse", help="deploy an image to virtual nodes first")
-    rehearse.add_arguments(trial)
-    trial.set_defaults(run=rehearse.run)
+    rehearse.add_commands(commands)
 
     lines = commands.add_parser("dhcp", help="print the lines for your own DHCP server")
     lines.add_argument("flavour", choices=get_args(dhcp.Flavour))
@@ -95,48 +83,6 @@ def _init(args: argparse.Namespace) -> int:
     end = "next: swarmstrap initramfs, then serve" if made else f"{args.site} is complete"
     tell(args, {"made": made}, *(f"made {line}" for line in made), end)
     return 0
-
-
-def _check(args: argparse.Namespace) -> int:
-    site, problems = examine_site(args.site)
-    lines = [str(problem) for problem in problems]
-    if site is not None:
-        lines += [*secret_file_problems(site), *_key_problems(site)]
-    if args.json:
-        print(json.dumps({"problems": lines}, indent=2))
-    elif lines or site is None:
-        print("\n".join(lines), file=sys.stderr)
-    else:
-        print(
-            f"site {site.settings.name}: nothing wrong "
-            f"(nodes: {len(site.nodes)}, layouts: {len(site.layouts)}, hooks: {len(site.hooks)})"
-        )
-    return 1 if lines else 0
-
-
-def _key_problems(site: Site) -> Iterator[str]:
-    paths = site.paths
-    again = "run swarmstrap init again: it makes what is missing"
-    for path in (paths.ca_certificate, paths.server_certificate, paths.server_key):
-        if not path.exists():
-            yield f"{path.relative_to(paths.root)}: missing ({again})"
-    if paths.server_certificate.exists():
-        try:
-            covered = pki.covers(paths.server_certificate.read_bytes(), site.settings.address)
-        except BadInput as error:
-            yield f"keys/server.crt: {error} (remove it and keys/server.key, then {again})"
-        else:
-            if not covered:
-                yield f"keys/server.crt: not for {site.settings.address} ({again})"
-    if not paths.allowed_signers.exists():
-        yield f"keys/allowed_signers: missing ({again})"
-        return
-    for kind in get_args(Kind):
-        for one in unsigned(signables(site, kind), paths):
-            name = one.path.relative_to(paths.root)
-            yield f"{name}: not signed as it is now ({how_to_sign(kind, paths)})"
-    if paths.initramfs.exists() and not is_current(baked(site), paths.initramfs):
-        yield "boot/initramfs.img: keys or floors changed since (run swarmstrap initramfs)"
 
 
 def _serve(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 
@@ -24,12 +25,19 @@ _EVENTS: dict[str, WebhookEvent] = {
 }
 
 
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sent for somebody who wants to see whether `webhook` hears."""
+
+    id: str
+    webhook: str
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """`timestamp` is of the event, as in 2027-01-15T08:00:00+00:00."""
 
-    type: WebhookEvent
+    type: WebhookEvent | Literal["webhook.test"]
     timestamp: str
-    data: Deployment | Rollout
+    data: Deployment | Rollout | Trial
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,13 +60,22 @@ def of_rollout(rollout: Rollout, ended: float) -> Message:
     return Message(type="rollout.ended", timestamp=_clock(ended), data=rollout)
 
 
+def of_trial(hook: Webhook, key: str, now: float) -> Message:
+    """`key` is for this trial alone."""
+    return Message(
+        type="webhook.test", timestamp=_clock(now), data=Trial(id=key, webhook=hook.called)
+    )
+
+
 def letters(message: Message, hooks: Iterable[Webhook]) -> Iterator[Letter]:
     """One for each hook that wants to hear of it."""
-    for hook in hooks:
-        if not hook.events or message.type in hook.events:
-            subject = f"{message.type} {message.data.id} {message.timestamp} {hook.url}"
-            key = f"msg_{hashlib.sha256(subject.encode()).hexdigest()[:32]}"
-            yield Letter(id=key, url=hook.url, body=msgspec.json.encode(message))
+    return (letter(message, h) for h in hooks if not h.events or message.type in h.events)
+
+
+def letter(message: Message, hook: Webhook) -> Letter:
+    subject = f"{message.type} {message.data.id} {message.timestamp} {hook.url}"
+    key = f"msg_{hashlib.sha256(subject.encode()).hexdigest()[:32]}"
+    return Letter(id=key, url=hook.url, body=msgspec.json.encode(message))
 
 
 def headers(letter: Letter, secret: bytes, now: float) -> dict[str, str]:

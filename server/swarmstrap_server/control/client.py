@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
@@ -18,6 +18,7 @@ from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import (
     BASE,
     Arm,
+    Delivery,
     DeploymentsPage,
     Disarm,
     Hook,
@@ -26,14 +27,18 @@ from swarmstrap_server.control.operator_wire import (
     Naming,
     NewToken,
     NodeDocument,
+    NodePlan,
     NodesPage,
     NodeView,
+    PlanWish,
     ProblemDetails,
     Record,
+    SiteCheck,
     Snapshot,
     Status,
     Token,
 )
+from swarmstrap_server.images.listing import Listed
 from swarmstrap_server.power.orders import PowerOrder, PowerResult
 from swarmstrap_server.rollouts.values import (
     NewReservation,
@@ -105,6 +110,19 @@ class Operator:
     def status(self) -> Status:
         return self._ask("GET", "/status", Status)
 
+    def check(self) -> SiteCheck:
+        """The site folder of the server, as it lies there now."""
+        return self._ask("GET", "/site/check", SiteCheck)
+
+    def images(self) -> list[Listed]:
+        """Those that can be used, by name, oldest version first."""
+        return self._ask("GET", "/images", list[Listed])
+
+    def image(self, name: str, version: str | None) -> Listed:
+        """By version or tag, without either the latest."""
+        below = "" if version is None else f"/{quote(version, safe='')}"
+        return self._ask("GET", f"/images/{quote(name, safe='')}{below}", Listed)
+
     def arm(self, order: Arm) -> list[Deployment]:
         return self._ask("POST", "/deployments", list[Deployment], order)
 
@@ -113,6 +131,10 @@ class Operator:
 
     def node(self, name: str) -> NodeDocument:
         return self._ask("GET", f"/nodes/{quote(name, safe='')}", NodeDocument)
+
+    def plan(self, node: str, wish: PlanWish) -> NodePlan:
+        said = {word: value for word, value in msgspec.structs.asdict(wish).items() if value}
+        return self._ask("GET", f"/nodes/{quote(node, safe='')}/plan?{urlencode(said)}", NodePlan)
 
     def node_log(self, name: str) -> NodeLog:
         return self._ask("GET", f"/nodes/{quote(name, safe='')}/log", NodeLog)
@@ -158,6 +180,10 @@ class Operator:
 
     def webhooks(self) -> list[Hook]:
         return self._ask("GET", "/webhooks", list[Hook])
+
+    def test_webhook(self, name: str) -> Delivery:
+        """Waits as long as the hook may take."""
+        return self._ask("POST", f"/webhooks/{quote(name, safe='')}/test", Delivery)
 
     def power(self, order: PowerOrder) -> list[PowerResult]:
         """Waits as long as machines may take."""

@@ -159,6 +159,8 @@ class Feed:
             if begins_fetch(deployment, event):
                 after = replace(after, out=already_out(after, self._store.active()))
             deployment = after
+            if event.result == "fail":
+                log.warning("%s: %s: %s", deployment.node, event.name, event.description)
             if event.kind == "progress":
                 records.append(Record(id=0, received=now, node=deployment.node, event=event))
             else:
@@ -186,7 +188,7 @@ class Feed:
             result="fail" if failed else "",
             hint=hint,
         )
-        log.info("%s: %s", node, description)
+        log.log(logging.WARNING if failed else logging.INFO, "%s: %s", node, description)
         self._tell_followers(node)
         self._tell(node, [self._store.add_event(node, event, now)])
 

@@ -13,7 +13,7 @@ from swarmstrap_server.control.identity import Marks, marks, marks_of_node
 from swarmstrap_server.control.operator_wire import Named, Naming
 from swarmstrap_server.control.store import SeenNode, Store
 from swarmstrap_server.site.assembling import Declared
-from swarmstrap_server.site.checks import NODE_NAME
+from swarmstrap_server.site.checks import NODE_NAME, one_of
 from swarmstrap_server.site.discovery import facts_of, first_that_fits, name_by
 from swarmstrap_server.site.merging import Layer
 from swarmstrap_server.site.reading import Site
@@ -84,9 +84,8 @@ def checked(site: Site, store: Store, old: str, wish: Naming) -> SeenNode:
     if wish.name != old and (wish.name in taken(site, store)):
         raise BadInput(f"{wish.name} is the name of another node or group")
     for group in wish.groups:
-        if group not in site.groups:
-            near = nearest(group, list(site.groups))
-            raise BadInput(f"no group {group!r}{near}", hint="write it into groups.yaml first")
+        if complaint := one_of(group, list(site.groups), "group"):
+            raise BadInput(complaint, hint="write it into groups.yaml first")
     return seen
 
 

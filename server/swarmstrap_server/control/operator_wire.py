@@ -9,6 +9,7 @@ import msgspec
 
 from swarmstrap.hardware import Inventory
 from swarmstrap.limits import Limit
+from swarmstrap.selectors import Selection
 from swarmstrap.wire import Event, Finish, Mode, PlanReport, Verify
 from swarmstrap_server.control.limits import Run
 from swarmstrap_server.control.nodes import Deployment, State
@@ -125,6 +126,31 @@ class NodeDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     events: tuple[Record, ...]
 
 
+class PlanWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is to be planned; `image` is NAME or NAME:VERSION. What is left out is as the node is
+    armed, and as site and node say where it is not.
+    """
+
+    image: str = ""
+    layout: str = ""
+    mode: Mode | None = None
+    finish: Finish | None = None
+    verify: Verify | None = None
+
+
+class NodePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a deployment would do, a line for each step, and for each disk of the layout which rule
+    took or rejected what; or why it would stop there: then `refused` is not empty, and `hint` is
+    what to do.
+    """
+
+    digest: str = ""
+    disks: tuple[Selection, ...] = ()
+    lines: tuple[str, ...] = ()
+    refused: str = ""
+    hint: str = ""
+
+
 class SiteSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`states` counts the nodes that are in each."""
 
@@ -136,6 +162,18 @@ class SiteSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     hooks: tuple[str, ...]
     nodes: int
     states: dict[State, int]
+
+
+class SiteCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`problems` are lines with a file in front, and the line in it; `site` is its name, empty
+    when site.yaml does not tell.
+    """
+
+    problems: tuple[str, ...]
+    site: str = ""
+    nodes: int = 0
+    layouts: int = 0
+    hooks: int = 0
 
 
 class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -178,24 +216,44 @@ class MadeToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     token: str
 
 
+class Try(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`status` is what a hook answered, None when it did not; `outcome` says which, or why not."""
+
+    at: float
+    status: int | None
+    outcome: str
+
+    @property
+    def taken(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
 class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One message to one hook, written when it was `made`. `next_try` is None when none follows:
-    it was `delivered`, or given up. `outcome` is that of the last try, empty before the first.
+    """One message to one hook, written when it was `made`. It tells the `event` of `subject`, the
+    identifier of a deployment, which has a `node`, of a rollout or of a trial.
+
+    `next_try` is None when none follows: it was `delivered`, or given up. `outcome` is that of the
+    last try, empty before the first. Of `tries` the first is the oldest.
     """
 
     id: str
+    event: str
+    subject: str
+    node: str
     made: float
     attempts: int
     next_try: float | None
     delivered: bool
     outcome: str
+    tries: tuple[Try, ...]
 
 
 class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A webhook and its last deliveries, newest first. No `events` means all of them; `in_site`
-    says whether the site has it still.
+    says whether the site has it still. `name` is its host where the site gives it none.
     """
 
+    name: str
     url: str
     events: tuple[str, ...]
     in_site: bool

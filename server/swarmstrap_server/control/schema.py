@@ -77,4 +77,9 @@ MIGRATIONS = (
     UPDATE rollout_members SET state = json_extract(CAST(body AS TEXT), '$.state');
     CREATE INDEX rollouts_by_end ON rollouts (ended) WHERE ended IS NOT NULL;
     """,
+    """
+    ALTER TABLE deliveries ADD COLUMN tries TEXT NOT NULL DEFAULT '[]';
+    CREATE INDEX deliveries_of_hook ON deliveries (url, made);
+    CREATE INDEX deliveries_by_age ON deliveries (made);
+    """,
 )

@@ -44,16 +44,6 @@ class SeenNode:
         return Known(self.name, self.marks)
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """`claim` is the digest of the word with which it was `used`."""
-
-    deployment: str
-    expires: float
-    used: float | None
-    claim: bytes | None
-
-
 class Store:
     """Raises SwarmstrapError when the file cannot be opened or is of a newer version."""
 
@@ -269,33 +259,6 @@ class Store:
         query = "SELECT body FROM plans WHERE deployment = ?"
         row = self._db.execute(query, (deployment,)).fetchone()
         return msgspec.json.decode(row[0], type=PlanReport) if row else None
-
-    # Secrets: only their SHA-256 is ever here
-
-    def add_token(self, digest: bytes, deployment: str, expires: float) -> None:
-        self._db.execute(
-            "INSERT INTO tokens VALUES (?, ?, ?, NULL, NULL)", (digest, deployment, expires)
-        )
-
-    def token(self, digest: bytes) -> Token | None:
-        query = "SELECT deployment, expires, used, claim FROM tokens WHERE hash = ?"
-        row = self._db.execute(query, (digest,)).fetchone()
-        return Token(*row) if row else None
-
-    def use_token(self, digest: bytes, claim: bytes, now: float) -> None:
-        self._db.execute(
-            "UPDATE tokens SET used = ?, claim = ? WHERE hash = ?", (now, claim, digest)
-        )
-
-    def set_session(self, digest: bytes, deployment: str) -> None:
-        """The only session of `deployment` from now on."""
-        self._db.execute("DELETE FROM sessions WHERE deployment = ?", (deployment,))
-        self._db.execute("INSERT INTO sessions VALUES (?, ?)", (digest, deployment))
-
-    def session(self, digest: bytes) -> Deployment | None:
-        query = "SELECT deployment FROM sessions WHERE hash = ?"
-        row = self._db.execute(query, (digest,)).fetchone()
-        return self.deployment(row[0]) if row else None
 
     # Events
 

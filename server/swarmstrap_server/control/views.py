@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Nodes as an operator sees them: what the site says, and what was seen, in one."""
 
+from swarmstrap.errors import BadInput
 from swarmstrap_server.control.identity import marks_of_node
 from swarmstrap_server.control.limits import Run, node_limit, runs
 from swarmstrap_server.control.nodes import node_state
 from swarmstrap_server.control.operator_wire import NodeDocument, NodeView
 from swarmstrap_server.control.store import Store
 from swarmstrap_server.site.reading import Site
+from swarmstrap_server.site.yamlfile import nearest
 
 _RUNS = 10
 _EVENTS = 20
@@ -46,6 +48,15 @@ def node_document(site: Site, store: Store, name: str) -> NodeDocument:
 
 def node_names(site: Site, store: Store) -> list[str]:
     return sorted({*site.nodes, *(seen.name for seen in store.nodes())})
+
+
+def known(site: Site, store: Store, name: str) -> str:
+    """`name` itself, of a node of the site or of a machine that was seen; raises BadInput."""
+    names = node_names(site, store)
+    if name not in names:
+        near = nearest(name, names)
+        raise BadInput(f"there is no node {name!r}{near}", hint="see swarmstrap node ls")
+    return name
 
 
 def node_views(site: Site, store: Store) -> tuple[NodeView, ...]:

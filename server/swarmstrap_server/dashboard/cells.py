@@ -43,7 +43,7 @@ LETTERS: dict[Kind, str] = {
     "discovered": "?",
 }
 MEANINGS: dict[Kind, str] = {
-    "failed": "the last deployment did not end well",
+    "failed": "the last deployment did not end well, or did not begin",
     "armed": "will be deployed when it next boots from the network",
     "looking": "looks at its hardware, asks for its job, decides and says its plan",
     "disks": "wipes and partitions disks, makes filesystems",

@@ -13,7 +13,7 @@ from swarmstrap_server.app import Services
 from swarmstrap_server.control.operator_wire import Arm
 from swarmstrap_server.dashboard.wiping import Wiping, wipings
 from swarmstrap_server.images.names import split
-from swarmstrap_server.rollouts.values import Order, Pace
+from swarmstrap_server.rollouts.values import Order, Pace, checked
 from swarmstrap_server.site import ranges
 
 _MOST_NAMES = 200
@@ -34,6 +34,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     actions: int = _USUAL.pace.actions
     seconds: float = _USUAL.pace.seconds
     at_once: int = _USUAL.pace.deploying
+    power_seconds: float = _USUAL.pace.power_seconds
+    boot_seconds: float = _USUAL.pace.boot_seconds
     retries: int = _USUAL.retries
     minutes: int | None = None
     verify: Verify | None = None
@@ -124,12 +126,14 @@ def _order(wanted: Wanted) -> Order:
         allow_older=wanted.allow_older,
         verify=wanted.verify,
     )
-    pace = Pace(actions=wanted.actions, seconds=wanted.seconds, deploying=wanted.at_once)
-    order = Order(arm=arm, power=wanted.power == "on", pace=pace, retries=wanted.retries)
-    try:
-        return msgspec.convert(msgspec.to_builtins(order), Order)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"the form cannot be used: {error}") from error
+    pace = Pace(
+        actions=wanted.actions,
+        seconds=wanted.seconds,
+        deploying=wanted.at_once,
+        power_seconds=wanted.power_seconds,
+        boot_seconds=wanted.boot_seconds,
+    )
+    return checked(Order(arm=arm, power=wanted.power == "on", pace=pace, retries=wanted.retries))
 
 
 def _listed(nodes: Sequence[str]) -> str:

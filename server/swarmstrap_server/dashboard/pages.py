@@ -99,6 +99,7 @@ def _fleet(look: Look) -> Values:
         "pressed": chosen,
         "switched": any(map(look.services.switchboard.switches, look.watch.nodes)),
         "swarms": _swarms(look),
+        "unheard": look.services.webhooks.unheard(),
     }
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pages on the operator's listener: who may see them, what they are sent with."""
+"""The pages on the operator's listener: who may see them, and what each is made of."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -11,15 +11,15 @@ from aiohttp import web
 
 from swarmstrap.errors import BadInput, SwarmstrapError
 from swarmstrap_server.api.auth import demand
-from swarmstrap_server.api.login import LOGIN
 from swarmstrap_server.api.problems import Anonymous, Forbidden, TooManyTries, problem_of
 from swarmstrap_server.app import SERVICES
 from swarmstrap_server.control.access import Principal
 from swarmstrap_server.control.operator_wire import Role
+from swarmstrap_server.dashboard import login
+from swarmstrap_server.dashboard.answers import bare, html, see
 from swarmstrap_server.dashboard.live import follow
 from swarmstrap_server.dashboard.ordering import Wanted, ordering
-from swarmstrap_server.dashboard.pages import ACTING, PAGES, Frame, Look, Page, frame_of
-from swarmstrap_server.dashboard.templating import render
+from swarmstrap_server.dashboard.pages import ACTING, PAGES, Look, Page, frame_of
 from swarmstrap_server.dashboard.watch import Watch
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -28,16 +28,6 @@ Showing = Callable[[web.Request, Principal], Awaitable[web.Response]]
 WATCH = web.AppKey("WATCH", Watch)
 
 _STATIC = Path(__file__).parent / "static"
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 _LIVE = "/live"
 
 
@@ -45,7 +35,7 @@ def add_routes(app: web.Application) -> None:
     app[WATCH] = Watch(app[SERVICES].deployments, app[SERVICES].rates)
     app.cleanup_ctx.append(_sampling)
     app.router.add_static("/static", _STATIC)
-    app.router.add_get(LOGIN, _login)
+    login.add_routes(app)
     for page in PAGES:
         app.router.add_get(page.path, _guarded("viewer", _showing(page)))
         if page.parts:
@@ -68,18 +58,11 @@ def _guarded(role: Role, show: Showing) -> Handler:
         try:
             return await show(request, demand(request, role))
         except Anonymous:
-            return web.Response(status=303, headers={"Location": LOGIN, **_HEADERS})
-        except TooManyTries:
-            raise
+            return see(login.LOGIN)
+        except TooManyTries as error:
+            return login.paused(request, error)
         except SwarmstrapError as error:
-            problem = problem_of(error)
-            return _html(
-                request,
-                "error.html",
-                _bare(request),
-                {"title": problem.title, "detail": problem.detail, "hint": problem.hint},
-                status=problem.status,
-            )
+            return html("error.html", bare(request), {"problem": problem_of(error)}, error)
 
     return handle
 
@@ -88,7 +71,7 @@ def _showing(page: Page) -> Showing:
     async def show(request: web.Request, principal: Principal) -> web.Response:
         live = f"{_LIVE}{request.rel_url.raw_path_qs}" if page.parts else ""
         frame = frame_of(request.app[SERVICES], principal, page.path, live)
-        return _html(request, page.template, frame, page.values(_look(request)))
+        return html(page.template, frame, page.values(_look(request)))
 
     return show
 
@@ -114,11 +97,6 @@ def _streaming(page: Page) -> Handler:
     return stream
 
 
-async def _login(request: web.Request) -> web.Response:
-    problem = "That is no token of this site, or not any more." if "wrong" in request.query else ""
-    return _html(request, "login.html", _bare(request), {"problem": problem})
-
-
 async def _deploy(request: web.Request, principal: Principal) -> web.Response:
     services = request.app[SERVICES]
     given = await request.post() if request.method == "POST" else request.query
@@ -129,28 +107,9 @@ async def _deploy(request: web.Request, principal: Principal) -> web.Response:
     except msgspec.ValidationError as error:
         raise BadInput(f"the form cannot be used: {error}") from error
     frame = frame_of(services, principal, "/deploy", "")
-    return _html(request, "deploy.html", frame, ordering(services, wanted, principal.name))
+    return html("deploy.html", frame, ordering(services, wanted, principal.name))
 
 
 def _look(request: web.Request) -> Look:
     part = request.match_info.get("part", "")
     return Look(request.app[SERVICES], request.app[WATCH], part, request.query)
-
-
-def _bare(request: web.Request) -> Frame:
-    """For those who may not see more."""
-    return Frame(site=request.app[SERVICES].deployments.site.settings.name, page="")
-
-
-def _html(
-    request: web.Request,
-    template: str,
-    frame: Frame,
-    values: Mapping[str, object],
-    *,
-    status: int = 200,
-) -> web.Response:
-    text = render(template, frame=frame, **values)
-    response = web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
-    response.enable_compression()
-    return response

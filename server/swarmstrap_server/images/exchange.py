@@ -5,12 +5,12 @@ The signed manifest travels first. Who signed is known before the payload is rea
 in no store before all of it was verified.
 """
 
-import os
 import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -28,6 +28,7 @@ from swarmstrap.sshsig import Signers
 from swarmstrap.units import MiB, human
 from swarmstrap_server.images import signing
 from swarmstrap_server.images.library import FILES, Image, ImageStore
+from swarmstrap_server.images.source import Report
 from swarmstrap_server.images.verify import Progress, verify
 from swarmstrap_server.images.workspace import install, workspace
 
@@ -40,34 +41,62 @@ _HINT = "export it with swarmstrap image export: the manifest comes first"
 Part = tuple[str, IO[bytes]]
 
 
-def export_folder(image: Image, folder: Path) -> None:
+class _Told:
+    """A file whose reads are told: `done` bytes of the image come before it, of `total`. tarfile
+    reads 16 KiB at a time: each of that told would be much of the work.
+    """
+
+    def __init__(self, file: IO[bytes], done: int, total: int, progress: Progress) -> None:
+        self._file = file
+        self._done = done
+        self._total = total
+        self._progress = progress
+
+    def read(self, size: int = -1, /) -> bytes:
+        chunk = self._file.read(size)
+        before, self._done = self._done, self._done + len(chunk)
+        if before // _CHUNK != self._done // _CHUNK or self._done == self._total:
+            self._progress(self._done, self._total)
+        return chunk
+
+
+def export_folder(
+    image: Image, folder: Path, *, report: Report = lambda what, done, total: None
+) -> None:
     """Copy the files of `image` to `folder`, which must be new or empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{folder} is not empty", hint="export to a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        shutil.copyfile(image.directory / name, folder / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, _, content in _contents(image, report):
+            with (folder / name).open("xb") as file:
+                shutil.copyfileobj(content, file, _CHUNK)
+    except OSError as error:
+        raise BadInput(f"cannot write {folder}: {error.strerror}") from error
 
 
-def export_tar(image: Image, out: IO[bytes]) -> None:
+def export_tar(
+    image: Image, out: IO[bytes], *, report: Report = lambda what, done, total: None
+) -> None:
     """Write `image` to `out` as NAME-VERSION/FILE; the same image gives the same bytes."""
     manifest = image.manifest
     created = int(datetime.fromisoformat(manifest.created).timestamp())
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        for name in FILES:
-            with (image.directory / name).open("rb") as file:
-                member = tarfile.TarInfo(f"{manifest.name}-{manifest.version}/{name}")
-                member.size = os.fstat(file.fileno()).st_size
-                member.mtime = created
-                tar.addfile(member, file)
+        for name, size, content in _contents(image, report):
+            member = tarfile.TarInfo(f"{manifest.name}-{manifest.version}/{name}")
+            member.size = size
+            member.mtime = created
+            tar.addfile(member, content)
 
 
-def export_file(image: Image, path: Path) -> None:
+def export_file(
+    image: Image, path: Path, *, report: Report = lambda what, done, total: None
+) -> None:
     """The same into a new file, of which nothing is left when it cannot be written whole."""
     try:
         with path.open("xb") as file:
             try:
-                export_tar(image, file)
+                export_tar(image, file, report=report)
             except BaseException:
                 path.unlink()
                 raise
@@ -75,12 +104,23 @@ def export_file(image: Image, path: Path) -> None:
         raise BadInput(f"cannot write {path}: {error.strerror}") from error
 
 
+def _contents(image: Image, report: Report) -> Iterator[tuple[str, int, _Told]]:
+    """Name, size and content of each file, in the order of `FILES`."""
+    progress = partial(report, f"exporting {image.label}")
+    sizes = {name: (image.directory / name).stat().st_size for name in FILES}
+    before, total = 0, sum(sizes.values())
+    for name, size in sizes.items():
+        with (image.directory / name).open("rb") as file:
+            yield name, size, _Told(file, before, total, progress)
+        before += size
+
+
 def import_image(
     source: Path | IO[bytes],
     store: ImageStore,
     signers: Signers,
     *,
-    progress: Progress = lambda done, total: None,
+    report: Report = lambda what, done, total: None,
 ) -> Image:
     """Put what `export_folder` or `export_tar` wrote into `store`; a stream is such a tar.
 
@@ -88,7 +128,7 @@ def import_image(
     `signers` must not have it. Nothing is left of what was refused.
     """
     with _opened(source) as parts:
-        return import_parts(parts, store, signers, progress=progress)
+        return import_parts(parts, store, signers, report=report)
 
 
 def import_parts(
@@ -96,7 +136,7 @@ def import_parts(
     store: ImageStore,
     signers: Signers,
     *,
-    progress: Progress = lambda done, total: None,
+    report: Report = lambda what, done, total: None,
 ) -> Image:
     """The same with the five files as they come, in the order of `FILES`."""
     data = _take(parts, MANIFEST_FILE)
@@ -104,15 +144,20 @@ def import_parts(
     signing.verify(data, signature, namespace=SIGNATURE_NAMESPACE, signers=signers)
     manifest = parse_manifest(data)
     place = store.vacant(manifest.name, manifest.version)
+    sizes = {INDEX_FILE: manifest.index.size, PAYLOAD_FILE: manifest.payload.size}
     with workspace(place) as work:
+        image = Image(manifest, work)
         (work / MANIFEST_FILE).write_bytes(data)
         (work / SIGNATURE_FILE).write_bytes(signature)
         (work / TORRENT_FILE).write_bytes(_take(parts, TORRENT_FILE))
-        for name, file in ((INDEX_FILE, manifest.index), (PAYLOAD_FILE, manifest.payload)):
-            _copy(_next(parts, name), file.size, work / name, progress)
+        progress, before = partial(report, f"importing {image.label}"), 0
+        for name, size in sizes.items():
+            told = _Told(_next(parts, name), before, sum(sizes.values()), progress)
+            _copy(told, size, work / name)
+            before += size
         if (extra := next(parts, None)) is not None:
             raise BadInput(f"more than an image: {extra[0]!r} follows it", hint=_HINT)
-        verify(Image(manifest, work), signers)
+        verify(image, signers, progress=partial(report, f"verifying {image.label}"))
         install(work, place)
     return Image(manifest, place)
 
@@ -165,13 +210,12 @@ def _take(parts: Iterator[Part], name: str) -> bytes:
     return content
 
 
-def _copy(source: IO[bytes], size: int, path: Path, progress: Progress) -> None:
+def _copy(source: _Told, size: int, path: Path) -> None:
     """As many bytes as there have to be; when there are fewer, `verify` says so."""
-    done = 0
+    left = size
     with path.open("xb") as file:
-        while done < size and (chunk := source.read(min(_CHUNK, size - done))):
-            done += file.write(chunk)
-            progress(done, size)
+        while left and (chunk := source.read(min(_CHUNK, left))):
+            left -= file.write(chunk)
     if source.read(1):
         raise BadInput(f"no image: {path.name} has more bytes than the manifest says", hint=_HINT)
 

@@ -90,16 +90,9 @@ def publish(
     """
     started = time.monotonic()
     created = _now()
-    check_name(name, "an image")
-    if level not in LEVELS:
-        raise BadInput(f"no compression level: {level}", hint=f"{LEVELS[0]} to {LEVELS[-1]}")
+    _check(source, name, store, level)
     version = version or store.next_version(name, f"{created:%Y-%m-%d}")
     place = store.vacant(name, version)
-    if source.reaches(store.root):
-        raise BadInput(
-            f"{store.root} is inside {source.name}: the image would contain the images",
-            hint="capture from outside, or keep the site on a filesystem of its own",
-        )
     about = about or about_tree(source)
     walk = Walk(source, strip)
     with workspace(place) as work:
@@ -130,13 +123,28 @@ def publish(
                 [*source.warnings, *framer.warnings, *secrets.warnings, *_doubts(framer, about)]
             ),
         )
-        data = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
-        check(content, parse_manifest(data))  # nothing is signed that a node would refuse
         (work / TORRENT_FILE).write_bytes(torrent.data)
-        (work / MANIFEST_FILE).write_bytes(data)
-        (work / SIGNATURE_FILE).write_bytes(signer.sign(data, SIGNATURE_NAMESPACE))
+        _write_manifest(work, manifest, content, signer)
         install(work, place)
     return Published(manifest, place, time.monotonic() - started)
+
+
+def _check(source: Source, name: str, store: ImageStore, level: int) -> None:
+    check_name(name, "an image")
+    if level not in LEVELS:
+        raise BadInput(f"no compression level: {level}", hint=f"{LEVELS[0]} to {LEVELS[-1]}")
+    if source.reaches(store.root):
+        raise BadInput(
+            f"{store.root} is inside {source.name}: the image would contain the images",
+            hint="capture from outside, or keep the site on a filesystem of its own",
+        )
+
+
+def _write_manifest(work: Path, manifest: Manifest, content: Index, signer: Key) -> None:
+    data = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+    check(content, parse_manifest(data))  # nothing is signed that a node would refuse
+    (work / MANIFEST_FILE).write_bytes(data)
+    (work / SIGNATURE_FILE).write_bytes(signer.sign(data, SIGNATURE_NAMESPACE))
 
 
 def _write_payload(

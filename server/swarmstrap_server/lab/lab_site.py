@@ -28,6 +28,7 @@ from swarmstrap_server.lab.machines import VirtualNode
 from swarmstrap_server.lab.network import BRIDGE, Network
 from swarmstrap_server.site import pki
 from swarmstrap_server.site.assembling import Declared
+from swarmstrap_server.site.checks import one_of
 from swarmstrap_server.site.merging import Layer
 from swarmstrap_server.site.paths import SIGNATURE_SUFFIX, SitePaths
 from swarmstrap_server.site.reading import Site, read_site
@@ -41,7 +42,6 @@ from swarmstrap_server.site.words import (
     NodeEntry,
     NodesFile,
 )
-from swarmstrap_server.site.yamlfile import nearest
 
 REPORT_HOOK = "90-report-boot"
 # Only a folder with this file in it is ever removed.
@@ -144,10 +144,8 @@ def _settings(
 
 def _member(real: Site, group: str) -> Node:
     """What a node of `group` is that says nothing of itself."""
-    if group not in real.groups:
-        raise BadInput(
-            f"no group {group!r}{nearest(group, list(real.groups))}", hint="see groups.yaml"
-        )
+    if complaint := one_of(group, list(real.groups), "group"):
+        raise BadInput(complaint, hint="see groups.yaml")
     name = "any"
     silent = Declared(name, (group,), Layer({}, lambda path: ""))
     return real.with_node(silent).nodes[name]

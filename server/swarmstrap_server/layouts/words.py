@@ -50,7 +50,7 @@ WORDS: Mapping[Struct, Mapping[str, Word]] = {
     Layout: {
         "disks": Word("the disks to write, in the order in which they are chosen"),
         "raid": Word("MD arrays on partitions"),
-        "luks": Word("encrypted volumes on partitions or arrays"),
+        "luks": Word("encrypted volumes on partitions, arrays or logical volumes"),
         "volume_groups": Word("LVM on partitions, arrays or LUKS volumes"),
         "bootloader": Word(
             "which of the image's boot loaders starts it", without="any that the firmware starts"
@@ -132,7 +132,7 @@ WORDS: Mapping[Struct, Mapping[str, Word]] = {
     },
     Luks: {
         "name": Word("as which it is opened, below /dev/mapper"),
-        "device": Word("label of a partition, or name of an array"),
+        "device": Word("label of a partition, name of an array, or `group/volume` of LVM"),
         "key": Word(
             "who gives it out at a start: a person, who has it from the server, or the node's own "
             "TPM2. The server makes and keeps one for each node in either case"

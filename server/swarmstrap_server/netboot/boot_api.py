@@ -51,7 +51,7 @@ async def _ipxe(request: web.Request) -> web.Response:
         return web.Response(text=boot.node_script(site, "local", "this machine"))
     seen = marks(request.query.get("uuid", ""), [mac], request.query.get("serial", ""))
     try:
-        name = deployments.known_as(seen)
+        name = deployments.roster.known_as(seen)
     except Refused as error:
         log.warning("%s: %s", mac, error)
         return web.Response(text=boot.node_script(site, "local", "this machine"))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Switching by commands: programs on the server, a shell on another machine, ipmitool."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
@@ -54,7 +55,8 @@ class Commands:
         try:
             return (await in_thread(run, argv, timeout=_SECONDS)).stdout
         except CommandFailed as error:
-            raise PowerFailed(f"{self.bmc}: {error.message}", hint=error.hint) from error
+            hint = f"try it by hand: {shlex.join(argv)}"
+            raise PowerFailed(f"{self.bmc}: {error.message}", hint=hint) from error
 
 
 def by_exec(words: Exec, node: str) -> Commands:

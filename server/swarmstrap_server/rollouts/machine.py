@@ -26,9 +26,14 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class TakeBack:
-    """Nobody waits for the node any more: what it is armed with is not to wipe it later."""
+    """Nobody waits for the node any more: what it is armed with is not to wipe it later. It has
+    `failed` unless it is tried again, or was cancelled.
+    """
 
     deployment: str
+    failed: bool
+    reason: str
+    hint: str
 
 
 Action = Start | TakeBack
@@ -48,7 +53,8 @@ def advance(rollout: Rollout, seen: Seen, now: float) -> tuple[Rollout, tuple[Ac
         known = seen.get(member.deployment)
         after = _looked_at(member, known, rollout, now)
         if known is not None and known.state == "armed" and _left_alone(after):
-            actions.append(TakeBack(known.id))
+            failed = after.state == "failed"
+            actions.append(TakeBack(known.id, failed, after.reason, after.hint))
         members.append(after)
     rollout = replace(rollout, members=tuple(members))
     rollout, starts = _started(rollout, now)

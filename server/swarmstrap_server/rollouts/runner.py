@@ -40,7 +40,7 @@ class Rollouts:
         self._switching: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._recall()
-        deployments.readers.append(self._recall)
+        deployments.roster.renamed.append(self._recall)
         for rollout in list(self._live.values()):
             now = deployments.clock()
             self._put(machine.interrupted(rollout, self._seen(rollout), now))
@@ -53,7 +53,7 @@ class Rollouts:
     def plan(self, order: Order, by: str) -> Rollout:
         """The rollout that `start` would begin, with no identifier; raises what that raises."""
         now = self._deployments.clock()
-        self._deployments.reload()
+        self._deployments.roster.reload()
         would = self._deployments.would_arm(order.arm)
         nodes = tuple(deployment.node for deployment in would)
         self.lent.check_free(nodes, by)
@@ -88,8 +88,10 @@ class Rollouts:
         rollout = self.rollout(key)
         failed = tuple(member.node for member in rollout.failed)
         if rollout.ended is None or not failed:
-            what = "has not ended" if rollout.ended is None else "has nobody who failed"
-            raise Refused(f"rollout {key} {what}", hint=f"see swarmstrap rollout show {key}")
+            what, hint = "has nobody who failed", f"see swarmstrap rollout show {key}"
+            if rollout.ended is None:
+                what, hint = "has not ended", f"wait, or swarmstrap rollout cancel {key} first"
+            raise Refused(f"rollout {key} {what}", hint=hint)
         order = rollout.order
         return self.start(replace(order, arm=replace(order.arm, nodes=failed)), by)
 
@@ -141,7 +143,9 @@ class Rollouts:
         self._note_changes(before, rollout)
         for action in actions:
             if isinstance(action, TakeBack):
-                self._take_back(action.deployment)
+                self._deployments.give_up(
+                    action.deployment, action.reason, action.hint, failed=action.failed
+                )
         self._forget_switching(rollout)
         starting = [action.node for action in actions if isinstance(action, Start)]
         if starting:
@@ -214,11 +218,6 @@ class Rollouts:
         for (key, deployment), task in self._switching.items():
             if key == rollout.id and deployment not in awaited:
                 task.cancel()
-
-    def _take_back(self, key: str) -> None:
-        found = self._deployments.store.deployment(key)
-        if found is not None and found.state == "armed":
-            self._deployments.disarm([found.node])
 
     def _note_changes(self, before: Rollout, after: Rollout) -> None:
         """What went wrong with a node is said where its events are."""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from swarmstrap.errors import BadInput
 from swarmstrap.wire import Mode
 from swarmstrap_server.control.operator_wire import Arm
 
@@ -39,6 +40,16 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     power: bool = True
     pace: Pace = Pace()
     retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 1
+
+
+def checked(order: Order) -> Order:
+    """The order, which a form or a command line was put together for; raises BadInput for what no
+    order can have.
+    """
+    try:
+        return msgspec.convert(msgspec.to_builtins(order), Order)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"this cannot be ordered: {error}") from error
 
 
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

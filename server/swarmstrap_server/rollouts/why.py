@@ -77,7 +77,8 @@ def _of_deployment(view: NodeView) -> Iterator[tuple[float, str]]:
 
 
 def _end(deployment: Deployment) -> str:
-    where = f" in phase {deployment.phase}" if deployment.state == "failed" else ""
+    began = deployment.state == "failed" and deployment.phase
+    where = f" in phase {deployment.phase}" if began else ""
     reason = f": {deployment.reason}" if deployment.reason else ""
     return f"{deployment.state}{where}{reason}"
 

@@ -33,7 +33,7 @@ _WORDS = Entry.__struct_fields__
 MARKS = ("mac", "uuid", "serial")
 # `{name}`, `{n}`, `{rack}` and `{VARIABLE}` are the node's in these: what a thousand nodes say
 # alike but for their number.
-_FILLED = frozenset({"hostname", "network", "power"})
+FILLED = frozenset({"hostname", "network", "power"})
 # The group of all nodes, where no file speaks of it.
 _SILENT = Layer({}, lambda path: "", ALL)
 _NUMBER = re.compile(r"[0-9]+$")
@@ -207,7 +207,7 @@ def filled(node: str, merged: Merged) -> dict[str, Value]:
     """What holds for `node`, its templates filled in."""
     values = merged.values()
     meanings = _meanings(node, values)
-    return {key: _fill(v, meanings) if key in _FILLED else v for key, v in values.items()}
+    return {key: _fill(v, meanings) if key in FILLED else v for key, v in values.items()}
 
 
 def _meanings(node: str, values: Mapping[str, Value]) -> dict[str, str]:

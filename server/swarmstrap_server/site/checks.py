@@ -58,8 +58,19 @@ def _settings_findings(settings: Settings, layouts: Sequence[str]) -> Iterator[F
     if len({ports.boot, ports.node, ports.operator, ports.seeder, ports.deal}) < 5:
         yield ("ports",), "boot, node, operator, seeder and deal need five different ports"
     yield ("dhcp",), _dhcp(settings)
+    yield from _webhook_findings(settings)
+
+
+def _webhook_findings(settings: Settings) -> Iterator[Finding]:
+    known: set[str] = set()
     for position, hook in enumerate(settings.webhooks):
-        yield ("webhooks", position, "url"), shape(hook.url, WEB_ADDRESS, "an http or https URL")
+        path: Steps = ("webhooks", position)
+        yield (*path, "url"), shape(hook.url, WEB_ADDRESS, "an http or https URL")
+        if hook.name:
+            yield (*path, "name"), shape(hook.name, NODE_NAME, "a webhook's name")
+        if not known.isdisjoint((hook.called, hook.url)):
+            yield path, f"another webhook is called {hook.called}, or has this URL"
+        known |= {hook.called, hook.url}
 
 
 def _swarm_findings(settings: Settings) -> Iterator[Finding]:
@@ -158,6 +169,7 @@ def rack(name: str) -> str:
 
 
 def one_of(name: str, known: Sequence[str], what: str) -> str:
+    """What is wrong with a name that is none of the `known`, with the nearest of them."""
     return "" if name in known else f"no {what} {name!r}{nearest(name, list(known))}"
 
 

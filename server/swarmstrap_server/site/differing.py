@@ -7,7 +7,9 @@ from typing import Literal
 import msgspec
 
 from swarmstrap.overlays import listing
+from swarmstrap_server.site.assembling import FILLED
 from swarmstrap_server.site.holding import held
+from swarmstrap_server.site.merging import flat
 from swarmstrap_server.site.reading import HookFile, Site
 from swarmstrap_server.site.settings import Settings
 from swarmstrap_server.site.yamlfile import Value
@@ -74,15 +76,25 @@ def _of_node(name: str, before: Site, after: Site) -> Iterator[Difference]:
     values_before, values_after = ({k: v.value for k, v in side.items()} for side in (old, new))
     values_before["groups"] = list(before.nodes[name].groups)
     values_after["groups"] = list(after.nodes[name].groups)
+    written_before, written_after = _written(before, name), _written(after, name)
     for key, change in _changes(values_before, values_after):
         said = new.get(key) or old.get(key)
+        shown = values_before, values_after
+        if written_before.get(key) != written_after.get(key):
+            shown = {**values_before, **written_before}, {**values_after, **written_after}
         yield Difference(
             what=key,
             change=change,
-            before=values_before.get(key),
-            after=values_after.get(key),
+            before=shown[0].get(key),
+            after=shown[1].get(key),
             place=said.place if said else "",
         )
+
+
+def _written(site: Site, name: str) -> dict[str, Value]:
+    """Templates as they stand in the files, where they are the same change for many nodes."""
+    values = site.catalog.merged(name).values()
+    return flat(values, FILLED & values.keys())
 
 
 def _files(

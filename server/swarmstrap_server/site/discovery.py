@@ -15,7 +15,7 @@ from swarmstrap.errors import BadInput, Refused
 from swarmstrap.hardware import Inventory
 from swarmstrap.hints import any_text_test, number_test
 from swarmstrap.units import parse_size
-from swarmstrap_server.site.checks import NODE_NAME
+from swarmstrap_server.site.checks import NODE_NAME, one_of
 from swarmstrap_server.site.words import ALL
 from swarmstrap_server.site.yamlfile import nearest
 
@@ -144,8 +144,8 @@ def rule_findings(rule: Rule, groups: Collection[str]) -> Iterator[tuple[str, st
     if not rule.name and not rule.groups:
         yield "match", "a rule needs a name, or groups"
     for group in rule.groups:
-        if group not in groups:
-            yield "groups", f"no group {group!r}{nearest(group, list(groups))}"
+        if complaint := one_of(group, list(groups), "group"):
+            yield "groups", complaint
     if complaint := _pattern_complaint(rule.name):
         yield "name", complaint
 

@@ -11,7 +11,7 @@ from swarmstrap.networks.checks import network_findings
 from swarmstrap.networks.values import Interface
 from swarmstrap_server.site import ranges
 from swarmstrap_server.site.checks import NODE_NAME, Finding, shape
-from swarmstrap_server.site.networks import Networks, Prefix, each, prefixes
+from swarmstrap_server.site.networks import NONE, Networks, Prefix, each, prefixes
 from swarmstrap_server.site.words import Network, NetworksFile, Node
 from swarmstrap_server.site.yamlfile import Document, Steps
 
@@ -44,7 +44,7 @@ def networks_in(files: Sequence[Document[NetworksFile]]) -> tuple[Networks, list
                         f"({one_at(('prefix',))})"
                     )
     if problems:
-        return Networks({}, {}), [BadInput(text) for text in dict.fromkeys(problems)]
+        return NONE, [BadInput(text) for text in dict.fromkeys(problems)]
     by_name = {network.name: network for network, _ in found}
     return Networks(by_name, {network.name: at for network, at in found}), []
 

@@ -15,10 +15,11 @@ from swarmstrap_server.site import targets
 from swarmstrap_server.site.assembling import Catalog, Declared, catalog
 from swarmstrap_server.site.discovery import DiscoveryFile, Rule, rule_findings
 from swarmstrap_server.site.networkchecks import networks_in
-from swarmstrap_server.site.nodechecks import Known, node_problems
+from swarmstrap_server.site.nodechecks import node_problems
 from swarmstrap_server.site.overlays import read_overlays
 from swarmstrap_server.site.paths import SIGNATURE_SUFFIX, SitePaths
 from swarmstrap_server.site.settings import Settings
+from swarmstrap_server.site.wordchecks import Known
 from swarmstrap_server.site.words import GroupEntry, GroupsFile, NetworksFile, Node, NodesFile
 from swarmstrap_server.site.yamlfile import Document, load, nearest
 

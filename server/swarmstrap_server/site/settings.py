@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The words of site.yaml; docs/site.md explains each for an operator."""
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -114,11 +115,23 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`secret_file` is below the site folder; without `events` the hook hears of all."""
+    """`secret_file` is below the site folder; without `events` the hook hears of all, without a
+    `name` it is called by its host.
+    """
 
     url: str
     secret_file: str
     events: tuple[WebhookEvent, ...] = ()
+    name: str = ""
+
+    @property
+    def called(self) -> str:
+        return self.name or host_of(self.url)
+
+
+def host_of(url: str) -> str:
+    """With its port, and without the name and password that may stand before it."""
+    return re.split("[/?#]", url.partition("://")[2])[0].rpartition("@")[2]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -7,9 +7,9 @@ steps more. Whatever the steps would do is left out, the time that they take is 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
-from swarmstrap.wire import Event, Result, Usage
+from swarmstrap.reporter import Recorder
+from swarmstrap.wire import Event, Usage
 
 _BEFORE = ("look", "ask", "decide", "say")
 _DISKS = ("release", "wipe", "partition", "esp", "root", "swap", "mount root", "mount esp")
@@ -34,87 +34,70 @@ class Script:
     def __init__(self, payload: int, fetch: float, began: float) -> None:
         self._payload = payload
         self._fetch = fetch
-        self._began = began
-        self._sequence = 0
+        self._at = 0.0
+        self._said: list[Event] = []
+        self._report = Recorder([self._said.append], clock=lambda: began + self._at)
 
     def moments(self) -> Iterator[Moment]:
-        at = 0.0
+        """In order, each recorded when it is asked for."""
+        for _ in self._course():
+            for event in self._said:
+                left = self._payload - (event.from_seeder or 0) - (event.from_peers or 0)
+                yield Moment(self._at, event, left)
+            self._said.clear()
+
+    def _course(self) -> Iterator[None]:
+        """Stops wherever something has been said."""
         for name in _BEFORE:
-            yield self._moment(at, "start", name, f"{name} at it")
+            self._report.start(name, f"{name} at it")
             for line in range(_LINES):
-                yield self._moment(
-                    at, "log", name, f"line {line} of some sixty characters for {name}"
-                )
-            yield self._moment(at, "finish", name, result="success")
-            at += 0.2
+                self._report.log(f"line {line} of some sixty characters for {name}")
+            self._report.succeed()
+            yield
+            self._at += 0.2
         number = 0
         for phase, steps in (("disks", _DISKS), ("image", ("fetch",)), ("system", _SYSTEM)):
             for step in steps:
                 number += 1
-                name = f"do/{phase}/{number}"
-                yield self._moment(at, "start", name, f"{step} the thing at /dev/disk/by-id/nvme-1")
+                self._report.start(
+                    f"do/{phase}/{number}", f"{step} the thing at /dev/disk/by-id/nvme-1"
+                )
+                yield
                 if phase == "image":
-                    yield from self._progress(at, name)
-                    at += self._fetch
+                    yield from self._fetching()
                 else:
-                    at += _STEP_SECONDS
-                yield self._moment(at, "finish", name, result="success")
+                    self._at += _STEP_SECONDS
+                self._report.succeed()
+                yield
         for phase in ("seed", "finish"):
             number += 1
-            name = f"do/{phase}/{number}"
-            yield self._moment(at, "start", name, f"{phase} as the job says")
-            yield self._moment(at, "finish", name, result="success")
+            self._report.start(f"do/{phase}/{number}", f"{phase} as the job says")
+            self._report.succeed()
+            yield
 
-    def _progress(self, at: float, name: str) -> Iterator[Moment]:
+    def _fetching(self) -> Iterator[None]:
+        began = self._at
         for tick in range(1, int(self._fetch / REPORT_SECONDS) + 1):
             seconds = tick * REPORT_SECONDS
+            self._at = began + seconds
             share = min(1.0, seconds / self._fetch)
-            usage = Usage(
-                seconds=seconds,
-                link_rate=125_000_000,
-                best_rate=110_000_000,
-                cores=8,
-                processor=seconds * 0.9,
-                own=seconds * 0.7,
-                thread=seconds * 0.4,
-                disk=seconds * 0.3,
-                disk_wait=seconds * 0.1,
-            )
             got = int(self._payload * share)
-            yield self._moment(
-                at + seconds,
-                "progress",
-                name,
-                progress=share,
-                from_seeder=got // 3,
-                from_peers=got - got // 3,
-                usage=usage,
+            self._report.progress(
+                share, from_seeder=got // 3, from_peers=got - got // 3, usage=_usage(seconds)
             )
+            yield
+        self._at = began + self._fetch
 
-    def _moment(
-        self,
-        at: float,
-        kind: Literal["start", "progress", "finish", "log"],
-        name: str,
-        description: str = "",
-        *,
-        result: Result = "",
-        progress: float | None = None,
-        from_seeder: int | None = None,
-        from_peers: int | None = None,
-        usage: Usage | None = None,
-    ) -> Moment:
-        self._sequence += 1
-        event = Event(
-            sequence=self._sequence,
-            time=self._began + at,
-            kind=kind,
-            name=name,
-            description=description,
-            result=result,
-            progress=progress,
-            from_seeder=from_seeder,
-            from_peers=from_peers,
-            usage=usage,
-        )
-        return Moment(at, event, self._payload - (from_seeder or 0) - (from_peers or 0))
+
+def _usage(seconds: float) -> Usage:
+    return Usage(
+        seconds=seconds,
+        link_rate=125_000_000,
+        best_rate=110_000_000,
+        cores=8,
+        processor=seconds * 0.9,
+        own=seconds * 0.7,
+        thread=seconds * 0.4,
+        disk=seconds * 0.3,
+        disk_wait=seconds * 0.1,
+    )

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pyudev
 
+from swarmstrap.command import CommandFailed
 from swarmstrap.effects.hardware import contents, nics, sysfs
 from swarmstrap.effects.hardware.sysfs import number, text
 from swarmstrap.effects.run import run
@@ -23,6 +24,9 @@ from swarmstrap.volumes import DiskId, PartitionVolume
 
 _NO_HARDWARE = re.compile(r"(loop|ram|zram|dm-|md|nbd)\d")
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
+# udevd hangs up on a client whose message comes after its accept() and before it asks for the
+# credentials of who sent it (udev-ctrl.c of systemd 252): once in some thousand calls.
+_TRIES = 3
 _LASTING = ("/dev/disk/by-id/", "/dev/disk/by-path/")
 
 
@@ -38,7 +42,15 @@ def _context() -> pyudev.Context:
 
 def settle(timeout: float = 60.0) -> None:
     """Wait until udev has handled what happened so far; raises StepFailed after `timeout` s."""
-    run(["udevadm", "settle", f"--timeout={timeout:.0f}"], timeout=timeout + 5)
+    command = ["udevadm", "settle", f"--timeout={timeout:.0f}"]
+    for left in reversed(range(_TRIES)):
+        try:
+            run(command, timeout=timeout + 5)
+        except CommandFailed as error:
+            if not left or "Broken pipe" not in error.message:
+                raise
+        else:
+            return
 
 
 def look(pxe_interface: str) -> Inventory:

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,13 +111,7 @@ async def fetch(
     reporting = asyncio.create_task(_report(swarm, report, instruments))
     try:
         pieces = swarm.pieces()
-        early: list[int] = []
-        missing = set(index_pieces(manifest.index.size, torrent.piece_length))
-        async for piece in pieces:
-            early.append(piece)
-            missing.discard(piece)
-            if not missing:
-                break
+        early = await _until(pieces, index_pieces(manifest.index.size, torrent.piece_length))
         index = await _readable(partial(asyncio.to_thread, load_index, index_file, manifest))
         await destination.begin(writers, payload_file, index)
         own = payload_pieces(manifest.index.size, manifest.payload.size, torrent.piece_length)
@@ -148,6 +142,18 @@ async def fetch(
     usage = _tell_progress(swarm, report, instruments)
     if found := limit(usage.seconds, node_demands(usage, swarm.received.total)):
         report.log(f"fetched and written in {found.sentence()}")
+
+
+async def _until(pieces: AsyncIterator[int], wanted: Iterable[int]) -> list[int]:
+    """All that have come when none of the `wanted` is missing."""
+    come: list[int] = []
+    missing = set(wanted)
+    async for piece in pieces:
+        come.append(piece)
+        missing.discard(piece)
+        if not missing:
+            break
+    return come
 
 
 async def _readable(attempt: Callable[[], Awaitable[Result]]) -> Result:

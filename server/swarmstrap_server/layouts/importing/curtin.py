@@ -14,6 +14,7 @@ from swarmstrap_server.layouts.importing.meaning import level_named
 from swarmstrap_server.layouts.importing.reading import Entry, Losses, Where
 from swarmstrap_server.site.yamlfile import Document, Steps, load
 
+_VERSIONS = (1, 2)
 _METADATA: Mapping[str, RaidMetadata] = {
     "1.0": "1.0",
     "1.1": "1.1",
@@ -30,7 +31,8 @@ def read_curtin(path: Path, losses: Losses) -> Layout:
     """Raises BadInput for what is no storage configuration."""
     document = load(path, dict[str, object], name=str(path))
     where, storage = _storage(document, losses)
-    storage.number("version")
+    if storage.number("version", 1) not in _VERSIONS:
+        raise storage.problem("version", "is neither 1 nor 2")
     if storage.inside("swap").text("size", "0") != "0":
         storage.lose("swap", "a layout makes swap partitions, and no swap file")
     actions: dict[str, list[Entry]] = {kind: [] for kind in _KNOWN}

@@ -198,8 +198,11 @@ class CurtinDisks:
     def _type(self, part: Entry, table: Table) -> PartitionType:
         held = self._volumes.of(part.text("id"))
         guid = part.text("partition_type").lower()
-        kind = self._volumes.users.get(part.text("id")) or self._type_of_flag(part, table)
-        kind = kind or TYPES.get(guid) or type_for(held["mount"], held["format"])
+        user = self._volumes.users.get(part.text("id"))
+        flagged = None if part.text("flag") == user else self._type_of_flag(part, table)
+        if user and flagged:
+            part.lose("flag", f"{user} instead")
+        kind = user or flagged or TYPES.get(guid) or type_for(held["mount"], held["format"])
         if guid and TYPES.get(guid) != kind:
             part.lose("partition_type", f"{kind} instead")
         return kind
