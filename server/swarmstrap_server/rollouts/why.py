@@ -127,7 +127,8 @@ def _to_do(view: NodeView, member: Member | None) -> str:
         case "armed":
             return "start it, from the network"
         case "discovered":
-            return f"give it a name: swarmstrap node name {view.name} NAME, or a rule in discovery.yaml"
+            how = f"swarmstrap node name {view.name} NAME, or a rule in discovery.yaml"
+            return f"give it a name: {how}"
         case "ready" if member is not None and member.hint:
             return member.hint
         case "ready":
