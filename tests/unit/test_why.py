@@ -51,7 +51,7 @@ def said(name: str, text: str, at: float, *, fails: bool = False) -> Record:
 @pytest.mark.parametrize(
     ("state", "switched", "to_do"),
     [
-        ("discovered", True, "give it a name: swarmstrap node name n0 NAME"),
+        ("discovered", True, "name it: swarmstrap node name n0 NAME"),
         ("ready", True, "nothing; swarmstrap deploy IMAGE --to n0"),
         ("armed", True, "wait; swarmstrap power status n0 asks its BMC"),
         ("armed", False, "start it, from the network"),

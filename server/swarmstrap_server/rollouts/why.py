@@ -127,8 +127,7 @@ def _to_do(view: NodeView, member: Member | None) -> str:
         case "armed":
             return "start it, from the network"
         case "discovered":
-            how = f"swarmstrap node name {view.name} NAME, or a rule in discovery.yaml"
-            return f"give it a name: {how}"
+            return f"name it: swarmstrap node name {view.name} NAME, or by a rule in discovery.yaml"
         case "ready" if member is not None and member.hint:
             return member.hint
         case "ready":
