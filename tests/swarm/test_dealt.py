@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -219,8 +220,14 @@ async def test_nodes_hear_when_every_piece_has_left_the_server(
         dealt.append(piece)
         return False
 
-    async with dealing(folder, torrent) as (url, _, _):
+    async with dealing(folder, torrent) as (url, dealer, _):
         heard = {"127.0.0.21": asyncio.Event(), "127.0.0.22": asyncio.Event()}
+        sent: list[int] = []
+
+        def all_out(address: str) -> None:
+            sent.append(dealer.sent[INFOHASH])
+            heard[address].set()
+
         parts = [
             Dealt(
                 url,
@@ -229,15 +236,18 @@ async def test_nodes_hear_when_every_piece_has_left_the_server(
                 most=1,
                 sets=lambda: nothing + everything,
                 take=take,
-                all_out=out.set,
+                all_out=partial(all_out, address),
             )
-            for address, out in heard.items()
+            for address in heard
         ]
         for part in parts:
             part.join()
         for out in heard.values():
             await asyncio.wait_for(out.wait(), DEADLINE)
-            assert len(dealt) >= torrent.pieces - 1  # one may be on its way to the other node
         for part in parts:
             part.leave()
+    size = sum(size for _, size in torrent.files)
+    # The last one may be on its way to the other node.
+    assert sent[0] >= size - torrent.piece_length
+    assert sent[-1] == size
     assert sorted(dealt) == list(range(torrent.pieces))
