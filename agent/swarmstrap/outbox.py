@@ -47,6 +47,14 @@ class Outbox:
         if len(self._events) > self._limit:
             self._forget()
 
+    def whole(self) -> tuple[Event, ...]:
+        """All that can still be told, whatever of it is acknowledged, and what cannot be."""
+        gaps = [self._gap] if self._gap else []
+        told = sorted([*gaps, *self._heard, *self._events], key=attrgetter("sequence"))
+        if self._gone and told:
+            told.insert(0, _gap(self._gone, told[0].time, lost=1))
+        return tuple(told)
+
     def batch(self) -> Events:
         """The oldest; what is lost for good is said by one event in its place."""
         if not self._events:
@@ -102,13 +110,18 @@ class Outbox:
         if event.kind == "progress":
             return
         self._lost += 1
-        before = self._gap
-        self._gap = Event(
-            sequence=max(event.sequence, before.sequence if before else 0),
-            time=event.time,
-            kind="log",
-            name=GAP,
-            description=f"{self._lost} events or more before this one are lost",
-            result="warning",
-            hint="the server was away for long; the node's own log has what happened",
-        )
+        before = self._gap.sequence if self._gap else 0
+        self._gap = _gap(max(event.sequence, before), event.time, self._lost)
+
+
+def _gap(sequence: int, time: float, lost: int) -> Event:
+    """It stands for the last of them, so whoever has that one leaves it out."""
+    return Event(
+        sequence=sequence,
+        time=time,
+        kind="log",
+        name=GAP,
+        description=f"{lost} events or more before this one are lost",
+        result="warning",
+        hint="the server was away for long; the node's own log has what happened",
+    )

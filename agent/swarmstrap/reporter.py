@@ -131,8 +131,10 @@ class Reporter(Recorder):
 
     @property
     def unheard(self) -> tuple[Event, ...]:
-        """What a server that does not answer has not heard; nothing while it answers."""
-        return tuple(self._outbox) if self._silent else ()
+        """What a server that does not answer may lack, which is more than it was not sent: its
+        last moments may be gone. Nothing while it answers.
+        """
+        return self._outbox.whole() if self._silent else ()
 
     def put_back(self, seconds: float) -> None:
         """The clock was so far ahead when the events so far were recorded."""

@@ -8,6 +8,7 @@ by `swarmstrap.plan`; its steps, of four families, are carried out by `Hands`.
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import Protocol, assert_never
 
@@ -64,19 +65,21 @@ class Host(Protocol):
 
 async def run(host: Host, report: Reporter, settings: Settings) -> None:
     """The whole story. It ends in the new system, or as the job wants failures to end."""
+    part = partial(_part, host, report, settings)
     policy = BEFORE_A_JOB
     try:
-        async with _part("look", "look at the hardware", host, report, settings):
+        async with part("look", "look at the hardware"):
             inventory = await host.look()
-        async with _part("ask", "ask the server what to become", host, report, settings):
+        async with part("ask", "ask the server what to become"):
             job = await host.ask(inventory)
         policy = job.failure
-        async with _part("decide", "check the image and make a plan", host, report, settings):
+        async with part("decide", "check the image and make a plan"):
             manifest = await host.trust(inventory, job)
             plan = make_plan(inventory, job, manifest)
-        async with _part("say", f"say {len(plan.steps)} steps", host, report, settings):
+        async with part("say", f"say {len(plan.steps)} steps"):
             await host.say(plan)
     except Exception as error:
+        # Nothing was written yet: what was decided would be decided again.
         verdict = judge(error, policy, attempt=policy.attempts)
         _tell_failure(error, verdict, report)
         await _follow(verdict, host, report)
@@ -138,7 +141,7 @@ async def carry_out(step: Step, hands: Hands) -> None:
 
 @asynccontextmanager
 async def _part(
-    name: str, description: str, host: Host, report: Reporter, settings: Settings
+    host: Host, report: Reporter, settings: Settings, name: str, description: str
 ) -> AsyncIterator[None]:
     report.start(name, description)
     await _stop_before(name, host, settings)

@@ -25,6 +25,8 @@ PLAN = "/v1/plan"  # POST PlanReport, bearer = session -> 204
 DRY_RUN = "dry-run"
 # A log event of this name stands for others that nobody can tell any more.
 GAP = "events"
+# Where the system that a node installed has an `Unheard`.
+UNHEARD = "/var/log/swarmstrap-unheard.json"
 
 Finish = Literal["reboot", "kexec", "poweroff", "shell"]
 OnFailure = Literal["retry", "shell", "reboot", "poweroff"]
@@ -213,6 +215,17 @@ class Taken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     sequence: int
     pause: float = 0.0
+
+
+class Unheard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a node could not tell its server, as UNHEARD has it.
+
+    `session` is the SHA-256 (hex) of the job's: a deployment may have been begun more than once.
+    """
+
+    deployment: str
+    session: str
+    events: tuple[Event, ...]
 
 
 class NodeLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -15,6 +15,7 @@ from swarmstrap_server.commands import check as cli_check
 from swarmstrap_server.commands import completion as cli_completion
 from swarmstrap_server.commands import deploy as cli_deploy
 from swarmstrap_server.commands import diff as cli_diff
+from swarmstrap_server.commands import events as cli_events
 from swarmstrap_server.commands import images as cli_images
 from swarmstrap_server.commands import keys as cli_keys
 from swarmstrap_server.commands import layout as cli_layout
@@ -93,6 +94,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_keys.add_commands(commands)
     cli_layout.add_commands(commands)
     cli_nodes.add_commands(commands)
+    cli_events.add_commands(commands)
     cli_plan.add_commands(commands)
     cli_deploy.add_commands(commands)
     cli_rollout.add_commands(commands)

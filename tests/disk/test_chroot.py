@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swarmstrap.effects.disks.mounts import mount_points
-from swarmstrap.effects.system.chroot import inside, remove_files, run_in, write_file
+from swarmstrap.effects.system.chroot import enter, inside, remove_files, write_file
 from swarmstrap.errors import StepFailed
 from swarmstrap.steps.system import RemoveFiles, WriteFile
 
@@ -75,7 +75,8 @@ def script(path: Path, text: str) -> None:
 
 
 def sh(root: Path, command: str) -> str:
-    return run_in(root, ["/bin/sh", "-c", command], timeout=30).stdout
+    with enter(root) as inner:
+        return inner.run(["/bin/sh", "-c", command], timeout=30).stdout
 
 
 def test_programs_see_neither_processes_nor_environment_nor_run(
@@ -123,7 +124,10 @@ def test_names_can_be_resolved_and_the_image_keeps_its_own_file(system: Path) ->
 
 def test_failure_and_deadline_clean_up(system: Path) -> None:
     with pytest.raises(StepFailed, match=r"^sh ended with status 3: no good"):
-        run_in(system, ["/bin/sh", "-c", "echo no good >&2; exit 3"], timeout=30)
-    with pytest.raises(StepFailed, match=r"^sleep did not end within 1 s"):
-        run_in(system, ["/bin/sleep", "60"], timeout=1)
+        sh(system, "echo no good >&2; exit 3")
+    with (
+        pytest.raises(StepFailed, match=r"^sleep did not end within 1 s"),
+        enter(system) as inner,
+    ):
+        inner.run(["/bin/sleep", "60"], timeout=1)
     assert mount_points(system) == []

@@ -142,19 +142,19 @@ def filesystem(path: Path, mkfs: Sequence[str], attach: Attach, folder: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("mkfs", "tool"),
+    ("mkfs", "tool", "size"),
     [
-        (["mkfs.ext4", "-q"], "partclone.extfs"),
-        (["mkfs.xfs", "-q"], "partclone.xfs"),
-        (["mkfs.btrfs", "-q"], "partclone.btrfs"),
+        (["mkfs.ext4", "-q"], "partclone.extfs", 160 * MiB),
+        (["mkfs.xfs", "-q"], "partclone.xfs", 320 * MiB),
+        (["mkfs.btrfs", "-q"], "partclone.btrfs", 160 * MiB),
     ],
     ids=["ext4", "xfs", "btrfs"],
 )
 def test_a_filesystem_over_garbage(
-    sparse: Sparse, attach: Attach, tmp_path: Path, mkfs: list[str], tool: str
+    sparse: Sparse, attach: Attach, tmp_path: Path, mkfs: list[str], tool: str, size: int
 ) -> None:
     """Its used blocks alone, and any bytes where it says that it uses none, are all of it."""
-    path = sparse(320 * MiB)
+    path = sparse(size)
     kept = filesystem(path, mkfs, attach, tmp_path / "mounted")
     assert DELETED in path.read_bytes()
     with disk_image(path, tmp_path) as (source, about):

@@ -168,14 +168,33 @@ def test_a_partition_that_is_kept_keeps_its_entry(sparse: Sparse) -> None:
     assert read_gpt(path, 512)[1][-1] == expected(first)[1][-1]
 
 
+def test_nothing_of_an_older_table_is_in_a_new_partition(sparse: Sparse) -> None:
+    """Nor is anything written to one that is kept."""
+    path = sparse(GiB)
+    disk.write_table_to(str(path), table(GiB))
+    _, esp, root = table(GiB).partitions
+    ends = [place for part in (esp, root) for place in (part.start, part.start + part.size - 8)]
+    with path.open("r+b") as file:
+        for place in ends:
+            os.pwrite(file.fileno(), b"metadata", place)
+        disk.write_table_to(str(path), replace(table(GiB), kept=(esp.number,)))
+        found = [os.pread(file.fileno(), 8, place) for place in ends]
+    assert found == [b"metadata", b"metadata", bytes(8), bytes(8)]
+
+
 def test_a_partition_that_is_kept_is_not_where_it_was(sparse: Sparse) -> None:
     path, first = sparse(2 * GiB), table(2 * GiB)
     disk.write_table_to(str(path), first)
-    before = path.read_bytes()[: 2 * MiB]
+    before = beginning(path)
     moved = table(2 * GiB, root_size=513 * MiB)
     with pytest.raises(StepFailed, match="is not the planned one"):
         disk.write_table_to(str(path), changed(moved, kept=3))
-    assert path.read_bytes()[: 2 * MiB] == before, "nothing was written"
+    assert beginning(path) == before, "nothing was written"
+
+
+def beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(2 * MiB)
 
 
 def test_what_is_wiped_beside_what_is_kept(tmp_path: Path) -> None:

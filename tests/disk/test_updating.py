@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests.applying import applied, captured
-from tests.comparing import differences
+from tests.comparing import Description, compare, describe
 from tests.mounted import mounted
 from tests.trees import acl, nasty_system, needs_root, scratch
 from tests.updates import updated
@@ -31,9 +31,10 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Versions:
-    """`source` is as in `new`."""
+    """`source` is as in `new`, and `described`."""
 
     source: Path
+    described: Description
     old: Published
     new: Published
 
@@ -53,7 +54,7 @@ def versions(place: Path) -> Versions:
     extras(source)
     old = captured(source, place / "one")
     change(source)
-    return Versions(source, old, captured(source, place / "two"))
+    return Versions(source, describe(source), old, captured(source, place / "two"))
 
 
 def extras(root: Path) -> None:
@@ -151,7 +152,7 @@ async def deployed(image: Published, place: Path, name: str) -> Path:
 async def test_it_ends_as_a_fresh_deployment(versions: Versions, place: Path) -> None:
     root = await deployed(versions.old, place, "updated")
     changes, told = await updated(root, versions.new.directory)
-    assert differences(versions.source, root) == []
+    assert compare(versions.described, describe(root)) == []
     assert told == [changes.summary()]
     assert changes.fetch < versions.new.manifest.payload.size / 1.3
     again, told = await updated(root, versions.new.directory)
@@ -174,7 +175,7 @@ async def test_only_what_differs_is_fetched(versions: Versions, place: Path) -> 
     assert changes.changed == ("'usr/patched'",)
     assert 7 * MIB < changes.fetch < 9 * MIB
     fresh = await deployed(versions.old, place, "fresh")
-    assert differences(fresh, root) == []
+    assert compare(describe(fresh), describe(root)) == []
 
 
 async def test_changes_that_times_do_not_tell(versions: Versions, place: Path) -> None:
@@ -189,7 +190,7 @@ async def test_changes_that_times_do_not_tell(versions: Versions, place: Path) -
     assert changes.changed == ()
     changes, _ = await updated(root, versions.new.directory, checksum=True)
     assert changes.changed == ("'data/sparse over frames'", "'usr/rewritten'")
-    assert differences(versions.source, root) == []
+    assert compare(versions.described, describe(root)) == []
 
 
 def killed(root: Path, image: Published, seconds: float) -> bool:
@@ -210,14 +211,14 @@ def killed(root: Path, image: Published, seconds: float) -> bool:
 async def test_interrupted_at_any_moment_and_begun_again(versions: Versions, place: Path) -> None:
     """To the new version and back, killed a few times on the way."""
     root = await deployed(versions.old, place, "interrupted")
-    old = await deployed(versions.old, place, "as it was")
+    old = describe(root)
     moment = random.Random()
-    ways = ((versions.new, versions.source), (versions.old, old))
+    ways = ((versions.new, versions.described), (versions.old, old))
     kills = 0
     for image, expected in ways * 4:
         kills += sum(killed(root, image, moment.uniform(0, 0.25)) for _ in range(3))
         await updated(root, image.directory)
-        assert differences(expected, root) == []
+        assert compare(expected, describe(root)) == []
     assert kills > 3
 
 
@@ -250,7 +251,7 @@ async def test_what_else_is_mounted_stays(versions: Versions, place: Path) -> No
         run(["umount", disk, bound], timeout=30)
     assert "'usr/tree-to-file'" not in (*changes.changed, *changes.removed)
     await updated(root, versions.new.directory)
-    assert differences(versions.source, root) == []
+    assert compare(versions.described, describe(root)) == []
 
 
 async def test_a_place_that_must_become_a_file_and_be_preserved(

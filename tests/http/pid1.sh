@@ -31,6 +31,7 @@ echo -n trial >"$root/run/systemd/container"
 ip link set lo up
 ip link add lan0 type bridge
 ip addr add 192.0.2.1/24 dev lan0
+ip addr add 192.0.2.9/24 dev lan0
 ip link set lan0 up
 
 cp "$script" "$root/opt/script"
@@ -39,10 +40,13 @@ mount --bind "$folder/said" "$root/opt/said"
 ln -sf "$tree/build/venv/bin/swarmstrap" "$root/usr/bin/swarmstrap"
 # Nothing that this machine's administrator has switched on.
 rm -rf "$root/etc/systemd/system"
-mkdir -p "$root/etc/systemd/system/swarmstrap.service.d"
+mkdir "$root/etc/systemd/system"
 cp "$tree"/systemd/*.service "$root/etc/systemd/system/"
 # An installed server does not lie where the sandbox of its unit hides it, in /tmp.
-printf '[Service]\nBindReadOnlyPaths=%s\n' "$tree" >"$root/etc/systemd/system/swarmstrap.service.d/trial.conf"
+for unit in swarmstrap.service swarmstrap-seed@.service; do
+    mkdir "$root/etc/systemd/system/$unit.d"
+    printf '[Service]\nBindReadOnlyPaths=%s\n' "$tree" >"$root/etc/systemd/system/$unit.d/trial.conf"
+done
 for unit in mdadm-shutdown.service tmp.mount systemd-tmpfiles-setup.service; do
     ln -s /dev/null "$root/etc/systemd/system/$unit"
 done

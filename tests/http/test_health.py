@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -67,6 +68,9 @@ async def test_a_seeder_that_hangs_is_started_again(
     whole: Live, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(seeding, "_HUNG_SECONDS", 1.5)
+    patched = time.monotonic()
+    # Who waits for a report already goes on as long as before.
+    await until("one more", lambda: time.monotonic() - whole.services.seeding.silent > patched)
     hung = whole.services.seeding.pid
     assert hung is not None
     os.kill(hung, signal.SIGSTOP)

@@ -107,7 +107,7 @@ async def test_what_is_lent_is_deployed_by_who_has_it_alone(pool: Live) -> None:
     assert any("reserved by the local operator until 20" in line for line in told.happened)
     bearer = {"Authorization": f"Bearer {api.tokens['viewer']}"}
     async with pool.http.get(f"{api.url}/deployments", headers=bearer) as page:
-        assert "<td>n[1-2]</td><td>the local operator</td>" in await page.text()
+        assert '<td>n[1-2]</td><td data-word="by">the local operator</td>' in await page.text()
     await asyncio.to_thread(pool.operator.end_reservation, made.id)
     freed = await api.ask("POST", "/rollouts", "operator", order)
     assert freed.status == 201

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""swarmstrap.service under a systemd of its own: what its sandbox forbids is nothing that it needs.
+"""The units under a systemd of their own: what their sandboxes forbid is nothing that they need.
 
 No container and no virtual machine: systemd is process 1 of new namespaces (`pid1.sh`), and a
 script there does what an administrator does.
@@ -27,15 +27,29 @@ dhcp:
 SCRIPT = f"""
 echo systemd runs
 say() {{
-    state=$(systemctl show -p ActiveState,SubState,Result,NRestarts swarmstrap)
+    state=$(systemctl show -p ActiveState,SubState,Result,NRestarts "${{2:-swarmstrap}}")
     echo "$1:" $state
 }}
 swarmstrap init --address 192.0.2.1
+mkdir -p /opt/tree/bin && cp -L /bin/sh /opt/tree/bin/
+swarmstrap capture /opt/tree tiny:1
 cat >>/srv/swarmstrap/site.yaml <<END{SITE}END
 systemctl start swarmstrap && say started
 swarmstrap status
 ss -Hulnp | sed -n 's/.*\\(:67\\|192.0.2.1:69\\) .*"dnsmasq".*/dnsmasq listens at \\1/p'
 pgrep -f "swarm\\.seeder 192\\.0\\.2\\.1" >/dev/null && echo the seeder runs
+mkdir -p /etc/swarmstrap/lab
+echo SERVER=http://192.0.2.1:8080 >/etc/swarmstrap/lab/seed.conf
+echo OPTIONS=--address 192.0.2.9 >>/etc/swarmstrap/lab/seed.conf
+cp /srv/swarmstrap/keys/allowed_signers /etc/swarmstrap/lab/
+systemctl start swarmstrap-seed@lab && say seeding swarmstrap-seed@lab
+stat -c '%U keeps its images' /var/lib/swarmstrap-seed/lab/.
+for second in $(seq 30); do
+    [ -e /var/lib/swarmstrap-seed/lab/tiny/1/manifest.json ] && echo it has the image && break
+    sleep 1
+done
+journalctl -u swarmstrap-seed@lab
+systemctl stop swarmstrap-seed@lab && say seeded swarmstrap-seed@lab
 systemctl reload swarmstrap && sleep 5 && say reloaded
 journalctl -u swarmstrap | sed -n 's/.*\\(site and images are read again\\)/\\1/p'
 systemctl restart swarmstrap && say restarted
@@ -94,17 +108,20 @@ def said_under_systemd(folder: Path, cgroup: Path) -> str:
     return said + output
 
 
-def test_the_server_runs_in_its_unit(tmp_path: Path, cgroup: Path) -> None:
+def test_server_and_seeder_run_in_their_units(tmp_path: Path, cgroup: Path) -> None:
     said = said_under_systemd(tmp_path, cgroup)
     running = "ActiveState=active SubState=running"
-    for moment in ("started", "reloaded", "restarted", "killed"):
+    for moment in ("started", "seeding", "reloaded", "restarted", "killed"):
         assert re.search(rf"^{moment}: Result=success NRestarts=[01] {running}", said, re.M), said
-    assert re.search(r"^stopped: Result=success .*ActiveState=inactive", said, re.M), said
+    for moment in ("seeded", "stopped"):
+        assert re.search(rf"^{moment}: Result=success .*ActiveState=inactive", said, re.M), said
     assert said.count("seeder runs, ") == 2, said
     for line in (
         "dnsmasq listens at :67",
         "dnsmasq listens at 192.0.2.1:69",
         "the seeder runs",
+        "swarmstrap-seed keeps its images",
+        "it has the image",
         "site and images are read again",
     ):
         assert line in said.splitlines(), said

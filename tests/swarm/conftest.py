@@ -16,13 +16,13 @@ from swarmstrap_server.images.signing import Key
 from swarmstrap_server.images.sources.directory import Directory
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def place() -> Iterator[Path]:
     with scratch() as path:
         yield path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def image(place: Path) -> Published:
     (place / "source").mkdir()
     nasty_system(place / "source")

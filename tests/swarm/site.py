@@ -78,10 +78,15 @@ class Server:
         return self._process.pid
 
     @property
+    def seeders(self) -> list[int]:
+        """The process ids of its children: one, but while it is replaced."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(child) for child in children.split()]
+
+    @property
     def seeder(self) -> int:
-        """The process id of its only child."""
-        (child,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return int(child)
+        (child,) = self.seeders
+        return child
 
     def kill(self) -> None:
         """Without a chance to say goodbye to anybody. Safe to repeat."""

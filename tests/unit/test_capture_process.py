@@ -74,17 +74,25 @@ def test_nothing_around_it_makes_a_difference(place: Path) -> None:
     assert one["left_out"] == two["left_out"]
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
-def test_an_interruption_leaves_no_image(place: Path, tmp_path: Path, name: str) -> None:
-    source, store = tmp_path / "source", ImageStore(place / "images")
+@pytest.fixture(scope="module")
+def endless(place: Path) -> Path:
+    """A system that takes long enough to be interrupted."""
+    source = place / "endless"
     small_system(source)
-    (source / "endless").mkdir()
+    (source / "data").mkdir()
     for number in range(40):
-        (source / f"endless/{number}").write_bytes(os.urandom(8 << 20))
-    (source / "last").symlink_to("x")
+        (source / f"data/{number}").write_bytes(os.urandom(8 << 20))
+    return source
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_an_interruption_leaves_no_image(
+    place: Path, endless: Path, tmp_path: Path, name: str
+) -> None:
+    store = ImageStore(place / "images")
     image = f"{name.lower()}:1"
     process = subprocess.Popen(
-        command(place, source, image), env=environment(), stderr=subprocess.DEVNULL
+        command(place, endless, image), env=environment(), stderr=subprocess.DEVNULL
     )
     folder = store.root / name.lower()
     try:

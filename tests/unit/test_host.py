@@ -2,6 +2,7 @@
 """What the node's hands do around the steps: cleaning up, the log that stays, and leaving."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from tests.trees import needs_root
 from tests.unit.test_selectors import inventory
 
 from swarmstrap.cmdline import Settings
-from swarmstrap.effects import finish, host, log
+from swarmstrap.effects import departure, finish, host, log
 from swarmstrap.effects.console import Console
 from swarmstrap.effects.departure import Departure
 from swarmstrap.effects.disks import filesystems
 from swarmstrap.effects.disks.mounts import mount_points
-from swarmstrap.effects.hands import INSTALL_LOG, UNHEARD, Decided, Deployer
+from swarmstrap.effects.hands import INSTALL_LOG, Decided, Deployer
 from swarmstrap.effects.hardware import udev
 from swarmstrap.effects.host import Machine
 from swarmstrap.effects.images.unpack import Writers
@@ -30,7 +31,8 @@ from swarmstrap.failure import Verdict
 from swarmstrap.plan import make_plan
 from swarmstrap.reporter import Reporter
 from swarmstrap.steps.leaving import FinishBoot, Settle
-from swarmstrap.wire import Event, Events, Release, Seeding, Taken
+from swarmstrap.steps.storage import MountVolume
+from swarmstrap.wire import UNHEARD, Event, Events, Release, Seeding, Taken, Unheard
 
 CASE = Path(__file__).parent.parent / "plans" / "kexec"
 SETTINGS = Settings("https://192.0.2.1:8443")
@@ -133,9 +135,7 @@ async def test_a_kernel_that_cannot_be_loaded_means_a_reboot(
     assert node.left == ["reboot"]
 
 
-async def test_what_a_dead_server_did_not_hear_stays_on_the_disk(
-    node: Node, tmp_path: Path
-) -> None:
+async def unheard_by_a_dead_server(node: Node) -> None:
     asked = asyncio.Event()
 
     async def send(events: Events) -> Taken:
@@ -145,12 +145,70 @@ async def test_what_a_dead_server_did_not_hear_stays_on_the_disk(
     node.report.start("do/settle/1", "settle")
     node.report.connect(send)
     await asyncio.wait_for(asked.wait(), 10)
+
+
+async def test_what_a_dead_server_did_not_hear_stays_on_the_disk(
+    node: Node, tmp_path: Path
+) -> None:
+    await unheard_by_a_dead_server(node)
     await node.deployer.leave(Settle())
     await node.report.close()
     kept = tmp_path / "target" / UNHEARD.lstrip("/")
-    first, *_ = kept.read_bytes().splitlines()
-    assert msgspec.json.decode(first, type=Event).description == "settle"
+    told = msgspec.json.decode(kept.read_bytes(), type=Unheard)
+    assert (told.deployment, told.events[0].description) == ("d-2026-001", "settle")
     assert kept.stat().st_mode & 0o777 == 0o640
+
+
+@needs_root
+async def test_the_very_end_is_written_to_the_disk_as_well(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where all was unmounted long before."""
+    disk = tmp_path / "disk"
+    disk.touch()
+    os.truncate(disk, 16 << 20)
+    run(["mkfs.ext4", "-q", disk], timeout=60)
+    monkeypatch.setattr(departure, "_FLUSH_SECONDS", 0.1)
+    monkeypatch.setattr(departure, "_RETURN_SECONDS", 0.1)
+
+    def mount(step: MountVolume, root: Path) -> None:
+        if step.target == "/":
+            run(["mount", disk, root], timeout=60)
+
+    monkeypatch.setattr(filesystems, "mount", mount)
+    await unheard_by_a_dead_server(node)
+    assert isinstance(node.last, FinishBoot)
+    node.report.start("do/finish/2", "leave")
+    node.report.succeed()
+    await node.deployer.leave(node.last)
+    assert mount_points(tmp_path) == []
+    assert node.left == ["reboot"]
+    run(["mount", disk, tmp_path / "target"], timeout=60)
+    kept = tmp_path / "target" / UNHEARD.lstrip("/")
+    events = msgspec.json.decode(kept.read_bytes(), type=Unheard).events
+    assert [(event.kind, event.name) for event in events] == [
+        ("start", "do/settle/1"),
+        ("start", "do/finish/2"),
+        ("finish", "do/finish/2"),
+        ("log", "do/finish/2"),
+    ]
+    assert events[-1].hint == "once the server is back: swarmstrap events add node7 FILE"
+
+
+async def test_a_disk_that_is_not_there_at_the_end_does_not_keep_the_node(
+    node: Node, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mount(step: MountVolume, root: Path) -> None:
+        raise StepFailed("no such disk")
+
+    monkeypatch.setattr(departure, "_FLUSH_SECONDS", 0.1)
+    monkeypatch.setattr(departure, "_RETURN_SECONDS", 0.1)
+    monkeypatch.setattr(filesystems, "mount", mount)
+    assert isinstance(node.last, FinishBoot)
+    await unheard_by_a_dead_server(node)
+    await node.deployer.leave(node.last)
+    assert events[-1].description.endswith("when the system was done: no such disk")
+    assert node.left == ["reboot"]
 
 
 @pytest.mark.parametrize(

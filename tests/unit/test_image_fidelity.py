@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests import comparing
 from tests.applying import applied, captured
-from tests.comparing import compare, describe, differences
+from tests.comparing import Description, compare, describe, differences
 from tests.mounted import MKFS, mounted
 from tests.trees import (
     LIMITS,
@@ -44,6 +45,11 @@ def source(place: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def described(source: Path) -> Description:
+    return describe(source)
+
+
+@pytest.fixture(scope="module")
 def image(place: Path, source: Path) -> Published:
     return captured(source, place)
 
@@ -59,12 +65,12 @@ async def test_nothing_is_lost_on_any_filesystem(tmp_path: Path, kind: str) -> N
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_nothing_is_lost_in_any_order(
-    place: Path, source: Path, image: Published, seed: int
+    place: Path, described: Description, image: Published, seed: int
 ) -> None:
     target = place / f"target{seed}"
     target.mkdir()
     await applied(image.directory, image.manifest, target, seed)
-    assert differences(source, target) == []
+    assert compare(described, describe(target)) == []
 
 
 def test_a_socket_is_no_loss_but_is_listed(image: Published) -> None:
@@ -72,7 +78,7 @@ def test_a_socket_is_no_loss_but_is_listed(image: Published) -> None:
     assert line.startswith("'dev/log': a socket")
 
 
-def test_gnu_tar_gives_back_the_same(place: Path, source: Path, image: Published) -> None:
+def test_gnu_tar_gives_back_the_same(place: Path, described: Description, image: Published) -> None:
     target = place / "by-tar"
     target.mkdir()
     command: list[str | Path] = [
@@ -89,7 +95,7 @@ def test_gnu_tar_gives_back_the_same(place: Path, source: Path, image: Published
         command, capture_output=True, env={**os.environ, "LC_ALL": "C"}, check=False
     )
     assert (ran.returncode, ran.stderr.decode()) == (0, "")
-    assert differences(source, target) == []
+    assert compare(described, describe(target)) == []
 
 
 def test_the_same_image_from_any_filesystem(tmp_path: Path, place: Path) -> None:
@@ -170,6 +176,14 @@ def make_own_copy(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+@dataclass
+class Spoilable:
+    """A tree that each test changes, `described` as the one before has left it."""
+
+    root: Path
+    described: Description
+
+
 @pytest.mark.parametrize(
     ("name", "change", "seen"),
     [
@@ -219,21 +233,22 @@ def make_own_copy(path: Path) -> None:
     ],
 )
 def test_every_change_is_seen(
-    spoilable: Path, name: str, change: Callable[[Path], object], seen: str
+    spoilable: Spoilable, name: str, change: Callable[[Path], object], seen: str
 ) -> None:
-    before = describe(spoilable)
-    change(spoilable / name)
+    before = spoilable.described
+    change(spoilable.root / name)
+    spoilable.described = describe(spoilable.root)
     path = b"/" * bool(name) + os.fsencode(name)
-    found = compare(before, describe(spoilable))
+    found = compare(before, spoilable.described)
     assert any(line.startswith(f"{path!r}: {seen} is ") for line in found), found
 
 
 @pytest.fixture(scope="module")
-def spoilable(place: Path) -> Path:
+def spoilable(place: Path) -> Spoilable:
     root = place / "spoilable"
     root.mkdir()
     nasty_system(root)
-    return root
+    return Spoilable(root, describe(root))
 
 
 def test_what_is_missing_and_too_much_is_seen(tmp_path: Path) -> None:
@@ -248,10 +263,12 @@ def test_what_is_missing_and_too_much_is_seen(tmp_path: Path) -> None:
     assert found == [r"missing: b'/a\nb'", "too much: b'/dir'"]
 
 
-def test_a_tree_is_compared_with_a_description(place: Path, source: Path, tmp_path: Path) -> None:
+def test_a_tree_is_compared_with_a_description(
+    source: Path, described: Description, tmp_path: Path
+) -> None:
     command: list[str | Path] = [sys.executable, "-I", "-S", comparing.__file__, source]
     text = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    assert comparing.read(text) == describe(source)
+    assert comparing.read(text) == described
     kept = tmp_path / "description"
     kept.write_text(text)
     subprocess.run([*command, kept], check=True)

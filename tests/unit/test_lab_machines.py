@@ -221,14 +221,14 @@ def test_a_kernel_given_is_started_at_once() -> None:
     assert "host" in argv
 
 
-@pytest.mark.parametrize("offset", [0, 12345, DECOY_BYTES - 1])
-def test_one_changed_byte_of_the_decoy_is_found(tmp_path: Path, offset: int) -> None:
+def test_the_first_changed_byte_of_the_decoy_is_found(tmp_path: Path) -> None:
     decoy = prepare(NODE, tmp_path).decoy
     assert decoy_change(decoy) is None
-    with decoy.path.open("r+b") as disk:
-        disk.seek(offset)
-        disk.write(b"\0")
-    assert decoy_change(decoy) == offset
+    for offset in (DECOY_BYTES - 1, 12345, 0):
+        with decoy.path.open("r+b") as disk:
+            disk.seek(offset)
+            disk.write(b"\0")
+        assert decoy_change(decoy) == offset
 
 
 def test_a_decoy_of_another_size_has_changed(tmp_path: Path) -> None:

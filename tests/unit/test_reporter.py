@@ -150,6 +150,18 @@ async def test_what_a_silent_server_has_not_heard_can_be_kept() -> None:
     await report.close()
 
 
+async def test_what_is_kept_has_what_was_acknowledged_as_well() -> None:
+    """A server whose power went may have lost it again."""
+    outbox = Outbox(kept=2)
+    for sequence in (1, 2, 3, 4, 5):
+        outbox.add(event(sequence))
+    outbox.acknowledge(4)
+    gap, *rest = outbox.whole()
+    assert (gap.sequence, gap.name, gap.result) == (2, "events", "warning")
+    assert [e.sequence for e in rest] == [3, 4, 5]
+    assert [e.sequence for e in outbox] == [5]
+
+
 async def test_a_server_that_answers_again_has_heard_everything() -> None:
     server = Server(Unreachable("no answer"), Untrusted("not yet the right one"))
     report = Reporter()

@@ -51,7 +51,7 @@ def said(name: str, text: str, at: float, *, fails: bool = False) -> Record:
 @pytest.mark.parametrize(
     ("state", "switched", "to_do"),
     [
-        ("discovered", True, "write it into the site's node files"),
+        ("discovered", True, "name it: swarmstrap node name n0 NAME"),
         ("ready", True, "nothing; swarmstrap deploy IMAGE --to n0"),
         ("armed", True, "wait; swarmstrap power status n0 asks its BMC"),
         ("armed", False, "start it, from the network"),
@@ -90,6 +90,11 @@ def test_what_happened_is_in_order_and_said_once() -> None:
 def test_a_node_at_work_says_when_it_was_heard() -> None:
     told = why(view("deploying"), None, None, [], T0 + 90)
     assert told.state == "deploying debian:1, phase image, last heard 20 s ago"
+
+
+def test_a_machine_that_was_merely_seen_has_registered() -> None:
+    told = why(replace(view("discovered"), seen=T0), None, None, [], T0 + 90)
+    assert [line.split("  ")[1] for line in told.happened] == ["registered"]
 
 
 def test_a_node_that_was_given_up_says_what_its_rollout_found() -> None:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-import msgspec
-
 from swarmstrap.effects import finish
 from swarmstrap.effects import log as logs
 from swarmstrap.effects.departure import Departure
@@ -27,6 +25,7 @@ from swarmstrap.effects.system import (
     overlays,
     records,
     sealing,
+    unheard,
 )
 from swarmstrap.effects.telling import lines_from_thread
 from swarmstrap.effects.transfer.download import Download, Source
@@ -65,13 +64,11 @@ from swarmstrap.steps.system import (
     SystemStep,
     WriteFile,
 )
-from swarmstrap.wire import Job, Release, Seeding
+from swarmstrap.wire import UNHEARD, Job, Release, Seeding
 
 log = logging.getLogger(__name__)
 
 INSTALL_LOG = "/var/log/swarmstrap-install.log"
-# The events that the server had not heard by then, a line of JSON each.
-UNHEARD = "/var/log/swarmstrap-unheard.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +167,8 @@ class Deployer:
                 await self._download.seed(step.seconds, self._seeding)
             case FinishBoot():
                 await self._departure.part()
+                if self._report.unheard and Settle() in self._decided.plan.steps:
+                    await self._keep_the_end()
                 if step.how == "shell":
                     await self._departure.last_shell("the deployment is done")
                 how: finish.Leave = "poweroff" if step.how == "poweroff" else "reboot"
@@ -211,10 +210,33 @@ class Deployer:
         await self._prepare_kexec()
         keep = WriteFile(INSTALL_LOG, logs.read(), 0o640)
         await asyncio.to_thread(chroot.write_file, keep, self._root)
-        if unheard := self._report.unheard:
-            lines = "".join(f"{msgspec.json.encode(event).decode()}\n" for event in unheard)
-            await asyncio.to_thread(chroot.write_file, WriteFile(UNHEARD, lines, 0o640), self._root)
+        await self._keep_unheard()
         await self._download.forget()
+        await self._put_down()
+
+    async def _keep_unheard(self) -> None:
+        if events := self._report.unheard:
+            await asyncio.to_thread(unheard.keep, events, self._decided.job, self._root)
+
+    async def _keep_the_end(self) -> None:
+        """The new system is mounted once more for it. It is complete, and starts in any case."""
+        job = self._decided.job
+        self._report.warn(
+            f"what the server has not heard is in {UNHEARD} of the new system",
+            hint=f"once the server is back: swarmstrap events add {job.node} FILE",
+        )
+        try:
+            await asyncio.to_thread(
+                unheard.mount_again, self._decided.plan, job.secrets, self._root
+            )
+            await self._keep_unheard()
+            await self._put_down()
+        except (SwarmstrapError, OSError) as error:
+            self._report.warn(f"there is only what was unheard when the system was done: {error}")
+            await self.clean_up()
+
+    async def _put_down(self) -> None:
+        """Everything reaches the disks, and they are left alone."""
         await asyncio.to_thread(filesystems.settle, self._root)
         try:
             await self._stop_stack()

@@ -6,11 +6,18 @@ from typing import Annotated
 import msgspec
 
 from swarmstrap.errors import BadInput
+from swarmstrap.wire import Unheard
 from swarmstrap_server.api.problems import NotFound
 from swarmstrap_server.api.route import Call, Route
-from swarmstrap_server.control import history, views
+from swarmstrap_server.control import history, unheard, views
 from swarmstrap_server.control.nodes import State
-from swarmstrap_server.control.operator_wire import EventsPage, NodeDocument, NodesPage, NodeView
+from swarmstrap_server.control.operator_wire import (
+    Added,
+    EventsPage,
+    NodeDocument,
+    NodesPage,
+    NodeView,
+)
 from swarmstrap_server.site.reading import Site
 
 
@@ -58,6 +65,11 @@ async def list_events(call: Call) -> EventsPage:
     return EventsPage(items=shown, next=str(shown[-1].id) if len(found) > len(shown) else "")
 
 
+async def add_events(call: Call) -> Added:
+    deployments, told = call.services.deployments, await call.body(Unheard)
+    return unheard.add(deployments, known(call, deployments.site), told, by=call.principal.name)
+
+
 def known(call: Call, site: Site) -> str:
     """The node that the path names; raises NotFound."""
     try:
@@ -84,5 +96,14 @@ ROUTES = (
         list_events,
         EventsPage,
         query=EventsQuery,
+    ),
+    Route(
+        "POST",
+        "/nodes/{node}/events",
+        "operator",
+        "Bring what a node could not tell: those that are known are left out",
+        add_events,
+        Added,
+        body=Unheard,
     ),
 )

@@ -13,10 +13,11 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from swarmstrap.errors import BadInput, Refused, SwarmstrapError, Unreachable, Untrusted
-from swarmstrap.wire import NodeLog
+from swarmstrap.wire import NodeLog, Unheard
 from swarmstrap_server.control.nodes import Deployment
 from swarmstrap_server.control.operator_wire import (
     BASE,
+    Added,
     Arm,
     Delivery,
     DeploymentsPage,
@@ -138,6 +139,9 @@ class Operator:
 
     def node_log(self, name: str) -> NodeLog:
         return self._ask("GET", f"/nodes/{quote(name, safe='')}/log", NodeLog)
+
+    def add_events(self, name: str, told: Unheard) -> Added:
+        return self._ask("POST", f"/nodes/{quote(name, safe='')}/events", Added, told)
 
     def names(self) -> list[Named]:
         """Of machines that no file has."""

@@ -93,6 +93,16 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     view: NodeView | None = None
 
 
+class Added(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Of the events that were brought so many are `new`, and so many were `heard` before;
+    `deployment` is as it is with all of them.
+    """
+
+    new: int
+    heard: int
+    deployment: Deployment
+
+
 class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`missed` counts the events that were too many to be told again."""
 

@@ -42,3 +42,9 @@ def set_session(store: Store, digest: bytes, deployment: str) -> None:
 def session(store: Store, digest: bytes) -> Deployment | None:
     row = store.execute("SELECT deployment FROM sessions WHERE hash = ?", digest).fetchone()
     return store.deployment(row[0]) if row else None
+
+
+def session_of(store: Store, deployment: str) -> bytes | None:
+    """The digest of its session, if its node ever took the job."""
+    row = store.execute("SELECT hash FROM sessions WHERE deployment = ?", deployment).fetchone()
+    return row[0] if row else None

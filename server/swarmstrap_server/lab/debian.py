@@ -117,16 +117,6 @@ SMALL_IMAGE, TPM2_IMAGE = "debian", "debian-dracut"
 SYSTEMS = {SMALL_IMAGE: SMALL_SERVER, TPM2_IMAGE: _DRACUT_SERVER}
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltDebian:
-    """`size` is the bytes of all files; `seconds` is wall time."""
-
-    root: Path
-    suite: str
-    size: Bytes
-    seconds: float
-
-
 def build_debian(
     root: Path,
     *,
@@ -134,7 +124,7 @@ def build_debian(
     suite: str = "bookworm",
     selection: Selection = SMALL_SERVER,
     say: Callable[[str], None],
-) -> BuiltDebian:
+) -> None:
     """Build Debian `suite` in the new directory `root`, from the host's own package sources.
 
     Downloaded packages stay in `cache`; a tree already at `root` is replaced. Needs root.
@@ -158,9 +148,7 @@ def build_debian(
             hint="the host must reach its package sources: try apt-get update",
         ) from error
     size = Bytes(sum(path.lstat().st_size for path in root.rglob("*") if not path.is_dir()))
-    built = BuiltDebian(root, suite, size, round(time.monotonic() - started, 1))
-    say(f"built Debian {suite}: {human(size)} in {built.seconds:.0f} s")
-    return built
+    say(f"built Debian {suite}: {human(size)} in {time.monotonic() - started:.0f} s")
 
 
 def sources(suite: str) -> list[str]:

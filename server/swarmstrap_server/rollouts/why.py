@@ -66,6 +66,8 @@ def _state(view: NodeView, member: Member | None, now: float) -> str:
 def _of_deployment(view: NodeView) -> Iterator[tuple[float, str]]:
     deployment = view.deployment
     if deployment is None:
+        if view.seen is not None:
+            yield view.seen, "registered"
         return
     by = "" if deployment.rollout else _by(deployment.by)
     yield deployment.armed_at, f"armed for {deployment.title}{by}"
@@ -125,7 +127,7 @@ def _to_do(view: NodeView, member: Member | None) -> str:
         case "armed":
             return "start it, from the network"
         case "discovered":
-            return "write it into the site's node files: swarmstrap check says what is missing"
+            return f"name it: swarmstrap node name {view.name} NAME, or by a rule in discovery.yaml"
         case "ready" if member is not None and member.hint:
             return member.hint
         case "ready":

@@ -22,10 +22,9 @@ HASH_BYTES = 20  # v2 infohashes are truncated to this on the wire (BEP 52)
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """One request, decoded. `infohash` and `peer_id` are 20 bytes, `left` is bytes."""
+    """One request, decoded. `infohash` is 20 bytes, `left` counts bytes."""
 
     infohash: bytes
-    peer_id: bytes
     port: int
     left: int
     event: Ended
@@ -46,7 +45,6 @@ def parse_announce(query: str) -> Announce:
         raise BadInput("port must be 1 to 65535")
     return Announce(
         infohash=infohash,
-        peer_id=peer_id,
         port=port,
         left=_number(fields, "left", 0),
         event=_EVENTS.get(fields.get("event", b""), ""),

@@ -53,8 +53,7 @@ def wipe_node(node: str, kept: Sequence[PlannedPartition] = ()) -> None:
             run(["wipefs", "--all", "--force", target], timeout=120)
         # wipefs takes the marks by which data are known; LVM and ZFS keep more of it at both ends.
         for _, start, size in areas:
-            for offset in (start, start + max(0, size - MiB)):
-                os.pwrite(disk, bytes(min(MiB, size)), offset)
+            _blank_ends(disk, start, size)
         os.fsync(disk)
         read_table_again(disk, node)
 
@@ -108,9 +107,19 @@ def write_table_to(node: str, step: WritePartitionTable) -> None:
             # The claim is held here, and the kernel is told below.
             command = ["sfdisk", "--quiet", "--wipe=never", "--no-reread", "--no-tell-kernel", node]
             run(command, timeout=120, stdin=sfdisk_script(step).encode())
+        # A table before the last one may have had something here, and nothing may be made of it.
+        for partition in step.partitions:
+            if partition.number not in step.kept:
+                _blank_ends(disk, partition.start, partition.size)
         os.fsync(disk)
         read_table_again(disk, node)
     _prove(node, step.partitions)
+
+
+def _blank_ends(disk: int, start: int, size: int) -> None:
+    """Where filesystems, arrays and groups have their marks; `start` and `size` in bytes."""
+    for offset in (start, start + max(0, size - MiB)):
+        os.pwrite(disk, bytes(min(MiB, size)), offset)
 
 
 def _read(node: str) -> list[_Entry]:

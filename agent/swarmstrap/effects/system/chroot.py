@@ -103,20 +103,6 @@ class Chroot:
         return run(command, timeout=timeout, stdin=stdin, env=env, check=check, name=name)
 
 
-def run_in(
-    root: Path,
-    argv: Sequence[Argument],
-    *,
-    timeout: float,
-    stdin: bytes | None = None,
-    env: Mapping[str, str] | None = None,
-    check: bool = True,
-) -> Completed:
-    """Run one program of the installed system; for several, `enter` once and use `Chroot.run`."""
-    with enter(root) as system:
-        return system.run(argv, timeout=timeout, stdin=stdin, env=env, check=check)
-
-
 @contextlib.contextmanager
 def enter(root: Path) -> Iterator[Chroot]:
     """Give the installed system what its programs expect, and take it away again."""

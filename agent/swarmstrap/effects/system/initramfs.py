@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 
 from swarmstrap import cpio
 from swarmstrap.effects.images import zstd
-from swarmstrap.effects.system.chroot import inside, run_in, write_file
+from swarmstrap.effects.system.chroot import enter, inside, write_file
 from swarmstrap.errors import BadInput, StepFailed
 from swarmstrap.steps.system import Need, ReadyInitramfs, WriteFile
 
@@ -208,7 +208,8 @@ def _rebuild(
     content = "\n".join(["# Written by Swarmstrap.", *lines, ""])
     write_file(WriteFile(tool.config, content, 0o644), root)
     before = _state(inside(root, step.initrd))
-    run_in(root, [tool.program, *command], timeout=_REBUILD_SECONDS)
+    with enter(root) as system:
+        system.run([tool.program, *command], timeout=_REBUILD_SECONDS)
     if _state(inside(root, step.initrd)) == before:
         raise StepFailed(
             f"{tool.name} left {step.initrd} as it was",
