@@ -101,10 +101,10 @@ async def _serve(site: Site, store: Store, ready: Callable[[str], None]) -> None
         await _first_to_end(jobs)
 
 
-def make_services(site: Site, store: Store) -> Services:
+def make_services(site: Site, store: Store, clock: Callable[[], float] = time.time) -> Services:
     settings = site.settings
     images = ImageStore(site.paths.images)
-    deployments = Deployments(site, store, images, uplink=uplink(settings))
+    deployments = Deployments(site, store, images, clock, uplink(settings))
     switchboard = Switchboard(lambda: deployments.site)
     rollouts = Rollouts(deployments, switchboard)
     metrics = Metrics()
@@ -112,9 +112,6 @@ def make_services(site: Site, store: Store) -> Services:
 
     def site_now() -> Site:
         return deployments.site
-
-    def clock() -> float:
-        return deployments.clock()
 
     webhooks = Webhooks(site_now, store, clock, metrics)
 

@@ -71,14 +71,18 @@ class Webhooks:
     def _declared(self) -> dict[str, Webhook]:
         return {hook.url: hook for hook in self._site().settings.webhooks}
 
+    def _called(self, url: str) -> str:
+        hook = self._declared.get(url)
+        return hook.called if hook else host_of(url)
+
     def hooks(self) -> list[Hook]:
         """Those of the site in its order, then others of which deliveries are kept."""
         declared = self._declared
         return [
             Hook(
-                name=hook.called if (hook := declared.get(url)) else host_of(url),
+                name=self._called(url),
                 url=_without_user(url),
-                events=hook.events if hook else (),
+                events=hook.events if (hook := declared.get(url)) else (),
                 in_site=hook is not None,
                 deliveries=self._deliveries.of(url),
             )
@@ -144,7 +148,7 @@ class Webhooks:
         again = None if one.taken else next_try(due.attempts + 1, self._clock())
         if not one.taken:
             end = "again later" if again is not None else "for the last time"
-            log.warning("webhook %s, %s: %s", due.letter.url, end, one.outcome)
+            log.warning("webhook %s, %s: %s", self._called(due.letter.url), end, one.outcome)
         self._deliveries.tried(due.letter, one, again)
 
     async def _try(self, session: aiohttp.ClientSession, sent: Letter) -> Try:

@@ -159,8 +159,7 @@ async def serving(site: SitePaths) -> AsyncIterator[Live]:
     clock = Clock()
     async with contextlib.AsyncExitStack() as stack:
         store = stack.enter_context(contextlib.closing(Store(site.database)))
-        services = make_services(read, store)
-        services.deployments.clock = clock
+        services = make_services(read, store, clock)
         services.publish()
         await stack.enter_async_context(listeners(read, services))
         connector = aiohttp.TCPConnector(ssl=tls(site.ca_certificate))

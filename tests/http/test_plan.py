@@ -6,9 +6,10 @@ import json
 import pytest
 from msgspec.structs import replace
 from tests.http.api import Api, make_api
-from tests.http.conftest import Live, register
+from tests.http.conftest import CLAIM, Live, register
 
 from swarmstrap.hardware import Disk
+from swarmstrap.plan import make_plan
 from swarmstrap_server.commands.exits import Exit
 from swarmstrap_server.control.operator_wire import Arm
 
@@ -38,6 +39,26 @@ async def test_the_plan_of_an_armed_node(
     assert (there[0], there[2]) == (0, "")
     assert "write a GPT to /dev/vda" in there[1]
     assert ("kexec" in there[1]) == ("kexec" in options)
+
+
+async def test_the_plan_of_an_armed_node_is_its_own(api: Api, capsys: Capture) -> None:
+    """As it was armed, where that is not as site and node say."""
+    live, seen = api.live, register()
+    layouts = live.paths.root / "layouts"
+    other = (layouts / "default.yaml").read_text().replace("256MiB", "300MiB")
+    (layouts / "other.yaml").write_text(other)
+    see(api)
+    order = Arm(nodes=("n1",), image="tiny", layout="other", finish="poweroff", verify="full")
+    live.services.deployments.arm(order)
+    job = live.services.deployments.take_job(
+        live.services.deployments.register(seen, "192.0.2.9").token, CLAIM
+    )
+    image = live.services.images.get("tiny", "1")
+    digest = make_plan(seen.inventory, job, image.manifest).digest
+    assert await api.command("viewer", "plan", "n1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["digest"] == digest
+    assert await api.command("viewer", "plan", "n1", "--layout", "default", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["digest"] != digest
 
 
 async def test_an_image_that_was_never_armed_is_said(api: Api, capsys: Capture) -> None:

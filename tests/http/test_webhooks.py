@@ -136,13 +136,17 @@ async def test_a_secret_need_not_be_text(live: Live, ear: Ear) -> None:
     assert outcomes(live) == [(1, "answered 204", False)]
 
 
-async def test_nobody_listens_and_then_somebody_does(live: Live, ear: Ear) -> None:
+async def test_nobody_listens_and_then_somebody_does(
+    live: Live, ear: Ear, caplog: pytest.LogCaptureFixture
+) -> None:
     await fails(live)
     live.services.upkeep.tick()
     await settled(live, 1)
     ((tries, outcome, again),) = outcomes(live)
     assert (tries, again) == (1, True)
     assert "Connect" in outcome
+    assert f"webhook {ADDRESS}:{ear.port}, again later: " in caplog.text
+    assert "/hook" not in caplog.text
     async with listening(ear):
         live.services.upkeep.tick()  # too soon
         live.clock.now += DELAYS[0]

@@ -107,6 +107,22 @@ def test_a_folder_that_cannot_be_made(image: Image, tmp_path: Path) -> None:
         export_folder(image, tmp_path / "file" / "out")
 
 
+def test_nothing_is_left_in_a_folder_that_was_not_written_whole(
+    image: Image, tmp_path: Path
+) -> None:
+    def stop(what: str, done: int, total: int | None) -> None:
+        if done > files[0].stat().st_size:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "out"
+    files = [image.directory / name for name in FILES]
+    with pytest.raises(KeyboardInterrupt):
+        export_folder(image, folder, report=stop)
+    assert list(folder.iterdir()) == []
+    export_folder(image, folder)
+    assert content(folder) == content(image.directory)
+
+
 def test_others_read_the_tar_and_can_make_one(
     site: Site, image: Image, other: ImageStore, tmp_path: Path
 ) -> None:

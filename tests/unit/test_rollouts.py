@@ -240,6 +240,18 @@ def test_after_a_restart_who_was_being_switched_begins_again() -> None:
     assert [m.tries for m in after.members] == [0, 1, 1]
 
 
+def test_what_a_try_before_said_is_not_said_of_the_end() -> None:
+    played = world([["hangs"], ["hangs", "installs"]], Pace(power_seconds=40), 1, switched=True)
+    played.play(steps=10)
+    tried = played.rollout.members
+    assert all(m.tries == 2 and m.hint.startswith("ask its BMC") for m in tried)
+    played.play(cancel_at=0)
+    assert [(m.state, m.reason, m.hint) for m in played.rollout.members] == [
+        ("cancelled", "the rollout was cancelled", ""),
+        ("deployed", "deployed", ""),
+    ]
+
+
 def test_an_arming_that_another_operator_replaced_is_not_taken_back() -> None:
     played = world([["stays away"]], Pace(), 1, switched=True)
     played.play(steps=1)

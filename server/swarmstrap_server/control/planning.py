@@ -73,17 +73,34 @@ def _deployment(
     site: Site, image: Manifest, subject: Subject, wish: PlanWish, now: float
 ) -> Deployment:
     armed = subject.armed
+    if armed is not None:
+        wish = _completed(wish, armed)
     order = Arm(
         nodes=(subject.node,),
         image=image.name,
         layout=wish.layout,
         finish=wish.finish,
-        mode=wish.mode or (armed.mode if armed else "deploy"),
+        mode=wish.mode or "deploy",
         verify=wish.verify,
     )
     deployment = new_deployment(site, image, order, subject.node, now, subject.installed)
+    if armed is None:
+        return deployment
     # Identifiers on disk derive from the deployment's: this is then the node's own plan.
-    return msgspec.structs.replace(deployment, id=armed.id) if armed else deployment
+    return msgspec.structs.replace(deployment, id=armed.id, preserve=armed.preserve)
+
+
+def _completed(wish: PlanWish, armed: Deployment) -> PlanWish:
+    mode = wish.mode or armed.mode
+    # An update has no other layout than what it updates.
+    layout = armed.layout if mode == armed.mode == "deploy" else ""
+    return msgspec.structs.replace(
+        wish,
+        mode=mode,
+        layout=wish.layout or layout,
+        finish=wish.finish or armed.finish,
+        verify=wish.verify or armed.verify,
+    )
 
 
 def _image(images: ImageStore, wish: PlanWish, subject: Subject) -> Image:

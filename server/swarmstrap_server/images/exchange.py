@@ -63,14 +63,21 @@ class _Told:
 def export_folder(
     image: Image, folder: Path, *, report: Report = lambda what, done, total: None
 ) -> None:
-    """Copy the files of `image` to `folder`, which must be new or empty."""
+    """Copy the files of `image` to `folder`, which must be new or empty: none of them is left there
+    when they cannot be written whole.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{folder} is not empty", hint="export to a new folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, _, content in _contents(image, report):
-            with (folder / name).open("xb") as file:
-                shutil.copyfileobj(content, file, _CHUNK)
+        try:
+            for name, _, content in _contents(image, report):
+                with (folder / name).open("xb") as file:
+                    shutil.copyfileobj(content, file, _CHUNK)
+        except BaseException:
+            for name in FILES:
+                (folder / name).unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise BadInput(f"cannot write {folder}: {error.strerror}") from error
 

@@ -118,7 +118,8 @@ def _looked_at(member: Member, seen: Deployment | None, rollout: Rollout, now: f
         if told is not None:
             return told
     if rollout.cancelled and member.state != "deploying":
-        return replace(_moved(member, "cancelled", now), reason="the rollout was cancelled")
+        after = _moved(member, "cancelled", now)
+        return replace(after, reason="the rollout was cancelled", hint="")
     return _in_time(member, rollout, now)
 
 
@@ -130,7 +131,7 @@ def _told(member: Member, seen: Deployment, retries: int, now: float) -> Member 
         case "active":
             return member if member.state == "deploying" else _moved(member, "deploying", now)
         case "deployed" | "planned":
-            return replace(_moved(member, "deployed", now), reason=seen.reason)
+            return replace(_moved(member, "deployed", now), reason=seen.reason, hint=seen.hint)
         case "failed":
             tries = retries if _fell_silent(seen) else 0
             return _missed(member, tries, now, seen.reason, seen.hint)
