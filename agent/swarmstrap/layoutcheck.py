@@ -37,6 +37,8 @@ from swarmstrap.partitioning import BIOS_BOOT
 
 # A GPT holds 128 entries (UEFI 2.10, 5.3.3), one of them for GRUB; an MBR has four.
 MOST_PARTITIONS = {"gpt": 127, "msdos": 4}
+# As the planner counts disks that are alike.
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _KERNEL_ARGUMENTS = re.compile(r"[A-Za-z0-9_.,=:/@+%~ -]*")
 
 
@@ -71,15 +73,15 @@ def check_layout(layout: Layout) -> None:
 def _check_ids(layout: Layout) -> None:
     """Ids are what UUIDs are derived from; disks that are alike have theirs with a number."""
     once("disk id", (disk.id for disk in layout.disks))
+    counts = {disk.id: disk.count for disk in layout.disks if disk.count > 1}
     for disk in layout.disks:
-        if disk.count > 1:
-            numbered = re.compile(rf"{re.escape(disk.id)}-\d+")
-            for other in layout.disks:
-                if numbered.fullmatch(other.id):
-                    raise BadInput(
-                        f"disk id {other.id} may be one of the {disk.count} disks of {disk.id}",
-                        hint="give it an id that does not end in a number",
-                    )
+        name, _, number = disk.id.rpartition("-")
+        alike = counts.get(name, 0)
+        if disk.count == 1 and _NUMBER.fullmatch(number) and int(number) <= alike:
+            raise BadInput(
+                f"disk id {disk.id} is that of one of the {alike} disks of {name}",
+                hint="give it an id that does not end in a number",
+            )
 
 
 def check_fits(layout: Layout, manifest: Manifest) -> None:
@@ -177,7 +179,8 @@ def _check_disk(disk: DiskLayout) -> None:
         with at(f"partition {partition.label}"):
             _check_partition(partition)
             _check_on_disk(partition, disk)
-    check_shares(partition for partition in disk.partitions if not partition.priority)
+    # What may be dropped, or has its size already, needs no share.
+    check_shares(p for p in disk.partitions if not (p.priority or p.preserve))
 
 
 def _check_partition(partition: Partition) -> None:

@@ -18,8 +18,8 @@ from swarmstrap.units import TiB, is_share, parse_share
 # A GPT has 36 UTF-16 units for a name (UEFI 2.10, 5.3.3).
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 _MOUNT = re.compile(r"/(?:[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*)?")
-# The kernel's, made at every start; and where fstab itself is read from.
-_NO_MOUNT = re.compile(r"/(?:dev|proc|run|sys)(?:/.*)?|/etc")
+# The kernel's; what is made at every start, but not what is mounted below; and where fstab lies.
+_NO_MOUNT = re.compile(r"/(?:dev|proc|sys)(?:/.*)?|/run|/etc")
 _OPTIONS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=:/%+-]*")
 _SUBVOLUME = re.compile(r"[A-Za-z0-9@_][A-Za-z0-9@._-]{0,63}")
 # The superblock of md has 32 bytes for a name; one of digits alone would be a number of /dev/md.

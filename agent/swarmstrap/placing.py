@@ -116,8 +116,7 @@ def place_disks(
     what is to be preserved is not there.
     """
     placed = []
-    for chosen in _chosen(layout, disks, skip):
-        disk = _place_disk(chosen, identity)
+    for chosen, disk in _placed(layout, disks, identity, skip):
         kept = [partition.number for partition in disk.kept]
         check_wipe(chosen.layout, chosen.disk, own=disk.own, kept=kept)
         placed.append(disk)
@@ -128,7 +127,7 @@ def find_disks(
     layout: Layout, disks: Sequence[Disk], identity: Identity, skip: Sequence[Match] = ()
 ) -> list[PlacedDisk]:
     """As they were placed before; raises Unplannable when their tables are not there."""
-    placed = [_place_disk(chosen, identity) for chosen in _chosen(layout, disks, skip)]
+    placed = [disk for _, disk in _placed(layout, disks, identity, skip)]
     for disk in placed:
         if not disk.own:
             raise Unplannable(
@@ -141,31 +140,36 @@ def find_disks(
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """A disk, the entry it was chosen for and whether it is the first of that; its own `key`.
-
-    `first_esp` says that no disk before it has an ESP, of whatever entry.
-    """
+    """A disk, the entry it was chosen for and whether it is the first of that; its own `key`."""
 
     layout: DiskLayout
     key: str
     disk: Disk
     first: bool
-    first_esp: bool
+
+
+def _placed(
+    layout: Layout, disks: Sequence[Disk], identity: Identity, skip: Sequence[Match]
+) -> Iterator[tuple[_Chosen, PlacedDisk]]:
+    has_esp = False
+    for chosen in _chosen(layout, disks, skip):
+        disk = _place_disk(chosen, identity, mount_esp=not has_esp)
+        # Not what the layout lists: an ESP may have been dropped where it has no room.
+        has_esp = has_esp or any(volume.type == "esp" for volume in disk.volumes)
+        yield chosen, disk
 
 
 def _chosen(layout: Layout, disks: Sequence[Disk], skip: Sequence[Match]) -> Iterator[_Chosen]:
     selections = select(layout.disks, disks, skip=skip)
-    esps = 0
     for entry, selection in zip(layout.disks, selections, strict=True):
         # By what stays with a disk, for names change from boot to boot.
         alike = sorted(selection.disks, key=lambda d: (d.serial, d.wwn, d.by_path, d.name))
         for number, disk in enumerate(alike, start=1):
             key = entry.id if entry.count == 1 else f"{entry.id}-{number}"
-            yield _Chosen(entry, key, disk, first=number == 1, first_esp=esps == 0)
-            esps += any(partition.type == "esp" for partition in entry.partitions)
+            yield _Chosen(entry, key, disk, number == 1)
 
 
-def _place_disk(chosen: _Chosen, identity: Identity) -> PlacedDisk:
+def _place_disk(chosen: _Chosen, identity: Identity, *, mount_esp: bool) -> PlacedDisk:
     layout, disk = chosen.layout, chosen.disk
     stays = find_preserved(layout, disk)
     kept = [
@@ -195,7 +199,15 @@ def _place_disk(chosen: _Chosen, identity: Identity) -> PlacedDisk:
         signatures=disk.signatures,
         found=disk.partitions,
         volumes=tuple(
-            _place_partition(chosen, extent, identity, uuid, stays.get(extent.partition.label))
+            _place_partition(
+                chosen,
+                extent,
+                identity,
+                uuid,
+                stays.get(extent.partition.label),
+                # Of disks that are alike, what the first one holds; of all ESPs the first.
+                mounted=mount_esp if extent.partition.type == "esp" else chosen.first,
+            )
             for extent in extents
         ),
         active=_active(extents) if layout.ptable == "msdos" else 0,
@@ -230,10 +242,15 @@ def _active(extents: Sequence[Extent]) -> int:
 
 
 def _place_partition(
-    chosen: _Chosen, extent: Extent, identity: Identity, table: str, stays: FoundPartition | None
+    chosen: _Chosen,
+    extent: Extent,
+    identity: Identity,
+    table: str,
+    stays: FoundPartition | None,
+    *,
+    mounted: bool,
 ) -> PlacedVolume:
     partition, key, disk = extent.partition, chosen.key, identify(chosen.disk)
-    mounted = chosen.first_esp if partition.type == "esp" else chosen.first
     form = format_of(partition)
     filesystem = filesystem_id(form, identity.derive(key, partition.label, "filesystem"))
     if chosen.layout.ptable == "msdos":
@@ -258,7 +275,6 @@ def _place_partition(
         sector=disk.logical_sector,
         format=form,
         uuid=stays.filesystem_uuid if stays else filesystem,
-        # Of disks that are alike, what the first one holds is mounted; of all ESPs the first.
         mounts=mounts_of(partition) if mounted else (),
         subvolumes=subvolumes_of(partition),
         preserved=stays is not None,

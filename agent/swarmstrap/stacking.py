@@ -6,7 +6,7 @@ they document, so that a volume that was planned can be made.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swarmstrap.errors import Unplannable
 from swarmstrap.layout import Holder, Layout, Luks, Raid, ThinPool, VolumeGroup
@@ -36,6 +36,8 @@ _MD_CHUNK = 512 * KiB
 _LUKS_KEEPS = 16 * MiB
 # Where data begin on a physical volume, and the extents of a group.
 _PV_KEEPS = MiB
+# LVM looks at no smaller device (lvm.conf, pv_min_size).
+_PV_LEAST = Bytes(2 * MiB)
 EXTENT = Bytes(4 * MiB)
 # A pool's metadata and the spare to repair it with: at most this part of the pool, each.
 _POOL_SHARE = 500
@@ -75,6 +77,7 @@ class _Room:
     volume: Volume
     size: int
     sector: int
+    striped: bool = False
 
 
 class _Stack:
@@ -85,6 +88,7 @@ class _Stack:
         self._rooms: dict[str, list[_Room]] = {}
         self.making: list[Making] = []
         self.volumes: list[PlacedVolume] = []
+        self.striped: set[Volume] = set()
         for disk in disks:
             for placed in disk.volumes:
                 room = _Room(placed.volume, placed.size, placed.sector)
@@ -132,7 +136,9 @@ class _Stack:
         )
         leg = min(room.size for room in rooms)
         leg = align_down(leg - leg // _MD_SHARE - _MD_KEEPS, _MD_CHUNK)
-        self._made(raid.name, _Room(volume, leg * _data_legs(raid, active), _sector(rooms)), raid)
+        size = leg * _data_legs(raid, active)
+        striped = raid.level != 1 or _striped(rooms)
+        self._made(raid.name, _Room(volume, size, _sector(rooms), striped), raid)
 
     def _crypt(self, luks: Luks, rooms: Sequence[_Room]) -> None:
         if len(rooms) != 1:
@@ -141,8 +147,9 @@ class _Stack:
                 hint="put an array on them, and encrypt that",
             )
         volume = CryptVolume(luks.name, str(self._identity.derive(luks.name, "luks")))
-        self.making.append(MakeCrypt(volume, rooms[0].volume, luks.key))
-        self._made(luks.name, _Room(volume, rooms[0].size - _LUKS_KEEPS, _sector(rooms)), luks)
+        (room,) = rooms
+        self.making.append(MakeCrypt(volume, room.volume, luks.key))
+        self._made(luks.name, replace(room, volume=volume, size=room.size - _LUKS_KEEPS), luks)
 
     def _group(self, group: VolumeGroup, rooms: Sequence[_Room]) -> None:
         _check_group(group, rooms)
@@ -158,11 +165,14 @@ class _Stack:
             size = align_up(parse_size(logical.size), EXTENT) if thin else given[logical.name]
             self.making.append(MakeLogical(volume, size, logical.pool))
             name = f"{group.name}/{logical.name}"
-            self._made(name, _Room(volume, size, _sector(rooms)), logical)
+            striped = thin or _striped(rooms)
+            self._made(name, _Room(volume, size, _sector(rooms), striped), logical)
 
     def _made(self, name: str, room: _Room, holder: Holder) -> None:
         check_made(room.volume, room.size)
         self._rooms[name] = [room]
+        if room.striped:
+            self.striped.add(room.volume)
         label = name.rpartition("/")[2]
         self.volumes.append(
             PlacedVolume(
@@ -185,7 +195,7 @@ def stack(layout: Layout, disks: Sequence[PlacedDisk], identity: Identity) -> Pl
     building.build([*layout.raid, *layout.luks, *layout.volume_groups])
     partitions = (volume for disk in disks for volume in disk.volumes)
     volumes = (*partitions, *building.volumes)
-    check_filesystems(volumes)
+    check_filesystems(volumes, building.striped)
     return Placed(tuple(disks), tuple(building.making), volumes)
 
 
@@ -197,15 +207,19 @@ def _sector(rooms: Iterable[_Room]) -> int:
     return max(room.sector for room in rooms)
 
 
+def _striped(rooms: Iterable[_Room]) -> bool:
+    return any(room.striped for room in rooms)
+
+
 def _check_group(group: VolumeGroup, rooms: Iterable[_Room]) -> None:
     """Raises Unplannable for devices that vgcreate refuses."""
     sectors = {}
     for room in rooms:
         sectors[room.sector] = room.volume
-        if room.size < _PV_KEEPS + EXTENT:
+        if room.size < _PV_LEAST:
             raise Unplannable(
-                f"{room.volume} is too small for volume group {group.name}, which has extents of "
-                f"{human(EXTENT)}",
+                f"{room.volume} has {human(room.size)}, and a device of volume group {group.name} "
+                f"has {human(_PV_LEAST)} at least",
                 hint="raise its size, or size_min; or take a larger disk",
             )
     if len(sectors) > 1:

@@ -68,7 +68,8 @@ class Switched:
         _write_power(server, password, words)
         async with bmc:
             yield order
-            await asyncio.wait(deploying, timeout=_SECONDS)
+            if deploying:  # a node may have failed before anything was ordered
+                await asyncio.wait(deploying, timeout=_SECONDS)
             self.statuses += [command.result() for command in deploying if command.done()]
 
     async def _asked_for_power(self, deploying: asyncio.Task[int]) -> None:

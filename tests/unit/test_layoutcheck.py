@@ -45,7 +45,7 @@ def test_there_are_examples() -> None:
         ("{label: x, type: linux, format: ext4, mount: /a/../b}", "cannot be used"),
         ("{label: x, type: linux, format: ext4, mount: '/a b'}", "cannot be used"),
         ("{label: x, type: linux, format: ext4, mount: /proc}", "no system starts"),
-        ("{label: x, type: linux, format: ext4, mount: /run/user}", "no system starts"),
+        ("{label: x, type: linux, format: ext4, mount: /run}", "no system starts"),
         ("{label: x, type: linux, format: ext4, mount: /etc}", "no system starts"),
         ("{label: x, type: linux, format: ext4, mount_options: 'a b'}", "without blanks"),
         ("{label: x, type: linux, mount: /x}", "needs format: ext4, xfs, btrfs or vfat"),
@@ -63,11 +63,17 @@ def test_partition(partition: str, says: str) -> None:
     assert says in str(caught.value)
 
 
+def test_mounts_below_run_and_etc_are_made_at_a_start() -> None:
+    for place in ("/run/media", "/etc/keys"):
+        check_layout(layout_of(ROOT, f"{{label: x, type: linux, format: ext4, mount: {place}}}"))
+
+
 def test_shares_of_more_than_all() -> None:
     halves = ["{label: a, type: linux, size: 50%}", "{label: b, type: linux, size_min: 50%}"]
     check_layout(layout_of(ROOT, *halves))
     check_layout(layout_of(ROOT, *halves, "{label: c, type: linux, size: 1%, priority: 1}"))
     check_layout(layout_of(ROOT, *halves, "{label: c, type: linux, size_max: 1%}"))
+    check_layout(layout_of(ROOT, *halves, "{label: c, type: linux, size: 1%, preserve: true}"))
     with pytest.raises(BadInput, match="disk system: shares of 50%, 50%, 1% are more than there"):
         check_layout(layout_of(ROOT, *halves, "{label: c, type: linux, size: 1%}"))
 
@@ -193,8 +199,11 @@ def test_an_id_is_none_of_those_that_disks_get_that_are_alike() -> None:
     """UUIDs are derived from it."""
     swap = "{label: swap, type: swap}"
     alike = f"{{id: data, count: 2, partitions: [{swap}]}}"
-    check_layout(disks_of(f"disks: [{alike}, {{id: data-a, partitions: [{ROOT}]}}]"))
-    with pytest.raises(BadInput, match="data-2 may be one of the 2 disks of data"):
+    for other in ("data-a", "data-0", "data-02", "data-3"):
+        check_layout(disks_of(f"disks: [{alike}, {{id: {other}, partitions: [{ROOT}]}}]"))
+    numbered = alike.replace("id: data", "id: data-2")
+    check_layout(disks_of(f"disks: [{alike}, {numbered}, {{id: a, partitions: [{ROOT}]}}]"))
+    with pytest.raises(BadInput, match="data-2 is that of one of the 2 disks of data"):
         check_layout(disks_of(f"disks: [{alike}, {{id: data-2, partitions: [{ROOT}]}}]"))
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from swarmstrap import volumes
 from swarmstrap.errors import Unplannable
 from swarmstrap.hardware import Disk
 from swarmstrap.layout import (
@@ -19,15 +20,19 @@ from swarmstrap.layout import (
     VolumeGroup,
 )
 from swarmstrap.layoutcheck import check_layout
-from swarmstrap.placing import Identity, place_disks
+from swarmstrap.placing import Identity, PlacedVolume, place_disks
 from swarmstrap.stacking import EXTENT, Placed, stack
 from swarmstrap.steps.storage import MakeGroup, MakeLogical
 from swarmstrap.units import GiB, MiB
 
 FORMATS: tuple[Format, ...] = ("ext4", "xfs", "btrfs")
-# What the programs refuse to make, tried with xfsprogs 6.1 and btrfs-progs 6.2.
-LEAST = {"ext4": MiB, "xfs": 300 * MiB, "btrfs": 109 * MiB, "vfat": 9 * MiB}
-SIZES = st.sampled_from(["", "30%"]) | st.sampled_from([1, 20, 120, 310, 700]).map("{}MiB".format)
+# What the programs make, tried with xfsprogs 6.1, btrfs-progs 6.2 and dosfstools 4.2.
+LEAST = {"ext4": MiB, "xfs": 300 * MiB, "btrfs": 109 * MiB}
+LEAST_VFAT = {512: 9 * MiB, 4096: 64 * MiB}
+LEAST_STRIPED_XFS = 520 * MiB
+SIZES = st.sampled_from(["", "30%"]) | st.sampled_from([1, 20, 120, 310, 500, 700]).map(
+    "{}MiB".format
+)
 
 
 @st.composite
@@ -40,7 +45,7 @@ def layouts(draw: st.DrawFn) -> Layout:
         Partition(label="leg", type="raid", size=draw(SIZES)),
     )
     sealed = Partition(label="sealed", type="luks", size=draw(SIZES))
-    volumes = tuple(
+    logical = tuple(
         LogicalVolume(name=name, size=draw(SIZES), format=draw(st.sampled_from(FORMATS)))
         for name in ("a", "b")
     )
@@ -54,7 +59,7 @@ def layouts(draw: st.DrawFn) -> Layout:
             Raid(name="legs", level=0, devices=("leg",)),
         ),
         luks=(Luks(name="opened", device="sealed"),),
-        volume_groups=(VolumeGroup(name="vg", devices=("legs", "opened"), volumes=volumes),),
+        volume_groups=(VolumeGroup(name="vg", devices=("legs", "opened"), volumes=logical),),
     )
 
 
@@ -86,13 +91,21 @@ def test_what_is_planned_can_be_made(layout: Layout, disks: tuple[Disk, ...]) ->
     event("planned")
     for volume in placed.volumes:
         assert volume.size > 0
-        assert not volume.format or volume.size >= LEAST[volume.format]
+        assert not volume.format or volume.size >= _least(volume, volume.format)
     uuids = Counter(volume.uuid for volume in placed.volumes if volume.format)
     uuids += Counter(part.uuid for disk in placed.disks for part in disk.partitions)
     assert max(uuids.values()) == 1
     mounted = Counter(mount.target for volume in placed.volumes for mount in volume.mounts)
     assert mounted == {"/": 1, "/boot/efi": 1}
     _check_group(placed)
+
+
+def _least(placed: PlacedVolume, form: Format) -> int:
+    """Volumes of the group lie on an array of level 0."""
+    if form == "vfat":
+        return LEAST_VFAT[placed.sector]
+    striped = isinstance(placed.volume, volumes.LogicalVolume)
+    return LEAST_STRIPED_XFS if form == "xfs" and striped else LEAST[form]
 
 
 def _check_group(placed: Placed) -> None:
